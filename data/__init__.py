@@ -1,0 +1,1 @@
+"""The market: exchange client, candle store, feed, indicators, and the simulated exchange."""

@@ -1,0 +1,1 @@
+"""Forecasting models: training, export, registry, forecasts, and the ledger that keeps score."""

@@ -1,0 +1,1 @@
+"""The web face: blueprints, page values, forms and error pages."""
