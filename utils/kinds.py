@@ -1,0 +1,132 @@
+"""Kinds: how a setting is read from text, and in what words the fitting values are told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """How a setting is read from text: `parse` raises ValueError where the text does not fit `fits`."""
+
+    fits: str
+    parse: Callable[[str], Any]
+
+
+def switch() -> Kind:
+    words = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
+
+    def parse(text: str) -> bool:
+        if text.lower() not in words:
+            raise ValueError
+        return words[text.lower()]
+
+    return Kind("True or False", parse)
+
+
+def whole(least: int, most: int) -> Kind:
+    def parse(text: str) -> int:
+        if not least <= (number := int(text)) <= most:
+            raise ValueError
+        return number
+
+    return Kind(f"a whole number from {least} to {most}", parse)
+
+
+def number(least: float, most: float) -> Kind:
+    def parse(text: str) -> float:
+        if not least <= (value := float(text)) <= most:
+            raise ValueError
+        return value
+
+    return Kind(f"a number from {least:g} to {most:g}", parse)
+
+
+def choice(*options: str) -> Kind:
+    folded = {option.lower(): option for option in options}
+
+    def parse(text: str) -> str:
+        if text.lower() not in folded:
+            raise ValueError
+        return folded[text.lower()]
+
+    return Kind("one of " + ", ".join(options), parse)
+
+
+def names(fits: str, allowed: Callable[[str], bool], *, most: int, may_be_empty: bool = False) -> Kind:
+    def parse(text: str) -> tuple[str, ...]:
+        items = tuple(dict.fromkeys(item.strip() for item in text.split(",") if item.strip()))
+        fits_count = (1 - may_be_empty) <= len(items) <= most
+        if not fits_count or not all(map(allowed, items)):
+            raise ValueError
+        return items
+
+    return Kind(fits, parse)
+
+
+def words(fits: str = "any text, or nothing") -> Kind:
+    return Kind(fits, str)
+
+
+def place() -> Kind:
+    def parse(text: str) -> Path:
+        if not text or "\0" in text:
+            raise ValueError
+        return Path(text).expanduser()
+
+    return Kind("a path", parse)
+
+
+def place_or_nothing() -> Kind:
+    return Kind("a path, or nothing", lambda text: Path(text).expanduser() if text else None)
+
+
+def loopback_or_secure(plain: str, secure: str) -> Kind:
+    """A URL that may be unencrypted only where it never leaves this machine."""
+
+    def parse(text: str) -> str:
+        if not text:
+            return ""
+        url = urlsplit(text)
+        local = url.scheme == plain and url.hostname in _LOOPBACK
+        if not url.hostname or url.username or not (local or url.scheme == secure):
+            raise ValueError
+        return text.rstrip("/")
+
+    return Kind(f"nothing, {secure}://host[/path], or {plain}:// to 127.0.0.1 or localhost", parse)
+
+
+def database() -> Kind:
+    def parse(text: str) -> str:
+        if text and not text.startswith(("sqlite:///", "postgresql://", "postgresql+")):
+            raise ValueError
+        return text
+
+    return Kind("nothing, sqlite:///path or postgresql://user:password@host/name", parse)
+
+
+def date_or_nothing() -> Kind:
+    def parse(text: str) -> str:
+        if text:
+            date.fromisoformat(text)
+        return text
+
+    return Kind("nothing, or a date such as 2024-05-01", parse)
+
+
+def at_least(characters: int) -> Kind:
+    """Nothing, or a text too long to be guessed."""
+
+    def parse(text: str) -> str:
+        if text and len(text) < characters:
+            raise ValueError
+        return text
+
+    return Kind(f"nothing, or at least {characters} characters", parse)
