@@ -1,0 +1,163 @@
+"""Services: every part of the running application in one frozen value, and the faces the pages ask of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+import numpy as np
+from flask import current_app
+from numpy.typing import NDArray
+
+from data.candles import Candle, Candles
+from data.interval import Interval
+from data.symbol import Symbol
+from data.ticker import Ticker
+from utils.clock import Clock
+
+if TYPE_CHECKING:
+    from config import Settings
+    from utils.response_cache import ResponseCache
+
+EXTENSION = "services"
+"""The key in `app.extensions`."""
+
+
+class ExchangeFace(Protocol):
+    """Where the candles come from; a simulated one says so in `notice`."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def simulated(self) -> bool: ...
+    @property
+    def notice(self) -> str: ...
+
+
+class FreshnessFace(Protocol):
+    """`state` is live, late, stale or empty; `age_s` seconds since the newest news, None while empty."""
+
+    @property
+    def age_s(self) -> float | None: ...
+    @property
+    def state(self) -> str: ...
+
+
+class MarketFace(Protocol):
+    """The followed markets, from memory."""
+
+    @property
+    def symbols(self) -> tuple[Symbol, ...]: ...
+    @property
+    def intervals(self) -> tuple[Interval, ...]: ...
+    def candles(self, symbol: Symbol, interval: Interval, limit: int | None = None) -> Candles: ...
+    def forming(self, symbol: Symbol, interval: Interval) -> Candle | None: ...
+    def ticker(self, symbol: Symbol) -> Ticker | None: ...
+    def version(self, symbol: Symbol, interval: Interval) -> str: ...
+    def freshness(self, symbol: Symbol, interval: Interval) -> FreshnessFace: ...
+
+
+class IndicatorsFace(Protocol):
+    """Columns of one set of candles, NaN while warming up."""
+
+    @property
+    def names(self) -> Sequence[str]: ...
+    def column(self, name: str) -> NDArray[np.float64]: ...
+
+
+class ForecastFace(Protocol):
+    """Prices of shape (horizons, quantiles), and those of the naive forecast."""
+
+    @property
+    def model_id(self) -> str: ...
+    @property
+    def model_digest(self) -> str: ...
+    @property
+    def symbol(self) -> Symbol: ...
+    @property
+    def interval(self) -> Interval: ...
+    @property
+    def last_open_time_ms(self) -> int: ...
+    @property
+    def last_close(self) -> float: ...
+    @property
+    def sigma(self) -> float: ...
+    @property
+    def made_at_ms(self) -> int: ...
+    @property
+    def quantiles(self) -> Any: ...
+    @property
+    def horizons(self) -> Any: ...
+    @property
+    def prices(self) -> NDArray[Any]: ...
+    @property
+    def baseline_prices(self) -> NDArray[Any]: ...
+
+
+class ForecasterFace(Protocol):
+    def forecast(self, candles: Candles) -> ForecastFace | None: ...
+    def forecast_all(self, candles: Sequence[Candles]) -> Mapping[Symbol, ForecastFace]: ...
+
+
+class SkillFace(Protocol):
+    """The live score of a model against "no change"; fractions, None or NaN while nothing was scored."""
+
+    @property
+    def count(self) -> int: ...
+    @property
+    def skill_fraction(self) -> float | None: ...
+    @property
+    def coverage_50(self) -> float | None: ...
+    @property
+    def coverage_90(self) -> float | None: ...
+
+
+class LedgerFace(Protocol):
+    def append(self, forecasts: Iterable[Any]) -> int: ...
+    def skill(self, *, model_id: str, symbol: Symbol | None = None, horizon: int | None = None) -> SkillFace: ...
+
+
+class MonitorFace(Protocol):
+    def get_system_info(self) -> dict[str, Any]: ...
+    def get_metrics(self) -> dict[str, Any]: ...
+
+
+class StatsFace(Protocol):
+    """A part that counts what it does; the answer is a frozen dataclass."""
+
+    def stats(self) -> Any: ...
+
+
+class StatusFace(Protocol):
+    """A part that has a condition; the answer is a frozen dataclass."""
+
+    def status(self) -> Any: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """Made once by `create_app`; views ask for it with `services()` and hand parts, not the whole, to what they call."""
+
+    settings: Settings
+    exchange: ExchangeFace
+    clock: Clock
+    market: MarketFace
+    indicators: Callable[[Candles], IndicatorsFace]
+    forecaster: ForecasterFace
+    ledger: LedgerFace
+    monitor: MonitorFace
+    pages: ResponseCache
+    app_version: str
+    started_at_ms: int
+    registry: Any = None
+    gateway: StatusFace | None = None
+    feed: StatusFace | None = None
+    store: StatsFace | None = None
+    caches: Mapping[str, StatsFace] = field(default_factory=dict)
+    """By the name readers know: data, models, pages."""
+
+
+def services() -> Services:
+    """The parts of the current application."""
+    return cast(Services, current_app.extensions[EXTENSION])
