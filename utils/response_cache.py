@@ -1,0 +1,271 @@
+"""ResponseCache: rendered, compressed page bytes, kept until the page's version changes, with their ETag and 304."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from http import HTTPStatus
+
+import xxhash
+from flask import Request, Response
+from werkzeug.datastructures import Headers
+from werkzeug.http import parse_etags
+
+from utils.content_encoding import IDENTITY, MIN_SIZE_BYTES, choose_encoding, compress
+
+Key = tuple[Hashable, ...]
+Render = Callable[[], str | bytes]
+
+_OVERHEAD_BYTES = 600
+"""What a stored page costs beside its bytes: key, headers, objects."""
+_MAX_WAIT_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseCacheStats:
+    """Counts since the start. A hit found its version rendered; a miss had to render it, or to wait for another's render.
+
+    `not_modified` of these answers sent no body.
+    """
+
+    hits: int
+    misses: int
+    not_modified: int
+    renders: int
+    render_errors: int
+    evictions: int
+    entries: int
+    size_bytes: int
+    max_bytes: int
+    render_time_s: float
+
+    @property
+    def hit_rate_fraction(self) -> float | None:
+        """Hits per answer; None before the first."""
+        answers = self.hits + self.misses
+        return self.hits / answers if answers else None
+
+
+class _Variant:
+    """The page in one encoding, ready to be sent."""
+
+    __slots__ = ("body", "etag", "headers", "length")
+
+    def __init__(self, body: bytes, etag: str, headers: list[tuple[str, str]]) -> None:
+        self.body = body
+        self.etag = etag
+        self.headers = headers
+        self.length = len(body)
+
+
+class _Page:
+    """One version of one page, in the encodings asked for so far."""
+
+    __slots__ = ("body", "digest", "lock", "size_bytes", "variants", "version")
+
+    def __init__(self, version: str, body: bytes) -> None:
+        self.version = version
+        self.body = body
+        self.digest = xxhash.xxh3_128_hexdigest(body)
+        self.lock = threading.Lock()
+        self.variants: dict[tuple[Hashable, ...], _Variant] = {}
+        self.size_bytes = len(body) + _OVERHEAD_BYTES
+
+
+class ResponseCache:
+    """Page bytes by key and version: rendered once however many threads ask, compressed when first asked for.
+
+    Only the newest version of a key is kept. Bounded by `max_bytes` (identity bytes and every encoding of them), least
+    recently used pages go first. `enabled=False` renders every time, with the same headers and 304s.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_bytes: int = 64 * 1024 * 1024,
+        enabled: bool = True,
+        timer: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self.enabled = enabled
+        self.max_bytes = max_bytes
+        self._timer = timer
+        self._lock = threading.Lock()
+        self._pages: OrderedDict[Key, _Page] = OrderedDict()
+        self._flights: dict[tuple[Key, str], Future[_Page]] = {}
+        self._newest: dict[Key, str] = {}
+        self._size_bytes = 0
+        self._hits = self._misses = self._not_modified = self._renders = self._render_errors = self._evictions = 0
+        self._render_time_s = 0.0
+
+    def respond(
+        self,
+        request: Request,
+        *,
+        key: Key,
+        version: str,
+        render: Render,
+        mimetype: str = "text/html",
+        max_age: int = 0,
+        vary: str = "Accept-Encoding, Cookie",
+    ) -> Response:
+        """The page as an answer to this request: 200 in the encoding it accepts best, or 304 when it has it already.
+
+        `key` names everything the bytes depend on beside the version (route, symbol, interval, theme, …); `max_age` in
+        seconds, 0 asks the reader to revalidate each time. What `render` raises is raised here, for every thread that
+        waited for it, and nothing is kept.
+        """
+        page = self._page(key, version, render)
+        environ = request.environ
+        variant = self._variant(key, page, environ.get("HTTP_ACCEPT_ENCODING", ""), mimetype, max_age, vary)
+        known = environ.get("HTTP_IF_NONE_MATCH")
+        if known is not None and request.method in ("GET", "HEAD") and _matches(known, variant.etag):
+            self._not_modified += 1
+            return _answer(b"", variant, HTTPStatus.NOT_MODIFIED)
+        return _answer(variant.body, variant, HTTPStatus.OK)
+
+    def clear(self) -> None:
+        """Forgets every page; renders under way are delivered but not kept."""
+        with self._lock:
+            self._pages.clear()
+            self._newest.clear()
+            self._size_bytes = 0
+
+    def trim(self, fraction: float) -> int:
+        """Drops that part of the bytes (0 … 1), least recently used pages first; answers how many bytes went."""
+        with self._lock:
+            before = self._size_bytes
+            self._evict(before - int(before * min(max(fraction, 0.0), 1.0)))
+            return before - self._size_bytes
+
+    def stats(self) -> ResponseCacheStats:
+        with self._lock:
+            return ResponseCacheStats(
+                hits=self._hits,
+                misses=self._misses,
+                not_modified=self._not_modified,
+                renders=self._renders,
+                render_errors=self._render_errors,
+                evictions=self._evictions,
+                entries=len(self._pages),
+                size_bytes=self._size_bytes,
+                max_bytes=self.max_bytes,
+                render_time_s=self._render_time_s,
+            )
+
+    def _page(self, key: Key, version: str, render: Render) -> _Page:
+        if not self.enabled:
+            self._misses += 1
+            return self._render(version, render)
+        with self._lock:
+            page = self._pages.get(key)
+            if page is not None and page.version == version:
+                self._pages.move_to_end(key)
+                self._hits += 1
+                return page
+            self._misses += 1
+            flight = self._flights.get((key, version))
+            leads = flight is None
+            if flight is None:
+                flight = self._flights[key, version] = Future()
+                self._newest[key] = version
+        if leads:
+            self._lead(key, version, render, flight)
+        return flight.result(_MAX_WAIT_S)
+
+    def _lead(self, key: Key, version: str, render: Render, flight: Future[_Page]) -> None:
+        try:
+            page = self._render(version, render)
+        except BaseException as error:  # whatever it was, the threads that wait must hear of it
+            with self._lock:
+                self._flights.pop((key, version), None)
+                if self._newest.get(key) == version and key not in self._pages:
+                    del self._newest[key]
+            flight.set_exception(error)
+            raise
+        with self._lock:
+            self._flights.pop((key, version), None)
+            if self._newest.get(key) == version:  # a page overtaken by a newer version, or cleared, is not kept
+                self._keep(key, page)
+        flight.set_result(page)
+
+    def _render(self, version: str, render: Render) -> _Page:
+        started = self._timer()
+        try:
+            body = render()
+        except BaseException:
+            self._render_errors += 1
+            raise
+        self._renders += 1
+        self._render_time_s += self._timer() - started
+        return _Page(version, body.encode() if isinstance(body, str) else body)
+
+    def _keep(self, key: Key, page: _Page) -> None:
+        old = self._pages.pop(key, None)
+        if old is not None:
+            self._size_bytes -= old.size_bytes
+        self._pages[key] = page
+        self._size_bytes += page.size_bytes
+        self._evict(self.max_bytes)
+
+    def _evict(self, limit_bytes: int) -> None:
+        while self._size_bytes > limit_bytes and self._pages:
+            key, page = self._pages.popitem(last=False)
+            self._newest.pop(key, None)
+            self._size_bytes -= page.size_bytes
+            self._evictions += 1
+
+    def _variant(self, key: Key, page: _Page, accept: str, mimetype: str, max_age: int, vary: str) -> _Variant:
+        encoding = choose_encoding(accept) if len(page.body) >= MIN_SIZE_BYTES else IDENTITY
+        name = (encoding, mimetype, max_age, vary)
+        variant = page.variants.get(name)
+        if variant is not None:
+            return variant
+        with page.lock:
+            variant = page.variants.get(name)
+            if variant is None:
+                variant = page.variants[name] = _make_variant(page, encoding, mimetype, max_age, vary)
+                self._grow(key, page, 0 if encoding == IDENTITY else variant.length)
+        return variant
+
+    def _grow(self, key: Key, page: _Page, size_bytes: int) -> None:
+        with self._lock:
+            page.size_bytes += size_bytes
+            if self._pages.get(key) is page:
+                self._size_bytes += size_bytes
+                self._evict(self.max_bytes)
+
+
+def _make_variant(page: _Page, encoding: str, mimetype: str, max_age: int, vary: str) -> _Variant:
+    body = compress(page.body, encoding)
+    etag = f'"{page.digest}-{encoding}"'
+    content_type = f"{mimetype}; charset=utf-8" if mimetype.startswith("text/") else mimetype
+    headers = [
+        ("Content-Type", content_type),
+        ("ETag", etag),
+        ("Vary", vary),
+        ("Cache-Control", f"private, max-age={max_age}" if max_age > 0 else "private, no-cache"),
+    ]
+    if encoding != IDENTITY:
+        headers.append(("Content-Encoding", encoding))
+    return _Variant(body, etag, headers)
+
+
+def _answer(body: bytes, variant: _Variant, status: HTTPStatus) -> Response:
+    headers = Headers()
+    headers._list = variant.headers.copy()  # one list copy where the constructor would add and check each pair again
+    if status is HTTPStatus.OK:
+        headers._list.append(("Content-Length", str(variant.length)))
+    response = Response(None, status, headers, direct_passthrough=True)
+    response.response = [body] if body else []
+    return response
+
+
+def _matches(if_none_match: str, etag: str) -> bool:
+    """Weak comparison, as RFC 9110 §13.1.2 asks for If-None-Match."""
+    if if_none_match == etag:
+        return True
+    return parse_etags(if_none_match).contains_weak(etag.strip('"'))
