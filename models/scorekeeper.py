@@ -1,0 +1,105 @@
+"""The scorekeeper: after each close it scores what has come true, then writes the next forecasts down."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from data.candles import Candles
+from data.interval import Interval
+from data.symbol import Symbol
+from models.forecaster import Forecaster
+from models.ledger import Ledger
+from utils.errors import DashboardError
+
+log = logging.getLogger(__name__)
+
+_Event = tuple[Symbol, Interval] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What one round did: forecasts newly written, and ledger rows newly scored."""
+
+    forecasts: int
+    scored: int
+
+
+class Scorekeeper:
+    """Owns one thread, so that no request waits for it.
+
+    Closes that arrive within `settle_s` seconds of each other are one round: all their symbols share a batch.
+    """
+
+    def __init__(
+        self,
+        *,
+        forecaster: Forecaster,
+        ledger: Ledger,
+        candles: Callable[[Symbol, Interval], Candles],
+        settle_s: float = 1.0,
+    ) -> None:
+        self._forecaster = forecaster
+        self._ledger = ledger
+        self._candles = candles
+        self._settle_s = settle_s
+        self._events: queue.SimpleQueue[_Event] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+
+    def notice(self, symbol: Symbol, interval: Interval, _candles: Candles | None = None) -> None:
+        """A candle of this market has closed: returns at once, the work is done in the scorekeeper's thread."""
+        self._events.put((symbol, interval))
+
+    def start(self) -> None:
+        self._thread = threading.Thread(target=self._run, name="scorekeeper", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        if self._thread is not None:
+            self._events.put(None)
+            self._thread.join(timeout=10)
+            self._thread = None
+
+    def keep(self, interval: Interval, symbols: Sequence[Symbol]) -> Round:
+        """Score, then forecast, these markets once. A market without data is left out; the others go on."""
+        known = [candles for symbol in symbols if (candles := self._known(symbol, interval)) is not None]
+        scored = sum(self._ledger.score(candles) for candles in known)
+        written = self._ledger.append(self._forecaster.forecast_all(known).values())
+        return Round(written, scored)
+
+    def _known(self, symbol: Symbol, interval: Interval) -> Candles | None:
+        try:
+            return self._candles(symbol, interval)
+        except DashboardError as error:
+            log.warning("no forecast for %s %s: %s", symbol, interval, error)
+            return None
+
+    def _run(self) -> None:
+        while (event := self._events.get()) is not None:
+            markets, more = self._gather(event)
+            for interval in dict.fromkeys(interval for _, interval in markets):
+                self._keep_or_log(interval, [symbol for symbol, other in markets if other == interval])
+            if not more:
+                return
+
+    def _gather(self, first: tuple[Symbol, Interval]) -> tuple[list[tuple[Symbol, Interval]], bool]:
+        markets = {first: None}
+        while True:
+            try:
+                event = self._events.get(timeout=self._settle_s)
+            except queue.Empty:
+                return list(markets), True
+            if event is None:
+                return list(markets), False
+            markets[event] = None
+
+    def _keep_or_log(self, interval: Interval, symbols: Sequence[Symbol]) -> None:
+        try:
+            done = self.keep(interval, symbols)
+        except DashboardError as error:
+            log.error("forecasts of %s could not be kept: %s", interval, error)  # noqa: TRY400 - the tree's texts suffice
+        else:
+            log.info("kept score of %s: %d forecasts written, %d scored", interval, done.forecasts, done.scored)
