@@ -27,7 +27,7 @@ _MAX_WAIT_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class ResponseCacheStats:
-    """Counts since the start. A hit found its version rendered; a miss had to render it, or to wait for another's render.
+    """Counts since the start. A hit found its version rendered; a miss rendered it or waited for that.
 
     `not_modified` of these answers sent no body.
     """
