@@ -35,6 +35,17 @@ class ExchangeFace(Protocol):
     def notice(self) -> str: ...
 
 
+class ConnectionFace(Protocol):
+    """The way to the exchange, which is chosen while pages are already served; `waiting_for` is empty once ready."""
+
+    @property
+    def exchange(self) -> ExchangeFace: ...
+    @property
+    def ready(self) -> bool: ...
+    @property
+    def waiting_for(self) -> str: ...
+
+
 class FreshnessFace(Protocol):
     """`state` is live, late, stale or empty; `age_s` seconds since the newest news, None while empty."""
 
@@ -137,10 +148,10 @@ class StatusFace(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
-    """Made once by `create_app`; views ask for it with `services()` and hand parts, not the whole, to what they call."""
+    """Made once by `create_app`; views ask for it with `services()` and hand parts on to what they call."""
 
     settings: Settings
-    exchange: ExchangeFace
+    connection: ConnectionFace
     clock: Clock
     market: MarketFace
     indicators: Callable[[Candles], IndicatorsFace]
@@ -156,6 +167,10 @@ class Services:
     store: StatsFace | None = None
     caches: Mapping[str, StatsFace] = field(default_factory=dict)
     """By the name readers know: data, models, pages."""
+
+    @property
+    def exchange(self) -> ExchangeFace:
+        return self.connection.exchange
 
 
 def services() -> Services:
