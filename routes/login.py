@@ -1,0 +1,138 @@
+"""Login: one password, asked of every visitor when it is set, before any page but `/health` and the login itself."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import math
+import secrets
+from typing import cast
+from urllib.parse import urlencode
+
+from flask import Blueprint, Flask, current_app, jsonify, make_response, redirect, render_template, request, session
+from flask.sessions import SecureCookieSessionInterface
+from flask.typing import ResponseReturnValue
+
+from routes.session_store import SessionStore
+from utils.attempt_limit import AttemptLimit
+from utils.clock import Clock
+
+IDLE_S = 12 * 3600
+ATTEMPTS_PER_MINUTE = 5
+ATTEMPTS_PER_MINUTE_IN_ALL = 60
+COOKIE = "dashboard_session"
+
+_EXTENSION = "login"
+_OPEN_ENDPOINTS = frozenset({"login.form", "login.enter", "static"})
+_OPEN_PATHS = frozenset({"/health"})
+
+bp = Blueprint("login", __name__)
+
+
+class _CookieSessions(SecureCookieSessionInterface):
+    """`Secure` whenever the request came over TLS, without a setting that could be forgotten."""
+
+    def get_cookie_secure(self, app: Flask) -> bool:
+        return request.is_secure
+
+
+class Login:
+    """The password's digest, the open sessions, and how often may be tried."""
+
+    def __init__(self, password: str, clock: Clock) -> None:
+        self._salt = secrets.token_bytes(16)
+        self._expected = self._digest(password)
+        self.sessions = SessionStore(clock, idle_s=IDLE_S)
+        self.attempts = AttemptLimit(
+            clock, per_source=ATTEMPTS_PER_MINUTE, in_all=ATTEMPTS_PER_MINUTE_IN_ALL, window_s=60.0
+        )
+
+    def accepts(self, password: str) -> bool:
+        """Compared in constant time, and by digest, so that the length does not show either."""
+        return hmac.compare_digest(self._digest(password), self._expected)
+
+    def _digest(self, password: str) -> bytes:
+        return hashlib.sha256(self._salt + password.encode(errors="surrogatepass")).digest()
+
+
+def require_login(app: Flask, *, password: str, clock: Clock) -> None:
+    """From now on every page asks for the password, but `/health`, the login itself and its style."""
+    app.config.update(
+        SESSION_COOKIE_NAME=COOKIE,
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Strict",
+        SESSION_COOKIE_PATH="/",
+        SESSION_REFRESH_EACH_REQUEST=False,
+    )
+    app.session_interface = _CookieSessions()
+    app.extensions[_EXTENSION] = Login(password, clock)
+    app.register_blueprint(bp)
+    app.before_request(_ask_who_comes)
+    app.context_processor(lambda: {"login_required": True})
+
+
+@bp.get("/login")
+def form() -> ResponseReturnValue:
+    return _page("", 200)
+
+
+@bp.post("/login")
+def enter() -> ResponseReturnValue:
+    """A right password ends the session that was and opens another, so that an id planted before is worth nothing."""
+    login, source = _login(), request.remote_addr or ""
+    wait_s = login.attempts.try_again_after_s(source)
+    if wait_s > 0:
+        answer = make_response(_page(f"Too many attempts. Try again in {math.ceil(wait_s)} s.", 429))
+        answer.headers["Retry-After"] = str(math.ceil(wait_s))
+        return answer
+    if not login.accepts(request.form.get("password", "")):
+        return _page("That is not the password.", 401)
+    login.attempts.forget(source)
+    login.sessions.end(session.get("id"))
+    session.clear()
+    session["id"] = login.sessions.open()
+    return redirect(safe_target(request.form.get("next", "")), 303)
+
+
+@bp.post("/logout")
+def leave() -> ResponseReturnValue:
+    _login().sessions.end(session.get("id"))
+    session.clear()
+    return redirect("/login", 303)
+
+
+def safe_target(target: str) -> str:
+    """A path of ours to go on to; `/` instead of anything that could lead elsewhere."""
+    innocent = target.startswith("/") and not target.startswith(("//", "/\\")) and target.isprintable()
+    return target if innocent and "\\" not in target else "/"
+
+
+def _ask_who_comes() -> ResponseReturnValue | None:
+    if request.endpoint in _OPEN_ENDPOINTS or request.path in _OPEN_PATHS:
+        return None
+    if _login().sessions.touch(session.get("id")):
+        return None
+    if not _is_navigation():
+        return jsonify(error="log in first, at /login"), 401
+    asked = request.full_path if request.query_string else request.path
+    answer = redirect("/login?" + urlencode({"next": asked}), 303)
+    answer.headers["Cache-Control"] = "no-store"
+    return answer
+
+
+def _is_navigation() -> bool:
+    """Whether a person waits for a page; the API and a script's fetch want a status rather than a form."""
+    destination = request.headers.get("Sec-Fetch-Dest", "document")
+    accepts_pages = bool(request.accept_mimetypes.accept_html)
+    return destination == "document" and accepts_pages and not request.path.startswith("/api/")
+
+
+def _page(problem: str, status: int) -> ResponseReturnValue:
+    target = safe_target(request.values.get("next", ""))
+    answer = make_response(render_template("login.html", problem=problem, target=target), status)
+    answer.headers["Cache-Control"] = "no-store"
+    return answer
+
+
+def _login() -> Login:
+    return cast(Login, current_app.extensions[_EXTENSION])

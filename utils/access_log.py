@@ -1,0 +1,115 @@
+"""AccessLog: a line per answered request, for which the request pays no more than an append."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+
+from utils.clock import Clock, SystemClock
+from utils.logs import BACKUPS, MAX_BYTES, quoted, rotated, utc
+from utils.redaction import Redaction
+
+ACCESS_FILE = "access.log"
+
+
+@dataclass(frozen=True, slots=True)
+class AccessRecord:
+    """One answered request."""
+
+    request_id: str
+    remote: str
+    method: str
+    path: str
+    status: int
+    duration_s: float
+    size_bytes: int
+
+
+class AccessLog:
+    """A line per request in `folder`/access.log. A request pays for an append; a thread writes, once a second.
+
+    Silent until `start()`. More than `max_pending` requests within a second: the oldest are not written, but counted.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        secrets: Iterable[str] = (),
+        clock: Clock | None = None,
+        period_s: float = 1.0,
+        max_bytes: int = MAX_BYTES,
+        backups: int = BACKUPS,
+        max_pending: int = 50_000,
+    ) -> None:
+        self._folder = folder
+        self._redaction = Redaction(secrets)
+        self._clock = clock or SystemClock()
+        self._period_s = period_s
+        self._max_bytes = max_bytes
+        self._backups = backups
+        self._pending: deque[tuple[int, AccessRecord]] = deque(maxlen=max_pending)
+        self._recorded = 0
+        self._written = 0
+        self._running = False
+        self._stop = threading.Event()
+        self._write_lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._file: RotatingFileHandler | None = None
+
+    @property
+    def dropped(self) -> int:
+        """Requests that came faster than they could be written."""
+        return max(0, self._recorded - self._written - len(self._pending))
+
+    def record(self, record: AccessRecord) -> None:
+        if self._running:
+            self._recorded += 1
+            self._pending.append((self._clock.now_ms(), record))
+
+    def start(self) -> None:
+        if self._running:
+            return
+        self._file = rotated(self._folder, ACCESS_FILE, self._max_bytes, self._backups)
+        self._running = True
+        self._stop.clear()
+        self._thread = threading.Thread(target=self._write_until_stopped, name="access-log", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Writes what is pending and ends the thread."""
+        self._running = False
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            self._stop.set()
+            thread.join()
+        self.flush()
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def flush(self) -> None:
+        """Writes what is pending now."""
+        with self._write_lock:
+            if self._file is None:
+                return
+            for _ in range(len(self._pending)):
+                at_ms, record = self._pending.popleft()
+                self._file.emit(logging.makeLogRecord({"msg": self._line(at_ms, record)}))
+                self._written += 1
+
+    def _write_until_stopped(self) -> None:
+        while not self._stop.wait(self._period_s):
+            self.flush()
+
+    def _line(self, at_ms: int, record: AccessRecord) -> str:
+        return self._redaction(
+            f"at={utc(at_ms)} request={record.request_id} remote={quoted(record.remote)} "
+            f"method={quoted(record.method)} path={quoted(record.path)} status={record.status} "
+            f"ms={record.duration_s * 1e3:.3f} bytes={record.size_bytes}"
+        )
