@@ -1,0 +1,244 @@
+"""Database: one engine, one writer at a time, many readers; what the candle store and the ledger stand on."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+
+from data.sqlite_file import file_of, move_aside_if_corrupt
+from utils.clock import Clock, SystemClock
+from utils.errors import ConfigError, StoreError
+
+BUSY_TIMEOUT_S = 5.0
+_WRITER_WAIT_S = 30.0
+_POOL_SIZE = 4
+_POOL_OVERFLOW = 28
+_SHOWN_CHARS = 120
+
+_PRAGMAS = (
+    "PRAGMA journal_mode=WAL",
+    "PRAGMA synchronous=NORMAL",
+    f"PRAGMA busy_timeout={round(BUSY_TIMEOUT_S * 1000)}",
+    "PRAGMA foreign_keys=ON",
+    "PRAGMA cache_size=-1024",
+    "PRAGMA temp_store=MEMORY",
+)
+
+_PLAIN_TEXTS = (
+    ("disk is full", "the disk is full; free some space, reading goes on meanwhile"),
+    ("readonly", "the database is read-only; allow writing to the file and its folder"),
+    ("unable to open", "the database cannot be opened; check that its folder exists and may be written to"),
+    ("locked", f"the database is locked by another program for more than {BUSY_TIMEOUT_S:g} s; end that program"),
+    ("malformed", "the database is damaged; restart, which moves the damaged file aside and begins a new one"),
+    ("not a database", "the file is not a database; restart, which moves it aside and begins a new one"),
+    ("disk i/o", "the disk failed while reading or writing the database; look at the disk"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class QueryStats:
+    """Statements run since the database was opened; an executemany is one. `slowest_sql` is its text, cut, without
+    values."""
+
+    count: int
+    errors: int
+    total_s: float
+    slowest_s: float
+    slowest_sql: str
+
+
+class Database:
+    """An SQLAlchemy engine with one writer lock and counted queries. Every failure is a StoreError in plain words.
+
+    SQLite runs in WAL mode, so readers never wait for the writer. A memory database has one connection, which readers
+    and the writer take in turn.
+    """
+
+    def __init__(self, engine: sa.Engine, *, path: Path | None, timer: Callable[[], float]) -> None:
+        self.engine = engine
+        self.path = path
+        self._timer = timer
+        self._writer = threading.Lock()
+        self._writing_thread: int | None = None
+        self._one_connection = engine.dialect.name == "sqlite" and path is None
+        self._failures: tuple[type[Exception], ...] = (SQLAlchemyError, engine.dialect.loaded_dbapi.Error)
+        self._count = self._errors = 0
+        self._total_s = self._slowest_s = 0.0
+        self._slowest_sql = ""
+        sa.event.listen(engine, "before_cursor_execute", self._before_statement)
+        sa.event.listen(engine, "after_cursor_execute", self._after_statement)
+
+    @contextmanager
+    def read(self) -> Iterator[sa.Connection]:
+        """A connection that sees one unchanging state of the database until the block ends. StoreError on failure."""
+        with self._taken() if self._one_connection else nullcontext(), self._transaction(writing=False) as connection:
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[sa.Connection]:
+        """A transaction under the writer lock: committed when the block ends, rolled back if it raises. StoreError on
+        failure. Blocks do not nest: hand the connection on instead."""
+        with self._taken(), self._transaction(writing=True) as connection:
+            yield connection
+
+    def create_tables(self, metadata: sa.MetaData) -> None:
+        """Create those of the tables that are not there yet."""
+        with self.write() as connection:
+            metadata.create_all(connection)
+
+    def upsert(
+        self, table: sa.Table, *, keys: Sequence[str] | None = None, update: Sequence[str] | None = None
+    ) -> sa.Executable:
+        """An insert that updates the columns `update` where a row with these `keys` exists, and leaves the row as it is
+        where `update` is empty. By default `keys` are the primary key and `update` all other columns."""
+        insert: Any = postgresql.insert if self.engine.dialect.name == "postgresql" else sqlite.insert
+        statement = insert(table)
+        names = list(keys) if keys is not None else [column.name for column in table.primary_key.columns]
+        changed = [column.name for column in table.columns if column.name not in names] if update is None else update
+        if not changed:
+            return statement.on_conflict_do_nothing(index_elements=names)  # type: ignore[no-any-return]
+        values = {name: statement.excluded[name] for name in changed}
+        return statement.on_conflict_do_update(index_elements=names, set_=values)  # type: ignore[no-any-return]
+
+    @property
+    def file_size_bytes(self) -> int:
+        """The database file and its write-ahead log; 0 where the database is not a file of ours."""
+        if self.path is None:
+            return 0
+        files = (self.path, self.path.with_name(self.path.name + "-wal"))
+        return sum(file.stat().st_size for file in files if file.exists())
+
+    def query_stats(self) -> QueryStats:
+        return QueryStats(self._count, self._errors, self._total_s, self._slowest_s, self._slowest_sql)
+
+    def close(self) -> None:
+        """Close every connection that is not in use; one that is gets closed when its block ends."""
+        self.engine.dispose()
+
+    @contextmanager
+    def _taken(self) -> Iterator[None]:
+        if self._writing_thread == threading.get_ident():
+            raise RuntimeError("a database block is already open in this thread; hand its connection on")
+        if not self._writer.acquire(timeout=_WRITER_WAIT_S):
+            raise StoreError(f"the database has been written to by another thread for {_WRITER_WAIT_S:g} s; try again")
+        self._writing_thread = threading.get_ident()
+        try:
+            yield
+        finally:
+            self._writing_thread = None
+            self._writer.release()
+
+    @contextmanager
+    def _transaction(self, *, writing: bool) -> Iterator[sa.Connection]:
+        with self._plain_errors(), self.engine.connect() as connection:
+            marked = connection.execution_options(writing=writing)
+            with marked.begin():
+                yield marked
+
+    @contextmanager
+    def _plain_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except self._failures as error:
+            self._errors += 1
+            raise StoreError(plain_text(error)) from error
+
+    def _before_statement(self, *args: Any) -> None:
+        args[4]._started = self._timer()
+
+    def _after_statement(self, *args: Any) -> None:
+        _, _, statement, _, context, _ = args
+        seconds = self._timer() - context._started
+        self._count += 1
+        self._total_s += seconds
+        if seconds > self._slowest_s:
+            self._slowest_s, self._slowest_sql = seconds, " ".join(statement.split())[:_SHOWN_CHARS]
+
+
+def connect(url: str, *, clock: Clock | None = None, on_notice: Callable[[str], None] = lambda _: None) -> Database:
+    """Open the database at an SQLAlchemy URL such as `sqlite:///instance/dashboard.db`, making its folder if need be.
+
+    A damaged SQLite file is moved aside to `<name>.corrupt-<ms>`, never deleted, a new one is begun, and `on_notice` is
+    told so. ConfigError where the URL cannot be understood; StoreError where the database cannot be opened.
+    """
+    used = clock or SystemClock()
+    try:
+        parsed = sa.make_url(url)
+        path = file_of(parsed)
+        if path is not None:
+            _prepare_file(path, used, on_notice)
+        engine = _engine(parsed, path)
+    except (ArgumentError, NoSuchModuleError, ImportError) as error:
+        raise ConfigError(
+            f"database URL {_masked(url)!r} cannot be used ({error}); use for example sqlite:///instance/dashboard.db"
+        ) from error
+    database = Database(engine, path=path, timer=used.monotonic)
+    try:
+        with database.read() as connection:
+            connection.execute(sa.text("SELECT 1"))
+    except StoreError:
+        database.close()
+        raise
+    return database
+
+
+def plain_text(error: Exception) -> str:
+    """A sentence for the operator, without SQL or values."""
+    cause = str(getattr(error, "orig", None) or error).splitlines()[0]
+    for part, text in _PLAIN_TEXTS:
+        if part in cause.lower():
+            return text
+    return f"the database refused: {cause[:_SHOWN_CHARS]}"
+
+
+def _prepare_file(path: Path, clock: Clock, on_notice: Callable[[str], None]) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        moved = move_aside_if_corrupt(path, clock.now_ms())
+    except (OSError, sqlite3.Error) as error:
+        raise StoreError(f"{path}: {plain_text(error)}") from error
+    if moved is not None:
+        on_notice(f"the database {path.name} was damaged; it was moved aside to {moved.name} and a new one was begun")
+
+
+def _engine(url: sa.URL, path: Path | None) -> sa.Engine:
+    if url.get_backend_name() != "sqlite":
+        return sa.create_engine(url, pool_pre_ping=True)
+    arguments = {"timeout": BUSY_TIMEOUT_S, "check_same_thread": False}
+    if path is None:
+        engine = sa.create_engine(url, poolclass=sa.StaticPool, connect_args=arguments)
+    else:
+        engine = sa.create_engine(
+            url, poolclass=sa.QueuePool, pool_size=_POOL_SIZE, max_overflow=_POOL_OVERFLOW, connect_args=arguments
+        )
+    sa.event.listen(engine, "connect", _set_up_sqlite)
+    sa.event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _set_up_sqlite(connection: Any, _: object) -> None:
+    connection.isolation_level = None  # the driver would begin transactions late and of the wrong kind
+    for pragma in _PRAGMAS:
+        connection.execute(pragma).close()
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    """A writer takes the file's lock at once: one that starts as a reader cannot wait for it, it fails."""
+    writing = connection.get_execution_options().get("writing", True)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+
+
+def _masked(url: str) -> str:
+    try:
+        return sa.make_url(url).render_as_string(hide_password=True)
+    except ArgumentError:
+        return url.split("@")[-1]
