@@ -24,6 +24,7 @@ COOKIE = "dashboard_session"
 
 _EXTENSION = "login"
 _OPEN_ENDPOINTS = frozenset({"login.form", "login.enter", "static"})
+_OPEN_BLUEPRINTS = frozenset({"assets"})
 _OPEN_PATHS = frozenset({"/health"})
 
 bp = Blueprint("login", __name__)
@@ -108,7 +109,7 @@ def safe_target(target: str) -> str:
 
 
 def _ask_who_comes() -> ResponseReturnValue | None:
-    if request.endpoint in _OPEN_ENDPOINTS or request.path in _OPEN_PATHS:
+    if request.endpoint in _OPEN_ENDPOINTS or request.blueprint in _OPEN_BLUEPRINTS or request.path in _OPEN_PATHS:
         return None
     if _login().sessions.touch(session.get("id")):
         return None

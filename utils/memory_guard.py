@@ -1,0 +1,192 @@
+"""MemoryGuard: when the machine runs short of memory, caches give way in order, and each step says what it freed."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import psutil
+
+from utils.clock import Clock, SystemClock
+
+log = logging.getLogger(__name__)
+
+_LONGEST_COOL_DOWN_S = 600.0
+_WORTH_WHILE_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryReading:
+    """How much of the machine's memory is in use (0 … 100) and how much of it is this process's."""
+
+    used_percent: float
+    rss_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class TrimStep:
+    """A cache that can shrink: `trim` is given the fraction to drop (0 … 1), answers how much went in its own unit."""
+
+    name: str
+    trim: Callable[[float], int]
+
+
+@dataclass(frozen=True, slots=True)
+class TrimReport:
+    """What one step did: memory of the process before and after, and what was in use of the machine after it."""
+
+    name: str
+    dropped: int
+    rss_before_bytes: int
+    rss_after_bytes: int
+    used_percent_after: float
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryGuardStats:
+    """Since the start. `cool_down_s` is the pause now kept between two rounds of trimming."""
+
+    max_percent: float
+    used_percent: float | None
+    rss_bytes: int | None
+    rounds: int
+    cool_down_s: float
+    last_reports: tuple[TrimReport, ...]
+
+
+def read_memory() -> MemoryReading:
+    """The machine and this process, now."""
+    return MemoryReading(psutil.virtual_memory().percent, psutil.Process().memory_info().rss)
+
+
+def give_back() -> None:
+    """Returns freed memory to the machine: collects cycles, and asks the C library to let go of its own."""
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
+class MemoryGuard:
+    """Above `max_percent` of the machine's memory trims `steps` in order until it is below.
+
+    The first round drops half of each cache, one that follows it after the cool-down everything. A round that gives
+    back less than a megabyte doubles the cool-down (up to ten minutes): the memory is somebody else's.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_percent: float,
+        steps: Sequence[TrimStep],
+        read: Callable[[], MemoryReading] = read_memory,
+        release: Callable[[], None] = give_back,
+        clock: Clock | None = None,
+        period_s: float = 5.0,
+        cool_down_s: float = 30.0,
+    ) -> None:
+        self._max_percent = max_percent
+        self._steps = tuple(steps)
+        self._read = read
+        self._release = release
+        self._clock = clock or SystemClock()
+        self._period_s = period_s
+        self._shortest_cool_down_s = cool_down_s
+        self._cool_down_s = cool_down_s
+        self._not_before_s = self._clock.monotonic()
+        self._fraction = 0.5
+        self._rounds = 0
+        self._last_reading: MemoryReading | None = None
+        self._last_reports: tuple[TrimReport, ...] = ()
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def check(self) -> tuple[TrimReport, ...]:
+        """Reads once; trims if it must and the cool-down is over. Answers what was done: nothing, most of the time."""
+        reading = self._last_reading = self._read()
+        now_s = self._clock.monotonic()
+        if reading.used_percent <= self._max_percent:
+            if now_s >= self._not_before_s:
+                self._fraction, self._cool_down_s = 0.5, self._shortest_cool_down_s
+            return ()
+        if now_s < self._not_before_s:
+            return ()
+        reports = self._trim(reading)
+        self._rounds += 1
+        self._last_reports = reports
+        self._rest(now_s, reading, reports)
+        return reports
+
+    def stats(self) -> MemoryGuardStats:
+        reading = self._last_reading
+        return MemoryGuardStats(
+            max_percent=self._max_percent,
+            used_percent=reading.used_percent if reading else None,
+            rss_bytes=reading.rss_bytes if reading else None,
+            rounds=self._rounds,
+            cool_down_s=self._cool_down_s,
+            last_reports=self._last_reports,
+        )
+
+    def start(self) -> None:
+        """Checks every `period_s` seconds in a thread of its own, until `close`."""
+        if self._thread is None:
+            self._stop.clear()
+            self._thread = threading.Thread(target=self._check_until_stopped, name="memory-guard", daemon=True)
+            self._thread.start()
+
+    def close(self) -> None:
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            self._stop.set()
+            thread.join()
+
+    def _check_until_stopped(self) -> None:
+        while not self._stop.wait(self._period_s):
+            self.check()
+
+    def _trim(self, reading: MemoryReading) -> tuple[TrimReport, ...]:
+        log.warning(
+            "memory is short: %.1f %% in use, limit %.1f %%, this process holds %.1f MB; trimming caches",
+            reading.used_percent,
+            self._max_percent,
+            reading.rss_bytes / 1e6,
+        )
+        reports = []
+        for step in self._steps:
+            if reading.used_percent <= self._max_percent:
+                break
+            report = self._trim_one(step, reading)
+            reading = self._last_reading = MemoryReading(report.used_percent_after, report.rss_after_bytes)
+            reports.append(report)
+        return tuple(reports)
+
+    def _trim_one(self, step: TrimStep, before: MemoryReading) -> TrimReport:
+        try:
+            dropped = step.trim(self._fraction)
+        except Exception:  # one cache that fails must not keep the others from giving way
+            log.exception("trimming %s failed", step.name)
+            dropped = 0
+        self._release()
+        after = self._read()
+        log.warning(
+            "trimmed %s by %d: process %.1f → %.1f MB, machine %.1f → %.1f %%",
+            step.name,
+            dropped,
+            before.rss_bytes / 1e6,
+            after.rss_bytes / 1e6,
+            before.used_percent,
+            after.used_percent,
+        )
+        return TrimReport(step.name, dropped, before.rss_bytes, after.rss_bytes, after.used_percent)
+
+    def _rest(self, now_s: float, before: MemoryReading, reports: tuple[TrimReport, ...]) -> None:
+        given_back = before.rss_bytes - reports[-1].rss_after_bytes if reports else 0
+        self._not_before_s = now_s + self._cool_down_s
+        self._fraction = 1.0
+        if given_back < _WORTH_WHILE_BYTES:
+            self._cool_down_s = min(self._cool_down_s * 2, _LONGEST_COOL_DOWN_S)
