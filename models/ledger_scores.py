@@ -1,0 +1,179 @@
+"""What the ledger says: rows, scores of decided horizons, and the skill summed from them. No SQL here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.candles import Candles
+from data.interval import Interval
+from data.symbol import Symbol
+from models.scoring import direction, estimate_from_sums, pinball_loss, skill
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+SUMS = ("scored", "unscorable", "loss", "baseline_loss", "inside_50", "inside_90", "directional", "hits")
+"""What is summed per model, market, horizon and day."""
+
+
+class State(IntEnum):
+    """Of one forecast at one horizon."""
+
+    OPEN = 0
+    SCORED = 1
+    HOLE = 2
+    """The candle of its outcome does not exist: unscorable."""
+    LATE = 3
+    """It was made after its outcome was out: unscorable."""
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerRow:
+    """One forecast at one horizon, with its outcome once decided. All returns are log returns from the last close."""
+
+    model_id: str
+    model_digest: str
+    symbol: Symbol
+    interval: Interval
+    last_open_time_ms: int
+    made_at_ms: int
+    horizon: int
+    target_open_time_ms: int
+    last_close: float
+    sigma: float
+    quantiles: tuple[float, ...]
+    log_returns: tuple[float, ...]
+    baseline_log_returns: tuple[float, ...]
+    state: State
+    realised: float | None
+    loss: float | None
+    baseline_loss: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Skill:
+    """How a model did over its scored forecasts; numbers that nothing supports are None. Fractions, log returns.
+
+    Standard errors take all forecasts of a day (or of 24 candles, if that is longer) as one observation.
+    """
+
+    count: int
+    unscorable: int
+    loss: float | None
+    baseline_loss: float | None
+    skill_fraction: float | None
+    skill_standard_error: float | None
+    coverage_50: float | None
+    coverage_90: float | None
+    directional_accuracy: float | None
+    directional_standard_error: float | None
+    directional_count: int
+    blocks: int
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """Scores of some forecasts (n) of one model and market at its horizons (h); `state` is OPEN where undecided."""
+
+    state: NDArray[np.int8]
+    realised: Floats
+    loss: Floats
+    baseline_loss: Floats
+    inside_50: NDArray[np.bool_]
+    inside_90: NDArray[np.bool_]
+    direction: NDArray[np.int8]
+
+
+def decide(
+    *,
+    candles: Candles,
+    starts_ms: Ints,
+    made_at_ms: Ints,
+    closes: Floats,
+    log_returns: Floats,
+    naive: Floats,
+    horizons: tuple[int, ...],
+    quantiles: tuple[float, ...],
+    is_open: NDArray[np.bool_],
+    patience: int,
+) -> Decided:
+    """Scores n forecasts: `starts_ms`, `made_at_ms`, `closes` (n,), `log_returns`, `naive` (n, h, q), `is_open` (n, h).
+
+    A target that is absent among the candles is a hole once `patience` later candles are there; one before the first
+    candle cannot be decided here.
+    """
+    targets = target_times(candles.interval, starts_ms, horizons)
+    times = candles.open_time_ms
+    places = np.searchsorted(times, targets)
+    inside = np.minimum(places, len(times) - 1)
+    found = times[inside] == targets
+    hole = ~found & (targets > times[0]) & (len(times) - places >= patience)
+    ends = target_times(candles.interval, targets, (1,))[..., 0]
+    late = made_at_ms[:, None] >= ends
+    state = np.select([~is_open, found & late, found, hole], [State.OPEN, State.LATE, State.SCORED, State.HOLE], 0)
+    realised = np.where(state == State.SCORED, np.log(candles.close[inside] / closes[:, None]), np.nan)
+    middle = quantiles.index(0.5)
+    return Decided(
+        state=state.astype(np.int8),
+        realised=realised,
+        loss=pinball_loss(realised, log_returns, quantiles),
+        baseline_loss=pinball_loss(realised, naive, quantiles),
+        inside_50=_inside(realised, log_returns, quantiles, 0.25),
+        inside_90=_inside(realised, log_returns, quantiles, 0.05),
+        direction=direction(np.nan_to_num(realised), log_returns[..., middle]),
+    )
+
+
+def target_times(interval: Interval, starts_ms: Ints, horizons: tuple[int, ...]) -> Ints:
+    """(…,) → (…, h) open times of the candles that end each horizon."""
+    if interval is not Interval.MO1:
+        return np.asarray(starts_ms)[..., None] + np.array(horizons, dtype=np.int64) * interval.ms
+    flat = [[interval.shift_ms(int(start), horizon) for horizon in horizons] for start in np.ravel(starts_ms)]
+    return np.array(flat, dtype=np.int64).reshape(*np.shape(starts_ms), len(horizons))
+
+
+def skill_of(sums: Mapping[str, Floats], blocks: Ints) -> Skill:
+    """From daily sums, each (days,), and the block each day belongs to."""
+    labels = np.unique(blocks, return_inverse=True)[1] if len(blocks) else blocks
+    by_block = {name: np.bincount(labels, weights=column) for name, column in sums.items()}
+    count = int(by_block["scored"].sum())
+    loss, baseline_loss = float(by_block["loss"].sum()), float(by_block["baseline_loss"].sum())
+    hits = estimate_from_sums(by_block["hits"], by_block["directional"])
+    return Skill(
+        count=count,
+        unscorable=int(by_block["unscorable"].sum()),
+        loss=loss / count if count else None,
+        baseline_loss=baseline_loss / count if count else None,
+        skill_fraction=skill(loss, baseline_loss),
+        skill_standard_error=skill_error(by_block["loss"], by_block["baseline_loss"]),
+        coverage_50=float(by_block["inside_50"].sum()) / count if count else None,
+        coverage_90=float(by_block["inside_90"].sum()) / count if count else None,
+        directional_accuracy=hits.mean if hits else None,
+        directional_standard_error=hits.standard_error if hits else None,
+        directional_count=hits.count if hits else 0,
+        blocks=int(np.count_nonzero(by_block["scored"])),
+    )
+
+
+def skill_error(losses: Floats, baseline_losses: Floats) -> float | None:
+    """Standard error of 1 − Σ loss / Σ baseline loss from its sums per block (ratio estimator, Cochran 1977, §6.3)."""
+    total = float(baseline_losses.sum())
+    groups = int(np.count_nonzero(baseline_losses))
+    if groups < 2 or total <= 0:
+        return None
+    residual = losses - losses.sum() / total * baseline_losses
+    return float(np.sqrt((residual**2).sum() * groups / (groups - 1)) / total)
+
+
+def _inside(realised: Floats, forecast: Floats, quantiles: tuple[float, ...], low: float) -> NDArray[np.bool_]:
+    """Inside the central band from `low` to 1 − low; False where the model has no such band."""
+    levels = np.array(quantiles)
+    lower, upper = np.flatnonzero(np.isclose(levels, low)), np.flatnonzero(np.isclose(levels, 1 - low))
+    if not len(lower) or not len(upper):
+        return np.zeros(realised.shape, dtype=bool)
+    inside: NDArray[np.bool_] = (realised >= forecast[..., lower[0]]) & (realised <= forecast[..., upper[0]])
+    return inside

@@ -1,0 +1,110 @@
+"""Samples: which windows of which markets can be learned from or forecast, pooled without materialising them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import xxhash
+from numpy.typing import NDArray
+
+from data.candles import Candles
+from data.features import ewma_sigma, feature_matrix
+from data.symbol import Symbol
+from models.baseline import horizon_returns
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """Markets laid end to end. `ends` index rows: a sample is the window that ends there, and its row of `targets`."""
+
+    symbols: tuple[Symbol, ...]
+    features: NDArray[np.float32]
+    """(n, f) raw."""
+    sigma: NDArray[np.float64]
+    """(n,) EWMA volatility per candle."""
+    returns: NDArray[np.float64]
+    """(n, h) log returns to each horizon; NaN where the outcome is not known."""
+    open_time_ms: Ints
+    market: NDArray[np.int32]
+    """(n,) index into `symbols`."""
+    ends: Ints
+    """(m,) rows where a forecast can be made."""
+
+    @property
+    def scaled(self) -> NDArray[np.float64]:
+        """(n, h) returns in units of sigma."""
+        return self.returns / self.sigma[:, None]
+
+    def starting(self, from_ms: int, until_ms: int) -> Ints:
+        """The ends whose last candle opens in [from_ms, until_ms)."""
+        times = self.open_time_ms[self.ends]
+        return self.ends[(times >= from_ms) & (times < until_ms)]
+
+
+def usable_ends(candles: Candles, features: NDArray[np.float32], window: int, warm_up: int) -> Ints:
+    """Rows whose `window` candles, the row the last of them, have no hole and all features, once warm-up is over."""
+    count = len(candles)
+    steps = np.ones(count, dtype=bool)
+    for _, after in candles.holes():
+        steps[np.searchsorted(candles.open_time_ms, after)] = False
+    good = np.isfinite(features).all(axis=1)
+    rows = np.arange(count)
+    # a window may begin at a candle after a hole, but not reach across it
+    run_start = np.maximum.accumulate(np.where(steps, 0, rows)) if count else rows
+    bad_before = np.maximum.accumulate(np.where(good, -1, rows)) if count else rows
+    first = rows - window + 1
+    ends: Ints = rows[(first >= run_start) & (first > bad_before) & (rows >= window + warm_up - 1)]
+    return ends
+
+
+def known_sigma(candles: Candles, half_life: float) -> NDArray[np.float64]:
+    """EWMA volatility per candle, NaN where it is not a positive number (a market that has not moved yet)."""
+    sigma = ewma_sigma(candles, half_life)
+    return np.where(sigma > 0, sigma, np.nan)
+
+
+def gather(
+    markets: Sequence[Candles],
+    names: Sequence[str],
+    *,
+    window: int,
+    warm_up: int,
+    horizons: Sequence[int],
+    half_life: float,
+) -> Samples:
+    """Computes each market once; the windows themselves are cut later, batch by batch."""
+    features, sigmas, returns, ends, offset = [], [], [], [], 0
+    for candles in markets:
+        matrix, sigma = feature_matrix(candles, names), known_sigma(candles, half_life)
+        usable = usable_ends(candles, matrix, window, warm_up)
+        ends.append(usable[np.isfinite(sigma[usable])] + offset)
+        features.append(matrix)
+        sigmas.append(sigma)
+        returns.append(horizon_returns(candles, horizons))
+        offset += len(candles)
+    return Samples(
+        symbols=tuple(candles.symbol for candles in markets),
+        features=np.concatenate(features),
+        sigma=np.concatenate(sigmas),
+        returns=np.concatenate(returns),
+        open_time_ms=np.concatenate([candles.open_time_ms for candles in markets]),
+        market=np.repeat(np.arange(len(markets), dtype=np.int32), [len(candles) for candles in markets]),
+        ends=np.concatenate(ends),
+    )
+
+
+def cut(features: NDArray[np.float32], ends: Ints, window: int) -> NDArray[np.float32]:
+    """(n, f) and (b,) → (b, window, f)."""
+    return features[ends[:, None] + np.arange(1 - window, 1)]
+
+
+def data_hash(markets: Sequence[Candles]) -> str:
+    """One hash of all candles, whatever the order of the markets."""
+    state = xxhash.xxh3_128()
+    for candles in sorted(markets, key=lambda one: one.symbol):
+        state.update(candles.digest)
+    return state.hexdigest()
