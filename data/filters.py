@@ -1,0 +1,84 @@
+"""Filters: moving sums, extremes and exponential averages, whole columns at a time and never ahead of time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+_BLOCK_HALF_LIVES = 512
+
+
+def ewma(values: Floats, half_life: float) -> Floats:
+    """Exponentially weighted mean of `values` (n,): y[t] = a y[t-1] + (1 - a) x[t] with a = 0.5 ** (1 / half_life).
+
+    Seeded with the mean of the first k = ceil(half_life) values at index k - 1; NaN before. The values are finite.
+    """
+    result = np.full(len(values), np.nan)
+    seeded = int(np.ceil(half_life))
+    if len(values) < seeded:
+        return result
+    keep = 0.5 ** (1.0 / half_life)
+    result[seeded - 1] = values[:seeded].mean()
+    result[seeded:] = _recursion(values[seeded:], keep, float(result[seeded - 1]))
+    return result
+
+
+def rolling_sum(values: Floats, window: int) -> Floats:
+    """Sum of the last `window` values, NaN before there are as many; each sum sees only its own window."""
+    return _rolling(values, window, np.add)
+
+
+def rolling_max(values: Floats, window: int) -> Floats:
+    """Largest of the last `window` values, NaN before there are as many."""
+    return _rolling(values, window, np.maximum)
+
+
+def rolling_min(values: Floats, window: int) -> Floats:
+    """Smallest of the last `window` values, NaN before there are as many."""
+    return _rolling(values, window, np.minimum)
+
+
+def lagged(values: Floats, rows: int) -> Floats:
+    """The values `rows` earlier, NaN where there are none."""
+    result = np.full(len(values), np.nan)
+    result[rows:] = values[: max(0, len(values) - rows)]
+    return result
+
+
+def _recursion(values: Floats, keep: float, before: float) -> Floats:
+    """y[t] = keep y[t-1] + (1 - keep) x[t] from y[-1] = `before`, block by block: inside one, a cumulative sum of
+    values scaled by keep ** -i, which stays below 2 ** 512, half of what a double's exponent can hold."""
+    block = max(1, round(_BLOCK_HALF_LIVES * np.log(0.5) / np.log(keep)))
+    powers = keep ** np.arange(1, block + 1)
+    result = np.empty_like(values)
+    for start in range(0, len(values), block):
+        part = values[start : start + block]
+        decay = powers[: len(part)]
+        result[start : start + block] = decay * (before + (1.0 - keep) * np.cumsum(part / decay))
+        before = float(result[start + len(part) - 1])
+    return result
+
+
+def _rolling(values: Floats, window: int, join: Callable[[Floats, Floats], Floats]) -> Floats:
+    """Join each window from spans of doubling length: log2(window) passes, and no value outside it is touched."""
+    result = np.full(len(values), np.nan)
+    if len(values) < window:
+        return result
+    span, length, done = values, 1, 0
+    total: Floats | None = None
+    while True:
+        if window & length:
+            # Those joined so far are the last `done` of each window; this piece holds the `length` before them.
+            piece = span[window - done - length :][: len(values) - window + 1]
+            total = piece if total is None else join(piece, total)
+            done += length
+        if done == window:
+            break
+        span = join(span[:-length], span[length:])
+        length *= 2
+    result[window - 1 :] = total
+    return result
