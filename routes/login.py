@@ -23,7 +23,7 @@ ATTEMPTS_PER_MINUTE_IN_ALL = 60
 COOKIE = "dashboard_session"
 
 _EXTENSION = "login"
-_OPEN_ENDPOINTS = frozenset({"login.form", "login.enter", "static"})
+_OPEN_ENDPOINTS = frozenset({"login.form", "login.enter", "theme.choose", "static"})
 _OPEN_BLUEPRINTS = frozenset({"assets"})
 _OPEN_PATHS = frozenset({"/health"})
 
@@ -69,7 +69,7 @@ def require_login(app: Flask, *, password: str, clock: Clock) -> None:
     app.extensions[_EXTENSION] = Login(password, clock)
     app.register_blueprint(bp)
     app.before_request(_ask_who_comes)
-    app.context_processor(lambda: {"login_required": True})
+    app.context_processor(lambda: {"login_required": bool(session.get("id"))})
 
 
 @bp.get("/login")
