@@ -81,8 +81,9 @@ def valid_ends(candles: Candles, window: int, horizon: int = 0) -> NDArray[np.in
     if last < first:
         return np.empty(0, dtype=np.int64)
     breaks = np.concatenate([[0], np.cumsum(~_follows(candles))])
-    ends: NDArray[np.int64] = np.arange(first, last + 1)
-    return ends[breaks[ends - window + 1] == breaks[ends + horizon]]
+    ends = np.arange(first, last + 1)
+    whole: NDArray[np.bool_] = breaks[ends - window + 1] == breaks[ends + horizon]
+    return ends[whole].astype(np.int64)
 
 
 def windows(features: NDArray[np.float32], ends: NDArray[np.int64] | Sequence[int], window: int) -> NDArray[np.float32]:
@@ -260,11 +261,11 @@ def _volume_z(window: int) -> Feature:
 
 
 def _of_day(wave: Callable[[Floats], Floats]) -> Feature:
-    return lambda p: wave(2.0 * np.pi * (p.candles.open_time_ms % _DAY_MS) / _DAY_MS)
+    return lambda p: wave((p.candles.open_time_ms % _DAY_MS).astype(np.float64) * (2.0 * np.pi / _DAY_MS))
 
 
 def _of_week(wave: Callable[[Floats], Floats]) -> Feature:
-    return lambda p: wave(2.0 * np.pi * ((p.candles.open_time_ms // _DAY_MS + _THURSDAY) % 7) / 7.0)
+    return lambda p: wave(((p.candles.open_time_ms // _DAY_MS + _THURSDAY) % 7).astype(np.float64) * (np.pi / 3.5))
 
 
 def _share(part: Floats, whole: Floats) -> Floats:

@@ -53,7 +53,7 @@ def _recursion(values: Floats, keep: float, before: float) -> Floats:
     """y[t] = keep y[t-1] + (1 - keep) x[t] from y[-1] = `before`, block by block: inside one, a cumulative sum of
     values scaled by keep ** -i, which stays below 2 ** 512, half of what a double's exponent can hold."""
     block = max(1, round(_BLOCK_HALF_LIVES * np.log(0.5) / np.log(keep)))
-    powers = keep ** np.arange(1, block + 1)
+    powers = keep ** np.arange(1, min(block, len(values)) + 1)
     result = np.empty_like(values)
     for start in range(0, len(values), block):
         part = values[start : start + block]
