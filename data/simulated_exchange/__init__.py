@@ -1,0 +1,1 @@
+"""A simulated exchange: Binance's public REST and streams over a synthetic or a replayed market."""

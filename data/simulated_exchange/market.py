@@ -1,0 +1,273 @@
+"""Market: any candle at any moment, stored where the source has it, added up from finer or drawn within coarser rows."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from threading import RLock
+from typing import Protocol
+
+import numpy as np
+
+from data.interval import Interval
+from data.simulated_exchange.candle_series import (
+    CLOSE,
+    HIGH,
+    LOW,
+    OPEN,
+    PLAIN,
+    VOLUME,
+    Bar,
+    Series,
+    Values,
+    aggregate,
+    join,
+)
+from data.simulated_exchange.hashing import Keys, keys_at
+from data.simulated_exchange.listings import Listing
+from data.simulated_exchange.refinement import refine
+from data.simulated_exchange.steps import from_steps, steps_of, to_steps
+
+_DAY_MS = 86_400_000
+_HOUR_MS = 3_600_000
+_MINUTE_MS = 60_000
+_LADDER = (Interval.D1, Interval.H1, Interval.M1, Interval.S1)
+_ASCENDING = tuple(sorted(Interval, key=lambda interval: interval.ms))
+_KEPT_MINUTES = 4_096
+
+
+class Source(Protocol):
+    """Where a market's rows come from."""
+
+    listings: dict[str, Listing]
+
+    def key(self, symbol: str) -> int:
+        """Decides the noise of what is drawn inside the rows."""
+        ...
+
+    def end_ms(self) -> int | None:
+        """The moment at which the data end; None: never."""
+        ...
+
+    def coverage(self, symbol: str, interval: Interval) -> tuple[int, int] | None:
+        """[first open time, end) of the rows the source itself has at this interval."""
+        ...
+
+    def stored(self, symbol: str, interval: Interval, start_ms: int, end_ms: int) -> Series:
+        """The source's own rows with start <= open time < end."""
+        ...
+
+
+class Market:
+    """A source seen at every interval, with a living last candle. All moments are given; it has no clock of its own."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self.listings = source.listings
+        self.end_ms = source.end_ms()
+        self._minutes: OrderedDict[tuple[str, int], Series] = OrderedDict()
+        self._seconds: dict[str, tuple[int, list[Bar]]] = {}
+        self._heads: dict[tuple[str, int], tuple[int, int, Bar | None]] = {}
+        self._lock = RLock()
+
+    def klines(
+        self, symbol: str, interval: Interval, start_ms: int | None, end_ms: int | None, limit: int, now_ms: int
+    ) -> Series:
+        """As `/api/v3/klines` counts them: the last row is the forming candle where the range reaches `now_ms`."""
+        listed = self.listings[symbol].listed_ms
+        last_open = interval.open_ms(now_ms)
+        stop = last_open if end_ms is None else min(end_ms, last_open)
+        if start_ms is None:
+            return self._newest(symbol, interval, interval.open_ms(listed), stop, limit, now_ms)
+        first = _open_at_or_after(interval, max(start_ms, interval.open_ms(listed)))
+        return self._oldest(symbol, interval, first, stop, limit, now_ms)
+
+    def rows(self, symbol: str, interval: Interval, start_ms: int, end_ms: int) -> Series:
+        """Whole candles with start <= open time < end, whatever the time is now."""
+        if start_ms >= end_ms:
+            return _empty(self._exact(symbol))
+        covered = self._source.coverage(symbol, interval)
+        if covered is None:
+            return self._derived(symbol, interval, start_ms, end_ms)
+        first, end = covered
+        return join([
+            self._derived(symbol, interval, start_ms, min(end_ms, first)),
+            self._source.stored(symbol, interval, start_ms, end_ms),
+            self._derived(symbol, interval, max(start_ms, end), end_ms),
+        ])  # fmt: skip
+
+    def fold(self, symbol: str, start_ms: int, end_ms: int) -> Bar | None:
+        """Everything traded in [start, end), both on the minute grid, as one bar."""
+        first = min(_ceil(start_ms, _HOUR_MS), end_ms)
+        last = max(end_ms // _HOUR_MS * _HOUR_MS, first)
+        return join([
+            self.rows(symbol, Interval.M1, start_ms, first),
+            self.rows(symbol, Interval.H1, first, last) if last > first else _empty(self._exact(symbol)),
+            self.rows(symbol, Interval.M1, last, end_ms),
+        ]).fold()  # fmt: skip
+
+    def forming(self, symbol: str, interval: Interval, now_ms: int) -> Bar | None:
+        """The candle that is open at `now_ms`, made of every whole second so far; None: not listed, or an outage."""
+        if interval is Interval.S1:
+            last = self.running(symbol, now_ms)
+            return Bar.flat(last.close) if last else None
+        return self.since(symbol, interval.open_ms(now_ms), now_ms)
+
+    def since(self, symbol: str, start_ms: int, now_ms: int) -> Bar | None:
+        """Everything traded from `start_ms` (on the minute grid) to the last whole second before `now_ms`."""
+        minute = now_ms // _MINUTE_MS * _MINUTE_MS
+        head = self._head(symbol, max(start_ms, self.listings[symbol].listed_ms), minute)
+        tail = self.running(symbol, now_ms)
+        if head is None or tail is None:
+            return head or tail
+        return head.then(tail)
+
+    def running(self, symbol: str, now_ms: int) -> Bar | None:
+        """What the current minute has traded so far; flat at its first price while that is nothing."""
+        minute, into = now_ms // _MINUTE_MS * _MINUTE_MS, now_ms % _MINUTE_MS // 1000
+        with self._lock:
+            kept = self._seconds.get(symbol)
+            if kept is None or kept[0] != minute:
+                kept = minute, self._run(symbol, minute)
+                self._seconds[symbol] = kept
+        return kept[1][into] if kept[1] else None
+
+    def _newest(self, symbol: str, interval: Interval, first: int, stop: int, limit: int, now_ms: int) -> Series:
+        parts: list[Series] = []
+        found, cursor = 0, interval.next_open_ms(stop)
+        while found < limit and cursor > first:
+            start = max(first, interval.shift_ms(cursor, -(limit - found)))
+            parts.insert(0, self._visible(symbol, interval, start, cursor, now_ms))
+            found += len(parts[0])
+            cursor = start
+        return join(parts).tail(limit) if parts else _empty(self._exact(symbol))
+
+    def _oldest(self, symbol: str, interval: Interval, first: int, stop: int, limit: int, now_ms: int) -> Series:
+        parts: list[Series] = []
+        found, cursor, end = 0, first, stop + 1
+        while found < limit and cursor < end:
+            until = interval.shift_ms(cursor, limit - found)
+            parts.append(self._visible(symbol, interval, cursor, min(until, end), now_ms))
+            found += len(parts[-1])
+            cursor = until
+        return join(parts) if parts else _empty(self._exact(symbol))
+
+    def _visible(self, symbol: str, interval: Interval, start_ms: int, end_ms: int, now_ms: int) -> Series:
+        """Rows in [start, end) as one sees them at `now_ms`."""
+        last_open = interval.open_ms(now_ms)
+        whole = self.rows(symbol, interval, start_ms, min(end_ms, last_open))
+        if not start_ms <= last_open < end_ms:
+            return whole
+        bar = self.forming(symbol, interval, now_ms)
+        if bar is None:
+            return whole
+        column = np.array(bar, dtype=whole.values.dtype).reshape(9, 1)
+        return join([whole, Series(np.array([last_open], dtype=np.int64), column)])
+
+    def _head(self, symbol: str, start_ms: int, minute: int) -> Bar | None:
+        with self._lock:
+            kept = self._heads.get((symbol, start_ms))
+            if kept is not None and kept[1] == minute:
+                return kept[2]
+            head = self.fold(symbol, start_ms, minute) if start_ms < minute else None
+            if len(self._heads) > _KEPT_MINUTES:
+                self._heads.clear()
+            self._heads[symbol, start_ms] = start_ms, minute, head
+            return head
+
+    def _run(self, symbol: str, minute: int) -> list[Bar]:
+        seconds = self.rows(symbol, Interval.S1, minute, minute + _MINUTE_MS)
+        if not len(seconds):
+            return []
+        rows = seconds.values
+        run = np.empty_like(rows)
+        run[OPEN], run[CLOSE] = rows[OPEN, 0], rows[CLOSE]
+        run[HIGH], run[LOW] = np.maximum.accumulate(rows[HIGH]), np.minimum.accumulate(rows[LOW])
+        run[VOLUME:] = np.cumsum(rows[VOLUME:], axis=1)
+        bars = [Bar(*column) for column in run.T.tolist()]
+        return [Bar.flat(bars[0].open), *bars]
+
+    def _derived(self, symbol: str, interval: Interval, start_ms: int, end_ms: int) -> Series:
+        if start_ms >= end_ms:
+            return _empty(self._exact(symbol))
+        finer = next(step for step in _LADDER if step.ms < interval.ms) if interval is not Interval.S1 else None
+        if finer and (interval not in _LADDER or self._has_finer(symbol, interval, start_ms, end_ms)):
+            first, end = _open_at_or_after(interval, start_ms), _open_at_or_after(interval, end_ms)
+            return (
+                aggregate(self.rows(symbol, finer, first, end), interval)
+                if first < end
+                else _empty(self._exact(symbol))
+            )
+        return self._drawn(symbol, interval, start_ms, end_ms)
+
+    def _has_finer(self, symbol: str, interval: Interval, start_ms: int, end_ms: int) -> bool:
+        finer = (step for step in _ASCENDING if step.ms < interval.ms)
+        covered = (self._source.coverage(symbol, step) for step in finer)
+        return any(span and span[0] < end_ms and start_ms < span[1] for span in covered)
+
+    def _drawn(self, symbol: str, interval: Interval, start_ms: int, end_ms: int) -> Series:
+        """Rows of a ladder interval drawn inside the nearest coarser rows the source has."""
+        if interval is Interval.D1 or start_ms >= end_ms:
+            return _empty(self._exact(symbol))
+        above = _LADDER[_LADDER.index(interval) - 1]
+        for parent in (step for step in _ASCENDING if interval.ms < step.ms <= above.ms):
+            covered = self._source.coverage(symbol, parent)
+            if covered is None or covered[0] >= end_ms or covered[1] <= start_ms:
+                continue
+            first, end = max(start_ms, covered[0]), min(end_ms, covered[1])
+            return join([
+                self._drawn(symbol, interval, start_ms, first),
+                self._split(symbol, parent, interval, first, end),
+                self._drawn(symbol, interval, end, end_ms),
+            ])  # fmt: skip
+        return self._split(symbol, above, interval, start_ms, end_ms)
+
+    def _split(self, symbol: str, parent: Interval, interval: Interval, start_ms: int, end_ms: int) -> Series:
+        first, last = parent.open_ms(start_ms), parent.open_ms(end_ms - 1)
+        if first != last or interval is Interval.S1:
+            return self._split_now(symbol, parent, interval, first, last + parent.ms).between(start_ms, end_ms)
+        with self._lock:
+            place = f"{symbol} {interval}", first
+            kept = self._minutes.get(place)
+            if kept is None:
+                kept = self._split_now(symbol, parent, interval, first, last + parent.ms)
+                self._minutes[place] = kept
+                if len(self._minutes) > _KEPT_MINUTES:
+                    self._minutes.popitem(last=False)
+            return kept.between(start_ms, end_ms)
+
+    def _split_now(self, symbol: str, parent: Interval, interval: Interval, start_ms: int, end_ms: int) -> Series:
+        covered = self._source.coverage(symbol, parent)
+        if covered is None:
+            rows = self._drawn(symbol, parent, start_ms, end_ms) if parent in _LADDER else _empty(self._exact(symbol))
+        else:
+            rows = self._source.stored(symbol, parent, start_ms, end_ms)
+        if not len(rows):
+            return rows
+        count = parent.ms // interval.ms
+        keys = keys_at(self._source.key(symbol), parent.ms, rows.open_time_ms)
+        children = self._refined(symbol, rows.values, keys, count)
+        times = rows.open_time_ms[:, None] + np.arange(count) * interval.ms
+        return Series(times.ravel(), children.reshape(9, -1))
+
+    def _refined(self, symbol: str, values: Values, keys: Keys, count: int) -> Values:
+        """Children (9, n, count) in the source's own kind of numbers."""
+        if self._exact(symbol):
+            return refine(np.asarray(values, dtype=np.int64), keys, count)
+        steps = steps_of(values, self.listings[symbol].tick_e8)
+        return from_steps(refine(to_steps(values, steps), keys, count, steps.quote_factor), steps)
+
+    def _exact(self, symbol: str) -> bool:
+        return self.listings[symbol].units != PLAIN
+
+
+def _empty(exact: bool) -> Series:
+    return Series(np.empty(0, np.int64), np.empty((9, 0), np.int64 if exact else np.float64))
+
+
+def _ceil(at_ms: int, step_ms: int) -> int:
+    return -(-at_ms // step_ms) * step_ms
+
+
+def _open_at_or_after(interval: Interval, at_ms: int) -> int:
+    opened = interval.open_ms(at_ms)
+    return opened if opened == at_ms else interval.next_open_ms(at_ms)

@@ -1,0 +1,194 @@
+"""Synthetic market: hourly candles of correlated coins, drawn anywhere in time from a seed alone.
+
+A log price is a common factor times beta plus the coin's own path. Each is Brownian motion in the random time of a
+multiplicative cascade (Mandelbrot, Fisher and Calvet, 1997): from a span of 2^14 days down, every span's variance is
+shared out unevenly between its halves and its middle is displaced (Lévy's construction), then a day is shared out over
+its hours with a daily rhythm. So volatility clusters on all scales, returns have fat tails, and a day costs fourteen
+halvings wherever it lies.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from threading import Lock
+
+import numpy as np
+
+from data.interval import Interval
+from data.simulated_exchange.candle_series import Series
+from data.simulated_exchange.hashing import Floats, keys_at, named_key, normal, uniform
+from data.simulated_exchange.listings import MAX_SYMBOLS, Character, Listing, listings
+from data.simulated_exchange.refinement import Integers, bridge_extremes
+from utils.errors import InvalidInput
+
+_DAY_MS = 86_400_000
+_HOUR_MS = 3_600_000
+_FIRST_DAY = 14_610
+"""2010-01-01, in days since 1970; the cascade ends 2^14 days later, in 2054."""
+_LEVELS = 14
+_BLOCK_DAYS = 32
+_CASCADE = 0.55
+"""How unevenly a span's variance is shared between its halves (standard deviation of the log odds)."""
+_DAMPED_SPAN_DAYS = 512
+_DAMPING = 0.4
+"""Spans longer than this wander less, so that price levels stay near those of the listing for decades."""
+_COMMON_VOLATILITY = 0.022
+_MEAN_TRADE = 350.0
+_RHYTHM = np.array([
+    0.95, 0.92, 0.85, 0.78, 0.74, 0.74, 0.80, 0.90, 1.00, 1.02, 1.00, 1.02,
+    1.15, 1.40, 1.55, 1.50, 1.35, 1.20, 1.10, 1.05, 1.05, 1.00, 0.95, 0.98,
+])  # fmt: skip
+"""Activity by UTC hour: quiet before Asia wakes, busiest while Europe and America trade together."""
+
+
+class SyntheticSource:
+    """Hourly candles in whole ticks and lots; every finer or coarser interval is made from them."""
+
+    def __init__(self, *, seed: int = 7, symbols: int = 20) -> None:
+        if not 1 <= symbols <= MAX_SYMBOLS:
+            raise InvalidInput(f"{symbols} synthetic symbols were asked for; 1 to {MAX_SYMBOLS} fit")
+        self._seed = seed
+        self._coins = listings(seed, symbols)
+        self.listings: dict[str, Listing] = {name: coin[0] for name, coin in self._coins.items()}
+        self._blocks: OrderedDict[tuple[str, int], tuple[Floats, Floats] | Series] = OrderedDict()
+        self._lock = Lock()
+
+    def key(self, symbol: str) -> int:
+        """What decides the noise of everything finer than an hour."""
+        return named_key(self._seed, "inside", symbol)
+
+    def end_ms(self) -> int | None:
+        """There is always a next candle (until 2054)."""
+        return None
+
+    def coverage(self, symbol: str, interval: Interval) -> tuple[int, int] | None:
+        """[first, end) of what this source has itself."""
+        if interval is not Interval.H1:
+            return None
+        return self.listings[symbol].listed_ms, (_FIRST_DAY + 2**_LEVELS) * _DAY_MS
+
+    def stored(self, symbol: str, interval: Interval, start_ms: int, end_ms: int) -> Series:
+        """Hourly rows with start <= open time < end."""
+        first, end = self.coverage(symbol, interval) or (0, 0)
+        start_ms, end_ms = max(start_ms, first), min(end_ms, end)
+        if start_ms >= end_ms:
+            return Series(np.empty(0, np.int64), np.empty((9, 0), np.int64))
+        blocks = range(_block(start_ms), _block(end_ms - 1) + 1)
+        parts = [self._candles(symbol, block) for block in blocks]
+        times = np.concatenate([part.open_time_ms for part in parts])
+        values = np.concatenate([part.values for part in parts], axis=1)
+        return Series(times, values).between(start_ms, end_ms)
+
+    def _candles(self, symbol: str, block: int) -> Series:
+        kept = self._kept((symbol, block))
+        if isinstance(kept, Series):
+            return kept
+        listing, coin = self._coins[symbol]
+        shared, shared_variance = self._path("common", block)
+        own, own_variance = self._path(symbol, block)
+        scale = coin.beta * _COMMON_VOLATILITY
+        path = np.log(coin.price) + scale * shared + coin.own_volatility * own
+        variance = (scale**2 * shared_variance + coin.own_volatility**2 * own_variance).ravel()
+        opens_ms = (_first_day(block) * 24 + np.arange(_BLOCK_DAYS * 24)) * _HOUR_MS
+        values = _hours(named_key(self._seed, "hours", symbol), listing, coin, opens_ms, path, variance)
+        values.flags.writeable = False
+        series = Series(opens_ms, values)
+        self._keep((symbol, block), series)
+        return series
+
+    def _path(self, name: str, block: int) -> tuple[Floats, Floats]:
+        """A unit path (one per day of variance): hour edges (24 d + 1,) and hour variances (d, 24) of one block."""
+        kept = self._kept(("path " + name, block))
+        if isinstance(kept, tuple):
+            return kept
+        made = _unit_path(named_key(self._seed, "path", name), np.arange(_BLOCK_DAYS) + _first_day(block) - _FIRST_DAY)
+        self._keep(("path " + name, block), made)
+        return made
+
+    def _kept(self, key: tuple[str, int]) -> tuple[Floats, Floats] | Series | None:
+        with self._lock:
+            found = self._blocks.get(key)
+            if found is not None:
+                self._blocks.move_to_end(key)
+            return found
+
+    def _keep(self, key: tuple[str, int], value: tuple[Floats, Floats] | Series) -> None:
+        with self._lock:
+            self._blocks[key] = value
+            while len(self._blocks) > 2_000:
+                self._blocks.popitem(last=False)
+
+
+def _block(at_ms: int) -> int:
+    return (at_ms // _DAY_MS - _FIRST_DAY) // _BLOCK_DAYS
+
+
+def _first_day(block: int) -> int:
+    return _FIRST_DAY + block * _BLOCK_DAYS
+
+
+def _unit_path(key: int, days: Integers) -> tuple[Floats, Floats]:
+    left, right, variance = _cascade(key, days)
+    cells = keys_at(key, 100, days[:, None] * 24 + np.arange(24))
+    hours = days[:, None] * 24 + np.arange(24)
+    mood = 0.45 * normal(keys_at(cells, 1))
+    mood += 0.45 * normal(keys_at(key, 101, hours // 3)) + 0.35 * normal(keys_at(key, 102, hours // 8))
+    weights = _RHYTHM * np.exp(mood)
+    shares = weights / weights.sum(axis=1, keepdims=True)
+    hour_variance = variance[:, None] * shares
+    steps = np.sqrt(hour_variance) * normal(keys_at(cells, 2))
+    steps += shares * ((right - left)[:, None] - steps.sum(axis=1, keepdims=True))
+    inner = left[:, None] + np.cumsum(steps, axis=1)[:, :-1]
+    edges = np.concatenate([left[:, None], inner], axis=1).ravel()
+    return np.append(edges, right[-1]), hour_variance
+
+
+def _cascade(key: int, days: Integers) -> tuple[Floats, Floats, Floats]:
+    """Path at both ends of each day and the day's variance, by halving the whole span around it."""
+    start = np.zeros_like(days)
+    left, right = np.zeros(len(days)), np.zeros(len(days))
+    variance = np.full(len(days), float(2**_LEVELS))
+    for level in range(_LEVELS):
+        half = 2 ** (_LEVELS - level - 1)
+        cells = keys_at(key, level, start // (2 * half))
+        share = 1.0 / (1.0 + np.exp(-_CASCADE * normal(keys_at(cells, 1))))
+        damping = _DAMPING if 2 * half >= _DAMPED_SPAN_DAYS else 1.0
+        middle = left + (right - left) * share
+        middle += damping * np.sqrt(variance * share * (1.0 - share)) * normal(keys_at(cells, 2))
+        later = days - start >= half
+        left, right = np.where(later, middle, left), np.where(later, right, middle)
+        variance = variance * np.where(later, 1.0 - share, share)
+        start = start + half * later
+    return left, right, variance
+
+
+def _hours(key: int, listing: Listing, coin: Character, opens_ms: Integers, path: Floats, variance: Floats) -> Integers:
+    """Candles (9, n) from a log path at the hours' edges (n + 1,) and the variance inside each hour (n,)."""
+    cells = keys_at(key, opens_ms // _HOUR_MS)
+    edges = _ticks(path, listing)
+    high, low = bridge_extremes(path[:-1], path[1:], variance, uniform(keys_at(cells, 1)), uniform(keys_at(cells, 2)))
+    opens, closes = edges[:-1], edges[1:]
+    highs = np.maximum(_ticks(high, listing), np.maximum(opens, closes))
+    lows = np.minimum(_ticks(low, listing), np.minimum(opens, closes))
+    usual = (coin.beta * _COMMON_VOLATILITY) ** 2 + coin.own_volatility**2
+    turnover = coin.turnover * np.power(variance * 24 / usual, 0.6) * np.exp(0.3 * normal(keys_at(cells, 3)))
+    trades = np.maximum(turnover / _MEAN_TRADE * np.exp(0.15 * normal(keys_at(cells, 4))), 4).astype(np.int64)
+    place = np.clip(0.5 * _place(opens, highs, lows) + 0.5 * _place(closes, highs, lows), 0.2, 0.8)
+    mean = lows + place * (highs - lows)
+    quote_unit = listing.units.quote_e8 * 1e-8
+    volume = np.maximum((turnover / (mean * quote_unit)).astype(np.int64), 2 * trades)
+    quote = np.rint(volume * mean).astype(np.int64)
+    push = np.tanh((path[1:] - path[:-1]) / np.sqrt(variance))
+    taker_share = np.clip(0.5 + 0.05 * push + 0.02 * normal(keys_at(cells, 5)), 0.35, 0.65)
+    taker, taker_quote = (volume * taker_share).astype(np.int64), (quote * taker_share).astype(np.int64)
+    return np.stack([opens, highs, lows, closes, volume, quote, trades, taker, taker_quote])
+
+
+def _ticks(path: Floats, listing: Listing) -> Integers:
+    return np.maximum(np.rint(np.exp(path) * (1e8 / listing.tick_e8)), 1).astype(np.int64)
+
+
+def _place(price: Integers, highs: Integers, lows: Integers) -> Floats:
+    """Where in its candle's range a price lies, 0 to 1."""
+    spread = (highs - lows).astype(np.float64)
+    return np.divide(price - lows, spread, out=np.full(len(price), 0.5), where=spread > 0)
