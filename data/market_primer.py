@@ -1,0 +1,89 @@
+"""Priming: fills the hot set at start, from the store first and then only what is missing from the exchange."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import product
+from typing import TYPE_CHECKING
+
+from data.binance_gateway import PAGE_LIMIT, BinanceGateway
+from data.interval import Interval
+from data.symbol import Symbol
+from utils.errors import BadData, ExchangeError, Rejected
+
+if TYPE_CHECKING:
+    from data.market_data import MarketData
+
+log = logging.getLogger(__name__)
+
+Progress = Callable[[int, int, str], None]
+
+_AT_ONCE = 4
+
+
+@dataclass(slots=True)
+class _Course:
+    """How the exchange fared so far; `trouble` is what made further questions pointless."""
+
+    answered: int = 0
+    trouble: ExchangeError | None = None
+
+
+def prime(market: MarketData, gateway: BinanceGateway, on_progress: Progress | None = None) -> None:
+    """Raises the ExchangeError that stopped it, if one did; a market that is refused stops only itself."""
+    pairs = list(product(market.symbols, market.intervals))
+    for symbol, interval in pairs:
+        market.warm(symbol, interval)
+    course = _Course()
+    with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="prime") as pool:
+        work = [pool.submit(_fill, market, gateway, course, symbol, interval) for symbol, interval in pairs]
+        for done, (job, (symbol, interval)) in enumerate(zip(work, pairs, strict=True), start=1):
+            job.result()
+            if on_progress is not None:
+                on_progress(done, len(pairs), f"{symbol} {interval}")
+    if course.trouble is None:
+        _prime_tickers(market, gateway, course)
+    if course.trouble is not None:
+        raise course.trouble
+
+
+def _fill(market: MarketData, gateway: BinanceGateway, course: _Course, symbol: Symbol, interval: Interval) -> None:
+    if course.trouble is not None:
+        return
+    try:
+        fill_missing(market, gateway, symbol, interval)
+    except (Rejected, BadData) as error:
+        log.warning("%s %s could not be filled: %s", symbol, interval, error)
+        market.on_refused(symbol, interval, error)
+    except ExchangeError as error:
+        course.trouble = error
+
+
+def fill_missing(market: MarketData, gateway: BinanceGateway, symbol: Symbol, interval: Interval) -> None:
+    """Asks for every range that the hot set lacks, and for the forming candle. Raises ExchangeError."""
+    for start_ms, end_ms in market.missing(symbol, interval):
+        reaches_now = end_ms > market.newest_closed_ms(interval)
+        if reaches_now and (end_ms - start_ms) // interval.ms < PAGE_LIMIT:
+            market.on_page(symbol, interval, gateway.klines(symbol, interval, start_ms=start_ms), start_ms)
+            continue
+        cursor_ms = start_ms
+        refused = False
+        for page in gateway.history_pages(symbol, interval, start_ms, end_ms):
+            market.on_page(symbol, interval, page, cursor_ms)
+            cursor_ms = page.answered_to_ms or cursor_ms
+            refused = bool(page.refused_open_ms)
+        if not reaches_now and not refused:
+            market.on_answered(symbol, interval, cursor_ms, end_ms)
+
+
+def _prime_tickers(market: MarketData, gateway: BinanceGateway, course: _Course) -> None:
+    try:
+        told = gateway.tickers(market.symbols)
+    except ExchangeError as error:
+        course.trouble = error
+        return
+    for ticker in told.values():
+        market.on_ticker(ticker)

@@ -1,0 +1,96 @@
+"""MarketSeries: what is known, besides its closed candles, of one market at one interval."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+
+from data.candles import FLOAT_COLUMNS, Candle, Candles
+from data.interval import Interval
+from data.symbol import Symbol
+
+
+class MarketSeries:
+    """Forming candle, time of the newest news, and a count of changes. `writing` is held by whoever adds candles."""
+
+    __slots__ = (
+        "_lock",
+        "asked_at_s",
+        "changes",
+        "digest",
+        "forming",
+        "forming_event_ms",
+        "heard_ms",
+        "interval",
+        "newest_open_ms",
+        "problem",
+        "symbol",
+        "writing",
+    )
+
+    def __init__(self, symbol: Symbol, interval: Interval) -> None:
+        self.symbol = symbol
+        self.interval = interval
+        self.writing = threading.Lock()
+        self.forming: Candle | None = None
+        self.forming_event_ms = -1
+        self.newest_open_ms: int | None = None
+        self.heard_ms: int | None = None
+        self.digest = ""
+        self.changes = 0
+        self.problem = ""
+        self.asked_at_s = float("-inf")
+        self._lock = threading.Lock()
+
+    @property
+    def key(self) -> tuple[str, Symbol, Interval]:
+        """Under which the cache keeps the closed candles."""
+        return ("candles", self.symbol, self.interval)
+
+    def heard(self, at_ms: int) -> None:
+        """There was news at `at_ms`, exchange time."""
+        with self._lock:
+            self.heard_ms = max(at_ms, self.heard_ms or at_ms)
+
+    def settle(self, candles: Candles) -> None:
+        """`candles` are the closed candles from now on, unless newer ones have come meanwhile."""
+        if not len(candles):
+            return
+        digest, newest = candles.digest, candles.last_open_time_ms
+        with self._lock:
+            if digest == self.digest or newest < (self.newest_open_ms or -1):
+                return
+            self.digest, self.newest_open_ms = digest, newest
+            self.changes += 1
+            if self.forming is not None and self.forming.open_time_ms <= newest:
+                self.forming = None
+
+    def form(self, candle: Candle, event_ms: int) -> None:
+        """A newer word about the candle that is forming; older words and candles that have closed change nothing."""
+        with self._lock:
+            if event_ms < self.forming_event_ms or candle.open_time_ms <= (self.newest_open_ms or -1):
+                return
+            self.forming_event_ms = event_ms
+            if candle != self.forming:
+                self.forming = candle
+                self.changes += 1
+
+    def may_ask(self, now_s: float, pause_s: float) -> bool:
+        """True for one asker every `pause_s` seconds."""
+        with self._lock:
+            if now_s - self.asked_at_s < pause_s:
+                return False
+            self.asked_at_s = now_s
+            return True
+
+
+def joined(older: Candles, newer: Candles, limit: int) -> Candles:
+    """The newest `limit` of both; where both have a candle, `newer` wins."""
+    if not len(older) or not len(newer):
+        return (newer if len(newer) else older).tail(limit)
+    times = np.concatenate([older.open_time_ms, newer.open_time_ms])
+    _, last = np.unique(times[::-1], return_index=True)
+    order = (len(times) - 1 - last)[-limit:]
+    columns = [np.concatenate([getattr(older, name), getattr(newer, name)])[order] for name in FLOAT_COLUMNS]
+    return Candles.from_columns(newer.symbol, newer.interval, times[order], columns)
