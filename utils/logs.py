@@ -101,6 +101,7 @@ class Logs:
         for handler in handlers:
             handler.setFormatter(LineFormatter(redaction))
         self._handlers = handlers
+        self._closed = False
         self._door = _Door(queue.SimpleQueue())
         self._listener = QueueListener(self._door.queue, *handlers)
         self._listener.start()
@@ -112,6 +113,9 @@ class Logs:
             logging.getLogger(name).setLevel(max(logging.INFO, logging.getLevelNamesMapping()[level]))
 
     def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
         root = logging.getLogger()
         root.removeHandler(self._door)
         root.setLevel(self._level_before)
