@@ -26,7 +26,7 @@ _Headers = list[tuple[str, str]]
 _NOT_A_TOKEN = re.compile(r"[^A-Za-z0-9_-]+")
 
 
-def observe(app: Flask, monitor: PerformanceMonitor, access_log: AccessLog | None = None) -> None:
+def observe_requests(app: Flask, monitor: PerformanceMonitor, access_log: AccessLog | None = None) -> None:
     """Wraps the application: `X-Request-ID` on every answer; counts and `Server-Timing` while the monitor is on."""
     app.wsgi_app = ObservedApp(app.wsgi_app, monitor, access_log)  # type: ignore[method-assign]  # Flask's own door
 
