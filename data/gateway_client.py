@@ -72,9 +72,10 @@ class StrictClient(AsyncClient):  # type: ignore[misc]  # python-binance has no 
 
 
 def open_client(rest_url: str, *, api_key: str, api_secret: str, timeout_s: float) -> StrictClient:
-    """A client of `rest_url` (scheme and host, without /api). To be called in the loop that will use it."""
+    """A client of `rest_url` (scheme and host, with or without /api). To be called in the loop that will use it."""
     timeout = aiohttp.ClientTimeout(total=timeout_s)
-    kind: Any = type("ClientOfHost", (StrictClient,), {"API_URL": rest_url.rstrip("/") + "/api"})
+    api_url = rest_url.rstrip("/").removesuffix("/api") + "/api"
+    kind: Any = type("ClientOfHost", (StrictClient,), {"API_URL": api_url})
     client: StrictClient = kind(
         api_key=api_key or None,
         api_secret=api_secret or None,
