@@ -30,7 +30,7 @@ class Head:
     @property
     def width(self) -> int:
         """Raw numbers per forecast: per horizon a shift, a common stretch, and one stretch per gap."""
-        return len(self.horizons) * (1 + self.baseline.shape[1])
+        return len(self.horizons) * (1 + int(self.baseline.shape[1]))
 
 
 @keras.saving.register_keras_serializable("models")
@@ -42,7 +42,7 @@ class Scale(layers.Layer):  # type: ignore[misc]  # keras is untyped
         self.mean, self.std = list(mean), list(std)
 
     def call(self, inputs: Any) -> Any:
-        mean, inverse = np.float32(self.mean), np.float32(1.0) / np.float32(self.std)
+        mean, inverse = np.array(self.mean, np.float32), np.float32(1.0) / np.array(self.std, np.float32)
         return ops.clip((inputs - mean) * inverse, -CLIP, CLIP)
 
 
@@ -62,7 +62,7 @@ class QuantileHead(layers.Layer):  # type: ignore[misc]  # keras is untyped
         head = self.head
         gaps = np.diff(head.baseline, axis=1).astype(np.float32)
         raw = ops.reshape(inputs, (-1, len(head.horizons), 1 + head.baseline.shape[1]))
-        root = np.sqrt(np.float32(head.horizons))[:, None]
+        root = np.sqrt(np.array(head.horizons, np.float32))[:, None]
         centre = head.baseline[:, head.median : head.median + 1] + root * raw[:, :, :1]
         stretch = ops.exp(SPREAD * ops.tanh((raw[:, :, 1:2] + raw[:, :, 2:]) / SPREAD))
         steps = gaps * stretch

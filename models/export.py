@@ -33,7 +33,7 @@ class Graph:
         self.constants: list[Any] = []
 
     def constant(self, name: str, value: Any, dtype: type = np.float32) -> str:
-        self.constants.append(numpy_helper.from_array(np.ascontiguousarray(value, dtype=dtype), name))
+        self.constants.append(numpy_helper.from_array(np.array(value, dtype=dtype, order="C"), name))
         return name
 
     def add(self, operator: str, name: str, *inputs: str, outputs: tuple[str, ...] = (), **attributes: Any) -> str:
@@ -107,7 +107,7 @@ def _weights(model: keras.Model, layer: str) -> tuple[NDArray[np.float32], ...]:
 def _scale(graph: Graph, model: keras.Model) -> str:
     scale = model.get_layer("scale")
     centred = graph.add("Sub", "centred", "windows", graph.constant("mean", scale.mean))
-    inverse = graph.constant("inverse_std", np.float32(1.0) / np.float32(scale.std))
+    inverse = graph.constant("inverse_std", np.float32(1.0) / np.array(scale.std, np.float32))
     scaled = graph.add("Mul", "standardised", centred, inverse)
     low, high = graph.constant("clip_low", -CLIP), graph.constant("clip_high", CLIP)
     return graph.add("Clip", "scaled", scaled, low, high)
@@ -167,7 +167,7 @@ def _head(graph: Graph, model: keras.Model, raw: str) -> str:
     parts = graph.reshape("parts", raw, [0, horizons, 1 + count])
     shift, common = graph.slice("shift", parts, 2, 0, 1), graph.slice("common", parts, 2, 1, 2)
     each = graph.slice("each", parts, 2, 2, 1 + count)
-    root = graph.constant("root_horizon", np.sqrt(np.float32(head.horizons))[:, None])
+    root = graph.constant("root_horizon", np.sqrt(np.array(head.horizons, np.float32))[:, None])
     median = graph.constant("naive_median", head.baseline[:, head.median : head.median + 1])
     centre = graph.add("Add", "centre", graph.add("Mul", "shift_sigma", shift, root), median)
     spread = graph.constant("spread", SPREAD)

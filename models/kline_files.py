@@ -49,7 +49,7 @@ def markets(folder: Path, interval: Interval, symbols: Sequence[Symbol] = ()) ->
         raise NotFound(
             f"{folder} has no {interval} candles of {', '.join(missing)}; it has {', '.join(files) or 'none'}"
         )
-    chosen = symbols or list(files)
+    chosen: Sequence[str] = symbols or list(files)
     if not chosen:
         raise NotFound(f"{folder} has no file named SYMBOL-{interval}.parquet")
     return [read_market(files[symbol]) for symbol in chosen]

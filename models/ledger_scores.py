@@ -139,7 +139,7 @@ def target_times(interval: Interval, starts_ms: Ints, horizons: tuple[int, ...])
 def skill_of(sums: Mapping[str, Floats], blocks: Ints) -> Skill:
     """From daily sums, each (days,), and the block each day belongs to."""
     labels = np.unique(blocks, return_inverse=True)[1] if len(blocks) else blocks
-    by_block = {name: np.bincount(labels, weights=column) for name, column in sums.items()}
+    by_block = {name: np.bincount(labels, weights=column).astype(np.float64) for name, column in sums.items()}
     count = int(by_block["scored"].sum())
     loss, baseline_loss = float(by_block["loss"].sum()), float(by_block["baseline_loss"].sum())
     hits = estimate_from_sums(by_block["hits"], by_block["directional"])

@@ -99,12 +99,13 @@ def gather(
 
 def cut(features: NDArray[np.float32], ends: Ints, window: int) -> NDArray[np.float32]:
     """(n, f) and (b,) → (b, window, f)."""
-    return features[ends[:, None] + np.arange(1 - window, 1)]
+    windows: NDArray[np.float32] = features[ends[:, None] + np.arange(1 - window, 1)]
+    return windows
 
 
 def data_hash(markets: Sequence[Candles]) -> str:
     """One hash of all candles, whatever the order of the markets."""
     state = xxhash.xxh3_128()
     for candles in sorted(markets, key=lambda one: one.symbol):
-        state.update(candles.digest)
+        state.update(candles.digest.encode())
     return state.hexdigest()

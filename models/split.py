@@ -37,6 +37,11 @@ class Split:
     test: Period
     gap_ms: int
 
+    @property
+    def fit_until_ms(self) -> int:
+        """Nothing that opens from here on is seen before the test."""
+        return self.test.from_ms
+
 
 def parse_date(text: str, *, end: bool = False) -> int:
     """`2024-12-31` or `2024-12-31T12:00` (UTC) in milliseconds; with `end`, a bare date means the end of that day."""

@@ -12,29 +12,12 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from models.architectures import Head, build
+from models.recipe import Recipe
 from models.samples import Ints, Samples
-from models.spec import Kind
 from utils.errors import InvalidInput
 
 Floats = NDArray[np.float64]
 MIN_SAMPLES = 500
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """How to train. `stride` takes every n-th window of an epoch; `half_life_days` weighs older samples down."""
-
-    kind: Kind
-    window: int = 64
-    units: int = 32
-    epochs: int = 30
-    batch_size: int = 1024
-    learning_rate: float = 2e-3
-    dropout: float = 0.1
-    patience: int = 4
-    stride: int = 1
-    half_life_days: float = 0.0
-    seed: int = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +77,7 @@ def fit(
         validation_data=feed.plain(validation),
         epochs=recipe.epochs,
         callbacks=[best, report],
+        shuffle=False,  # the feed shuffles
         verbose=0,
     ).history
     losses = tuple(float(loss) for loss in history["val_loss"])
@@ -151,4 +135,5 @@ def _recency(samples: Samples, half_life_days: float) -> NDArray[np.float32]:
     if half_life_days <= 0:
         return np.ones(len(samples.open_time_ms), dtype=np.float32)
     age_days = (samples.open_time_ms.max() - samples.open_time_ms) / 86_400_000
-    return np.exp2(-age_days / half_life_days).astype(np.float32)
+    weights: NDArray[np.float32] = np.exp2(-age_days / half_life_days).astype(np.float32)
+    return weights

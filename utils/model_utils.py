@@ -57,7 +57,12 @@ def open_session(path: Path, sha256: str) -> Session:
             f"{path.name} of model {path.parent.name!r} has SHA-256 {found[:12]}… but the manifest has {sha256[:12]}…; "
             "restore the file or train the model again"
         )
-    return Session(_build(content, path))
+    return session_of(content, f"{path.name} of model {path.parent.name!r}")
+
+
+def session_of(content: bytes, name: str) -> Session:
+    """A graph in memory as a session; ModelCorrupt (naming it as `name`) where it is none."""
+    return Session(_build(content, name))
 
 
 def predict_batches(session: Session, windows: Windows, batch_size: int, workers: int = 1) -> NDArray[np.float32]:
@@ -80,7 +85,7 @@ def _chunks(windows: Windows, size: int) -> Iterator[Windows]:
         yield windows[start : start + size]
 
 
-def _build(content: bytes, path: Path) -> Any:
+def _build(content: bytes, name: str) -> Any:
     import onnxruntime
     from onnxruntime.capi import onnxruntime_pybind11_state as state
 
@@ -94,4 +99,4 @@ def _build(content: bytes, path: Path) -> Any:
     try:
         return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except (*refusals, state.RuntimeException, state.NoModel) as error:
-        raise ModelCorrupt(f"{path.name} of model {path.parent.name!r} is not a usable graph: {error}") from error
+        raise ModelCorrupt(f"{name} is not a usable graph: {error}") from error

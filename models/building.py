@@ -1,0 +1,172 @@
+"""Building: from kline files to a model in the registry; what `python -m models.train` does."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from data.candles import Candles
+from data.features import FEATURES
+from data.interval import Interval
+from data.symbol import Symbol
+from models.architectures import Head
+from models.baseline import scaled_quantiles
+from models.evaluation import evaluate
+from models.export import PARITY_BATCH, checked
+from models.kline_files import between, markets
+from models.recipe import Recipe
+from models.registry import write_model
+from models.samples import Ints, Samples, cut, data_hash, gather
+from models.spec import HORIZONS, QUANTILES, SIGMA_HALF_LIFE, ModelSpec
+from models.split import Period, Split, split
+from models.training import Fitted, decided, fit
+from utils.clock import SystemClock
+from utils.errors import InvalidInput
+from utils.model_utils import Session, session_of
+
+WARM_UP = 480
+"""Twenty half-lives of the slowest feature: what came before changes nothing beyond 1e-6."""
+NOT_EVERYWHERE = ("trades_24", "imbalance", "imbalance_12")
+"""Features of columns that many sources lack; a model must be the same without them."""
+CHOSEN = tuple(name for name in FEATURES if name not in NOT_EVERYWHERE)
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What to train, on what, and where to put it."""
+
+    recipe: Recipe
+    interval: Interval
+    symbols: tuple[Symbol, ...]
+    data: Path
+    from_ms: int | None
+    until_ms: int | None
+    out: Path
+    id: str
+    threads: int = 2
+
+
+def build_model(order: Order) -> str:
+    """Trains, exports, checks, tests and writes the model; returns what to tell the user. Nothing half-done is left."""
+    tf.config.threading.set_intra_op_parallelism_threads(order.threads)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    clock = SystemClock()
+    started = clock.monotonic()
+    found = [between(one, order.from_ms, None) for one in markets(order.data, order.interval, order.symbols)]
+    found = [one for one in found if len(one)]
+    if not found:
+        raise InvalidInput("no candles are left after --from; give an earlier date")
+    parts = split(found, max(HORIZONS), order.until_ms)
+    known = [part for part in (between(one, None, parts.fit_until_ms) for one in found) if len(part)]
+    samples = gather(
+        known, CHOSEN, window=order.recipe.window, warm_up=WARM_UP, horizons=HORIZONS, half_life=SIGMA_HALF_LIFE
+    )
+    train = decided(samples, samples.starting(parts.train.from_ms, parts.train.until_ms))
+    validation = samples.starting(parts.validation.from_ms, parts.validation.until_ms)
+    if not len(train):
+        raise InvalidInput(
+            f"no window of {order.recipe.window} candles with {WARM_UP} before it and its outcomes after it lies in "
+            f"{parts.train}; give a longer history"
+        )
+    head = Head(HORIZONS, scaled_quantiles(samples.scaled[train], QUANTILES).astype(np.float32), QUANTILES.index(0.5))
+    fitted = _fit(order.recipe, samples, train, validation, head)
+    graph, difference = checked(fitted.model, order.recipe.kind, _parity_windows(samples, train, order.recipe))
+    spec = _spec(order, parts, known, head, clock.now_ms())
+    session = session_of(graph, order.id)
+    report = {
+        "data": {
+            "markets": {str(one.symbol): len(one) for one in known},
+            "hash": spec.data_hash,
+            "train": str(parts.train),
+            "validation": str(parts.validation),
+            "test": str(parts.test),
+            "gap_candles": parts.gap_ms // order.interval.ms,
+            "train_windows": len(train),
+            "validation_windows": len(validation),
+        },
+        "recipe": asdict(order.recipe),
+        "curve": {
+            "train_loss": list(fitted.train_loss),
+            "validation_loss": list(fitted.validation_loss),
+            "best_epoch": fitted.best_epoch,
+        },
+        "parity": {"largest_difference": difference, "windows": PARITY_BATCH},
+        "parameters": fitted.model.count_params(),
+        "graph_bytes": len(graph),
+        "validation": _scores(spec, session, found, parts.validation),
+        "test": _scores(spec, session, found, parts.test),
+        "training_s": round(clock.monotonic() - started, 1),
+    }
+    path = write_model(order.out, spec, graph, report)
+    return _told(path, report)
+
+
+def _fit(recipe: Recipe, samples: Samples, train: Ints, validation: Ints, head: Head) -> Fitted:
+    """With a progress bar of epochs on standard error."""
+    with tqdm(total=recipe.epochs, desc="epochs", unit="epoch", file=sys.stderr, disable=None) as bar:
+
+        def seen(_: int, train_loss: float, validation_loss: float) -> None:
+            bar.set_postfix(train=f"{train_loss:.5f}", validation=f"{validation_loss:.5f}")
+            bar.update()
+
+        return fit(recipe, samples, train, validation, head, QUANTILES, seen)
+
+
+def _parity_windows(samples: Samples, train: Ints, recipe: Recipe) -> NDArray[np.float32]:
+    """Real windows, evenly spread over the training span."""
+    chosen = train[np.linspace(0, len(train) - 1, PARITY_BATCH).astype(np.int64)]
+    return cut(samples.features, chosen, recipe.window)
+
+
+def _spec(order: Order, parts: Split, known: Sequence[Candles], head: Head, now_ms: int) -> ModelSpec:
+    recipe = order.recipe
+    return ModelSpec(
+        id=order.id,
+        kind=recipe.kind,
+        interval=order.interval,
+        symbols=(),
+        trained_on=tuple(one.symbol for one in known),
+        features=CHOSEN,
+        warm_up=WARM_UP,
+        window=recipe.window,
+        horizons=HORIZONS,
+        quantiles=QUANTILES,
+        sizes={"units": recipe.units},
+        seed=recipe.seed,
+        train_from_ms=parts.train.from_ms,
+        train_until_ms=parts.train.until_ms,
+        data_hash=data_hash(known),
+        sigma_half_life=SIGMA_HALF_LIFE,
+        baseline=tuple(tuple(float(value) for value in row) for row in head.baseline),
+        scaler="mean and standard deviation of the training windows' last rows, inside the graph",
+        created_ms=now_ms,
+        versions={name: version(name) for name in ("keras", "numpy", "onnx")}
+        | {"tensorflow": tf.__version__, "python": platform.python_version()},
+    )
+
+
+def _scores(spec: ModelSpec, session: Session, found: Sequence[Candles], period: Period) -> list[dict[str, Any]]:
+    """One entry per horizon; none where the period is too short for a single forecast."""
+    try:
+        return [asdict(score) for score in evaluate(spec, session, found, period.from_ms, period.until_ms)]
+    except InvalidInput:
+        return []
+
+
+def _told(path: Path, report: Mapping[str, Any]) -> str:
+    lines = [f"{path}: {report['parameters']} parameters, {report['graph_bytes']} bytes, {report['training_s']} s"]
+    for name in ("validation", "test"):
+        skills = {score["horizon"]: score["skill_fraction"] for score in report[name]}
+        told = ", ".join(f"{100 * skills[horizon]:.2f} % at {horizon}" for horizon in (1, 6, 24) if skills.get(horizon))
+        lines.append(f"{name} {report['data'][name]}: skill {told or 'unknown: too few candles'}")
+    return "\n".join(lines)

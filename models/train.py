@@ -1,0 +1,91 @@
+"""`python -m models.train`: trains a model in its own process and puts it into saved_models/, whole or not at all."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from data.interval import Interval
+from data.symbol import Symbol
+from models.recipe import PRESETS, Recipe
+from models.spec import Kind, parse_id
+from models.split import parse_date
+from utils.errors import DashboardError
+
+if TYPE_CHECKING:
+    pass
+
+SAVED_MODELS = Path(__file__).resolve().parents[1] / "saved_models"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = _parser().parse_args(arguments)
+    try:
+        recipe = _recipe(options)
+        os.putenv("TF_CPP_MIN_LOG_LEVEL", "3")  # read by TensorFlow's C++ when it is imported
+        os.putenv("TF_ENABLE_ONEDNN_OPTS", "0")  # its kernels round differently from run to run
+        from models.building import Order, build_model
+
+        order = Order(
+            recipe=recipe,
+            interval=Interval.parse(options.interval),
+            symbols=tuple(Symbol.parse(name) for name in options.symbols),
+            data=options.data,
+            from_ms=parse_date(options.from_) if options.from_ else None,
+            until_ms=parse_date(options.until, end=True) if options.until else None,
+            out=options.out,
+            id=parse_id(options.id or f"{recipe.kind}-{options.interval}"),
+            threads=options.threads,
+        )
+        print(build_model(order))
+    except DashboardError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _recipe(options: argparse.Namespace) -> Recipe:
+    given = {name: getattr(options, name) for name in Recipe.__dataclass_fields__ if name in options}
+    given = {name: value for name, value in given.items() if value is not None}
+    recipe = replace(PRESETS[options.preset], **given | {"kind": Kind(options.kind)})
+    recipe.check()
+    return recipe
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m models.train", description=__doc__)
+    parser.add_argument("--model", dest="kind", required=True, choices=[str(kind) for kind in Kind])
+    parser.add_argument("--interval", default="1h", help="candle length (default: 1h)")
+    parser.add_argument("--symbols", nargs="+", default=[], metavar="SYMBOL", help="default: every market in --data")
+    parser.add_argument(
+        "--data", type=Path, required=True, metavar="DIR", help="folder of SYMBOL-INTERVAL.parquet files"
+    )
+    parser.add_argument("--from", dest="from_", metavar="DATE", help="first day used (UTC)")
+    parser.add_argument("--until", metavar="DATE", help="last day fitted on (UTC, included); what follows is the test")
+    parser.add_argument("--out", type=Path, default=SAVED_MODELS, metavar="DIR", help="default: saved_models")
+    parser.add_argument("--id", help="name of the model (default: KIND-INTERVAL)")
+    parser.add_argument("--preset", choices=list(PRESETS), default="standard")
+    parser.add_argument("--threads", type=int, default=2, help="of TensorFlow (default: 2)")
+    for name, kind in (
+        ("window", int),
+        ("units", int),
+        ("epochs", int),
+        ("batch-size", int),
+        ("learning-rate", float),
+        ("dropout", float),
+        ("patience", int),
+        ("stride", int),
+        ("half-life-days", float),
+        ("seed", int),
+    ):
+        parser.add_argument(f"--{name}", type=kind, help="see docs/models.md (default: the preset's)")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
