@@ -9,9 +9,10 @@ import secrets
 from typing import cast
 from urllib.parse import urlencode
 
-from flask import Blueprint, Flask, current_app, jsonify, make_response, redirect, render_template, request, session
+from flask import Blueprint, Flask, current_app, make_response, redirect, render_template, request, session
 from flask.sessions import SecureCookieSessionInterface
 from flask.typing import ResponseReturnValue
+from werkzeug.exceptions import Unauthorized
 
 from routes.session_store import SessionStore
 from utils.attempt_limit import AttemptLimit
@@ -102,6 +103,15 @@ def leave() -> ResponseReturnValue:
     return redirect("/login", 303)
 
 
+def open_session(app: Flask) -> str:
+    """The cookie of a new session, for our own use while warming up; empty where no password is asked."""
+    login: Login | None = app.extensions.get(_EXTENSION)
+    signer = SecureCookieSessionInterface().get_signing_serializer(app)
+    if login is None or signer is None:
+        return ""
+    return str(signer.dumps({"id": login.sessions.open()}))
+
+
 def safe_target(target: str) -> str:
     """A path of ours to go on to; `/` instead of anything that could lead elsewhere."""
     innocent = target.startswith("/") and not target.startswith(("//", "/\\")) and target.isprintable()
@@ -114,7 +124,7 @@ def _ask_who_comes() -> ResponseReturnValue | None:
     if _login().sessions.touch(session.get("id")):
         return None
     if not _is_navigation():
-        return jsonify(error="log in first, at /login"), 401
+        raise Unauthorized("log in first, at /login")
     asked = request.full_path if request.query_string else request.path
     answer = redirect("/login?" + urlencode({"next": asked}), 303)
     answer.headers["Cache-Control"] = "no-store"

@@ -92,6 +92,7 @@ def test_a_planted_breach_is_found(check: Check, path: str, source: str, expecte
     ("check", "path", "source"),
     [
         (house.upward_imports, "routes/x.py", "from utils.clock import Clock\nfrom data.candles import Candles"),
+        (house.upward_imports, "startup_optimizer.py", "if __name__ == '__main__':\n    from app import create_app"),
         (house.forbidden_names, "utils/response_cache.py", "from flask import Request"),
         (house.doors, "data/binance_gateway.py", "def f():\n    from binance import AsyncClient"),
         (house.doors, "models/ledger.py", "from sqlalchemy import text"),

@@ -56,10 +56,12 @@ def source_files(root: Path) -> dict[str, ast.Module]:
 
 
 def upward_imports(files: dict[str, ast.Module]) -> list[str]:
+    """Under `if __name__ == "__main__"` a file is the program and may reach up: nobody below it can import that."""
     breaches = []
     for path, tree in files.items():
         floor = _floor(path)
-        for name, line in _imports(tree.body, path, deep=True):
+        imported = [node for node in tree.body if not _is_program(node)]
+        for name, line in _imports(imported, path, deep=True):
             there = _floor_of_module(name)
             if floor is not None and there is not None and there > floor:
                 breaches.append(f"{path}:{line} on the step {STAIR[floor]} imports {name} from above")
@@ -157,7 +159,11 @@ def _statements(body: list[ast.stmt], *, deep: bool) -> Iterator[ast.AST]:
     waiting: list[ast.AST] = list(body)
     while waiting:
         node = waiting.pop(0)
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) or _is_type_checking(node):
+        if (
+            isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+            or _is_type_checking(node)
+            or _is_program(node)
+        ):
             continue
         yield node
         waiting.extend(ast.iter_child_nodes(node))
@@ -165,6 +171,10 @@ def _statements(body: list[ast.stmt], *, deep: bool) -> Iterator[ast.AST]:
 
 def _is_type_checking(node: ast.AST) -> bool:
     return isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
+
+
+def _is_program(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and ast.unparse(node.test) == "__name__ == '__main__'"
 
 
 def _absolute(node: ast.ImportFrom, path: str) -> str:

@@ -1,0 +1,290 @@
+"""Start-up: checks what must be right and warms what can be warmed, each step timed.
+
+`python startup_optimizer.py [--json]` does it once, by itself, before a start or a deploy; the application does the
+same with its own parts while it already answers. The exit code is 1 if something that must work does not, 2 for a
+wrong setting.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+import download_assets
+from config import Settings, load_settings
+from data.candles import Candles
+from data.interval import Interval
+from data.symbol import Symbol
+from models.registry import Registry, RegistryEntry, Status
+from utils.errors import ConfigError, DashboardError, ModelError, NotReady
+from utils.model_cache import model_cache
+from utils.model_utils import predict_batches
+
+ASSETS = Path(__file__).resolve().parent / "static" / "vendor"
+CONNECT_TIMEOUT_S = 60.0
+
+Render = Callable[[str], tuple[int, int]]
+"""From an address to (status, bytes sent)."""
+
+
+class Result(StrEnum):
+    OK = "ok"
+    WARNING = "warning"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What was tried, how it went, in words, and how long it took in milliseconds."""
+
+    name: str
+    result: Result
+    detail: str
+    took_ms: float
+
+
+Outcome = tuple[Result, str]
+
+
+class Market(Protocol):
+    @property
+    def symbols(self) -> tuple[Symbol, ...]: ...
+    @property
+    def intervals(self) -> tuple[Interval, ...]: ...
+    def candles(self, symbol: Symbol, interval: Interval, limit: int | None = None) -> Candles: ...
+
+
+class Forecasts(Protocol):
+    def forecast_all(self, candles: Sequence[Candles]) -> Any: ...
+
+
+class Connection(Protocol):
+    @property
+    def waiting_for(self) -> str: ...
+    @property
+    def exchange(self) -> Any: ...
+    def start(self) -> None: ...
+    def wait(self, timeout_s: float) -> bool: ...
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What there is to warm. `render` answers a page, or is None where there are no pages."""
+
+    registry: Registry
+    market: Market
+    indicators: Callable[[Candles], Any]
+    forecaster: Forecasts
+    render: Render | None = None
+
+
+def optimize(parts: Parts, timer: Callable[[], float] = time.perf_counter) -> list[Step]:
+    """Loads every model, computes every indicator and forecast, renders every page, of what the market holds now."""
+    held: list[Candles] = []
+    steps = [
+        timed("models", lambda: check_models(parts.registry), timer),
+        timed("candles", lambda: read_candles(parts.market, held), timer),
+        timed("indicators", lambda: compute_indicators(parts.indicators, held), timer),
+        timed("forecasts", lambda: forecast(parts.forecaster, held), timer),
+    ]
+    if parts.render is not None:
+        render = parts.render
+        steps.append(timed("pages", lambda: render_pages(render, parts.market, bool(held)), timer))
+    return steps
+
+
+def timed(name: str, work: Callable[[], Outcome], timer: Callable[[], float] = time.perf_counter) -> Step:
+    """One step; an error of ours is its result, not the end of the others."""
+    started_s = timer()
+    try:
+        result, detail = work()
+    except DashboardError as error:
+        result, detail = Result.FAILED, f"{type(error).__name__}: {error}"
+    return Step(name, result, detail, (timer() - started_s) * 1e3)
+
+
+def check_assets(folder: Path = ASSETS) -> Outcome:
+    """Pages work without these files, only plainer."""
+    problems = download_assets.check(folder)
+    if problems:
+        return Result.WARNING, f"{problems[0]} (and {len(problems) - 1} more): run `python download_assets.py`"
+    return Result.OK, f"{len(download_assets.ASSETS)} files are those that were pinned"
+
+
+def check_models(registry: Registry) -> Outcome:
+    """Hash, load and one prediction of each. A broken model is a warning as long as another one works."""
+    entries = [entry for entry in registry.all() if entry.status is not Status.UNSUPPORTED]
+    if not entries:
+        return Result.WARNING, f"no model in {registry.path}; pages show no forecast until one is trained"
+    problems = {entry.id: reason for entry in entries if (reason := _problem(entry))}
+    told = "; ".join(f"{name}: {reason}" for name, reason in problems.items())
+    if len(problems) == len(entries):
+        return Result.FAILED, f"no model can be used: {told}"
+    works = f"{len(entries) - len(problems)} of {len(entries)} verified, loaded and tried"
+    return (Result.WARNING, f"{works}; {told}") if problems else (Result.OK, works)
+
+
+def read_candles(market: Market, held: list[Candles]) -> Outcome:
+    """Puts the candles of every followed market into `held`."""
+    wanted = [(symbol, interval) for interval in market.intervals for symbol in market.symbols]
+    missing = []
+    for symbol, interval in wanted:
+        try:
+            held.append(market.candles(symbol, interval))
+        except NotReady:
+            missing.append(f"{symbol} {interval}")
+    rows = sum(map(len, held))
+    told = f"{rows} candles of {len(held)} of {len(wanted)} series"
+    return (Result.WARNING, f"{told}; none yet of {_some(missing)}") if missing else (Result.OK, told)
+
+
+def compute_indicators(indicators: Callable[[Candles], Any], held: Sequence[Candles]) -> Outcome:
+    columns = [len(indicators(candles).names) for candles in held]
+    return Result.OK, f"{sum(columns)} columns of {len(columns)} series"
+
+
+def forecast(forecaster: Forecasts, held: Sequence[Candles]) -> Outcome:
+    """One batch per interval."""
+    told = []
+    for interval in dict.fromkeys(candles.interval for candles in held):
+        series = [candles for candles in held if candles.interval is interval]
+        told.append(f"{interval} {len(forecaster.forecast_all(series))} of {len(series)} markets")
+    return Result.OK, ", ".join(told) or "nothing to forecast yet"
+
+
+def render_pages(render: Render, market: Market, has_candles: bool) -> Outcome:
+    """Every page once. While there are no candles, 503 is the right answer of those that show them."""
+    answers = {path: render(path) for path in page_paths(market)}
+    failed = [f"{path} answered {status}" for path, (status, _) in answers.items() if status != 200]
+    size_bytes = sum(size for _, size in answers.values())
+    told = f"{len(answers) - len(failed)} pages, {size_bytes / 1024:.0f} KB compressed"
+    if not failed:
+        return Result.OK, told
+    return (Result.FAILED if has_candles else Result.WARNING), f"{told}; {_some(failed)}"
+
+
+def page_paths(market: Market) -> Iterator[str]:
+    yield "/"
+    yield "/performance"
+    for symbol in market.symbols:
+        yield f"/symbol/{symbol}"
+
+
+def connect(connection: Connection, *, named: bool, timeout_s: float = CONNECT_TIMEOUT_S) -> Outcome:
+    """Waits for the exchange and the candles. One that was asked for by name must be there; else it is a warning."""
+    connection.start()
+    if connection.wait(timeout_s):
+        return Result.OK, f"candles from {connection.exchange.name}"
+    reason = f"after {timeout_s:.0f} s still waiting for {connection.waiting_for}"
+    return (Result.FAILED if named else Result.WARNING), reason
+
+
+def table(steps: Iterable[Step]) -> str:
+    lines = [f"{step.took_ms:10.1f} ms  {step.result:<8} {step.name:<14} {step.detail}" for step in steps]
+    return "\n".join(lines)
+
+
+def report(steps: Sequence[Step]) -> dict[str, Any]:
+    """The same for machines: strict JSON."""
+    return {
+        "ok": not any(step.result is Result.FAILED for step in steps),
+        "took_ms": sum(step.took_ms for step in steps),
+        "steps": [asdict(step) for step in steps],
+    }
+
+
+def _problem(entry: RegistryEntry) -> str:
+    """Why the model cannot be used; empty if it answered."""
+    if entry.status is not Status.OK or entry.spec is None:
+        return entry.reason
+    spec = entry.spec
+    window = np.zeros((1, spec.window, len(spec.features)), dtype=np.float32)
+    try:
+        session = model_cache.get(entry.id, entry.digest, entry.open)
+        answer = predict_batches(session, window, 1)
+    except ModelError as error:
+        return str(error)
+    wanted = (1, len(spec.horizons), len(spec.quantiles))
+    if answer.shape != wanted or not np.isfinite(answer).all():
+        return f"a prediction has shape {answer.shape} or is not finite; the spec promises {wanted}"
+    return ""
+
+
+def _some(names: Sequence[str], most: int = 3) -> str:
+    shown = ", ".join(names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+
+
+Build = Callable[[Settings], AbstractContextManager[tuple[Parts, Connection]]]
+"""Makes the application's parts and closes them again."""
+
+
+def run(settings: Settings, build: Build, *, timeout_s: float = CONNECT_TIMEOUT_S) -> list[Step]:
+    """Everything, in order, with parts of its own."""
+    steps = [timed("assets", check_assets)]
+    with build(settings) as (parts, connection):
+        named = settings.exchange not in ("auto", "simulated")
+        steps.append(timed("exchange", lambda: connect(connection, named=named, timeout_s=timeout_s)))
+        steps += optimize(parts)
+    return steps
+
+
+def of_application(create_app: Callable[[Settings], Any], renderer: Callable[[Any], Render]) -> Build:
+    """Parts as the application wires them; handed in, since this floor lies below it."""
+
+    @contextmanager
+    def build(settings: Settings) -> Iterator[tuple[Parts, Connection]]:
+        app = create_app(settings)
+        own, services = app.extensions["parts"], app.extensions["services"]
+        parts = Parts(
+            registry=services.registry,
+            market=services.market,
+            indicators=services.indicators,
+            forecaster=services.forecaster,
+            render=renderer(app),
+        )
+        try:
+            yield parts, own.connection
+        finally:
+            own.connection.close()
+            own.database.close()
+
+    return build
+
+
+def main(arguments: Sequence[str] | None, build: Build) -> int:
+    parser = argparse.ArgumentParser(
+        description="Check and warm everything the dashboard needs, and say how long it took."
+    )
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
+    parser.add_argument("--timeout", type=float, default=CONNECT_TIMEOUT_S, help="seconds to wait for the exchange")
+    options = parser.parse_args(arguments)
+    started_s = time.perf_counter()
+    try:
+        settings = load_settings()
+    except ConfigError as error:
+        wrong = Step("configuration", Result.FAILED, str(error), (time.perf_counter() - started_s) * 1e3)
+        print(json.dumps(report([wrong])) if options.json else table([wrong]))
+        return 2
+    settled = Step("configuration", Result.OK, "every setting fits", (time.perf_counter() - started_s) * 1e3)
+    steps = [settled, *run(settings, build, timeout_s=options.timeout)]
+    print(json.dumps(report(steps)) if options.json else table(steps))
+    return 0 if report(steps)["ok"] else 1
+
+
+if __name__ == "__main__":
+    from app import create_app
+    from routes.warm_pages import page_renderer
+
+    sys.exit(main(None, of_application(create_app, page_renderer)))
