@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from data.simulated_exchange.faults import ANSWER_KINDS, Fault
 
 _JSON = "application/json;charset=UTF-8"
 _HUGE_BYTES = 100_000_000
+_QUOTED_NUMBER = re.compile(rb'"-?\d[^"]*"')
 
 
 def spoiled(payload: Any, faults: Sequence[Fault]) -> Any:
@@ -106,11 +108,10 @@ def _raw(answer: web.Response) -> tuple[bytes, bytes]:
 
 def _with_nan(body: bytes) -> bytes:
     """The first quoted number becomes a bare NaN, which is no JSON but which Python's own parser takes."""
-    start = next((place for place in range(len(body) - 1) if body[place : place + 1] == b'"' and body[place + 1 : place + 2].isdigit()), None)  # fmt: skip
-    if start is None:
+    found = _QUOTED_NUMBER.search(body)
+    if found is None:
         return b'{"value":NaN}'
-    end = body.index(b'"', start + 1)
-    return body[:start] + b"NaN" + body[end + 1 :]
+    return body[: found.start()] + b"NaN" + body[found.end() :]
 
 
 def _middle(payload: Any, count: int) -> tuple[int, int]:

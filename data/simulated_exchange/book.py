@@ -27,7 +27,7 @@ class Best:
 
 def best_prices(market: Market, symbol: str, now_ms: int) -> Best:
     """Best bid and ask at `now_ms`; the last trade lies on one of them."""
-    running = market.running(symbol, now_ms) or _quiet(market, symbol, now_ms)
+    running = market.running(symbol, now_ms) or last_known(market, symbol, now_ms)
     tick, lot = _steps(market, symbol)
     second = now_ms // 1000
     keys = keys_at(named_key("book", symbol), second * 4 + np.arange(4))
@@ -47,7 +47,7 @@ def depth(market: Market, symbol: str, limit: int, now_ms: int) -> dict[str, obj
     """`/api/v3/depth`: `limit` levels on each side, best first, each priced on the tick grid."""
     best = best_prices(market, symbol, now_ms)
     price, volume, _ = market.listings[symbol].units
-    running = market.running(symbol, now_ms) or _quiet(market, symbol, now_ms)
+    running = market.running(symbol, now_ms) or last_known(market, symbol, now_ms)
     tick, lot = _steps(market, symbol)
     sides = []
     for side, start, first in ((-1, best.bid, best.bid_quantity), (1, best.ask, best.ask_quantity)):
@@ -72,7 +72,7 @@ def _sizes(market: Market, symbol: str, running: Bar, noise: Floats) -> Floats:
     return np.asarray(typical * np.exp(1.1 * noise))
 
 
-def _quiet(market: Market, symbol: str, now_ms: int) -> Bar:
+def last_known(market: Market, symbol: str, now_ms: int) -> Bar:
     """The last known price during an outage of the data."""
     last = market.klines(symbol, Interval.D1, None, now_ms, 1, now_ms)
     return Bar.flat(last.bar(-1).close) if len(last) else Bar.flat(1.0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from data.interval import Interval
 
 Times = NDArray[np.int64]
-Values: TypeAlias = NDArray[np.int64] | NDArray[np.float64]
+Values: TypeAlias = NDArray[Any]
+"""(9, n), all int64 or all float64."""
 
 OPEN, HIGH, LOW, CLOSE, VOLUME, QUOTE, TRADES, TAKER, TAKER_QUOTE = range(9)
 """Rows of a value matrix."""
@@ -133,6 +134,12 @@ def open_times(times_ms: Times, interval: Interval) -> Times:
     return (times_ms - origin) // interval.ms * interval.ms + origin
 
 
+def aggregate_zoned(series: Series, interval: Interval, zone_ms: int) -> Series:
+    """The same on the grid of a zone that is `zone_ms` ahead of UTC; open times stay UTC."""
+    local = aggregate(Series(series.open_time_ms + zone_ms, series.values), interval)
+    return Series(local.open_time_ms - zone_ms, local.values)
+
+
 def text(value: float, unit_e8: int) -> str:
     """A number as the exchange writes it: eight decimals, never an exponent."""
     if not unit_e8:
@@ -141,8 +148,8 @@ def text(value: float, unit_e8: int) -> str:
     return f"{whole}.{part:08d}"
 
 
-def kline_rows(series: Series, interval: Interval, units: Units) -> list[list[object]]:
-    """The 12-arrays of `/api/v3/klines`."""
+def kline_rows(series: Series, interval: Interval, units: Units, zone_ms: int = 0) -> list[list[object]]:
+    """The 12-arrays of `/api/v3/klines`; `zone_ms`: on whose grid the candles lie."""
     price, volume, quote = units
     opens = series.open_time_ms.tolist()
     rows = zip(opens, *series.values.tolist(), strict=True)
@@ -154,7 +161,7 @@ def kline_rows(series: Series, interval: Interval, units: Units) -> list[list[ob
             text(low, price),
             text(c, price),
             text(v, volume),
-            interval.close_ms(at),
+            interval.close_ms(at + zone_ms) - zone_ms,
             text(q, quote),
             int(n),
             text(tb, volume),

@@ -91,18 +91,14 @@ class Connection:
     def _suffer(self, fault: Fault, name: str, data: bytes, now_ms: int) -> None:
         if fault.kind in _LINE_FAULTS:
             self._suffer_line(fault, now_ms)
-        elif fault.kind == "duplicate":
-            self._send(name, data)
-            self._send(name, data)
         elif fault.kind == "reorder":
             self._held[name] = data
-        elif fault.kind == "stale":
-            self._send(name, self._last.get(name, data))
         elif fault.kind == "delay":
             asyncio.get_running_loop().call_later(fault.delay_s, self._send, name, data)
-        elif fault.kind == "ws_burst":
-            for _ in range(fault.count):
-                self._send(name, data)
+        elif fault.kind in _REPEATS:
+            again = self._last.get(name, data) if fault.kind == "stale" else data
+            for _ in range(_REPEATS[fault.kind] or fault.count):
+                self._send(name, again)
         elif fault.kind != "gap":
             self._queue.put_nowait(_spoiled(fault.kind, name, data, combined=self.combined))
 
@@ -207,6 +203,8 @@ class Connection:
         return {"result": None, "id": sent}
 
 
+_REPEATS = {"duplicate": 2, "stale": 1, "ws_burst": 0}
+"""How often such an event is told; 0: as often as the fault says."""
 _LINE_FAULTS = ("ws_close", "ws_abort", "ws_silent", "no_ping", "ws_bad_frame", "server_shutdown")
 
 
@@ -219,8 +217,5 @@ def _spoiled(kind: str, name: str, data: bytes, *, combined: bool) -> bytes:
     """An event whose content is wrong: cut off, with a bare NaN, or of another shape."""
     if kind == "bad_json":
         return data[: len(data) // 2]
-    if kind == "nan":
-        data = data.replace(b'"c":"', b'"c":NaN,"was":"', 1)
-    else:
-        data = b"[" + data + b"]"
+    data = data.replace(b'"c":"', b'"c":NaN,"was":"', 1) if kind == "nan" else b"[" + data + b"]"
     return b'{"stream":"' + name.encode() + b'","data":' + data + b"}" if combined else data

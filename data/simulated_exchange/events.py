@@ -24,6 +24,7 @@ class KlineStream:
     """`<symbol>@kline_<interval>`: changed forming candles at the period, and every close exactly once."""
 
     def __init__(self, market: Market, symbol: str, interval: Interval, settings: ExchangeSettings) -> None:
+        self.symbols = [symbol]
         self._market = market
         self._symbol = symbol
         self._interval = interval
@@ -87,7 +88,7 @@ class TickerStream:
         self, market: Market, symbols: list[str], settings: ExchangeSettings, *, full: bool, many: bool
     ) -> None:
         self._market = market
-        self._symbols = symbols
+        self.symbols = symbols
         self._period_ms = settings.ticker_period_ms
         self._full = full
         self._many = many
@@ -98,7 +99,7 @@ class TickerStream:
         if now_ms // self._period_ms == self._told_ms // self._period_ms:
             return []
         self._told_ms = now_ms
-        changed = [event for symbol in self._symbols if (event := self._one(symbol, now_ms))]
+        changed = [event for symbol in self.symbols if (event := self._one(symbol, now_ms))]
         return [changed] if self._many and changed else changed
 
     def _one(self, symbol: str, now_ms: int) -> Event | None:
@@ -117,6 +118,7 @@ class BookStream:
     """`<symbol>@bookTicker`."""
 
     def __init__(self, market: Market, symbol: str) -> None:
+        self.symbols = [symbol]
         self._market = market
         self._symbol = symbol
         self._second = -1
@@ -141,6 +143,7 @@ class TradeStream:
     """`<symbol>@aggTrade` and `<symbol>@trade`: every trade of the seconds that have passed."""
 
     def __init__(self, market: Market, symbol: str, *, aggregated: bool) -> None:
+        self.symbols = [symbol]
         self._market = market
         self._symbol = symbol
         self._aggregated = aggregated

@@ -1,4 +1,4 @@
-"""Fault plan: what shall go wrong, where and how often; set from tests in the same process, never over the API's port."""
+"""Fault plan: what shall go wrong, where and how often; set in the same process, never over the API's port."""
 
 from __future__ import annotations
 

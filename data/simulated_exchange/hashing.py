@@ -1,4 +1,4 @@
-"""Hashed noise: random numbers that are functions of their place, so that any stretch of a market can be drawn alone."""
+"""Hashed noise: random numbers that are functions of their place, so that any stretch can be drawn alone."""
 
 from __future__ import annotations
 
@@ -32,19 +32,20 @@ def keys_at(key: int | Keys, *places: int | NDArray[np.integer]) -> Keys:
 
 def uniform(keys: Keys) -> Floats:
     """Uniform in the open interval (0, 1), shape of `keys`."""
-    return (_mix(keys) >> np.uint64(12)).astype(np.float64) * 2.0**-52 + 2.0**-53
+    with np.errstate(over="ignore"):
+        return (_mix(keys) >> np.uint64(12)).astype(np.float64) * 2.0**-52 + 2.0**-53
 
 
 def normal(keys: Keys) -> Floats:
     """Standard normal (Box and Muller, 1958), shape of `keys`; never beyond 6.8 in size."""
-    bits = _mix(keys)
+    with np.errstate(over="ignore"):
+        bits = _mix(keys)
     radius = np.sqrt(-2.0 * np.log(((bits >> _HALF).astype(np.float64) + 0.5) * 2.0**-32))
     return radius * np.cos((bits & _LOW).astype(np.float64) * (2.0**-31 * np.pi))
 
 
 def _mix(state: Keys) -> Keys:
     """The finaliser of splitmix64 (Steele, Lea and Flood, 2014)."""
-    with np.errstate(over="ignore"):
-        state = (state ^ (state >> np.uint64(30))) * _FIRST
-        state = (state ^ (state >> np.uint64(27))) * _SECOND
-        return np.asarray(state ^ (state >> np.uint64(31)))
+    state = (state ^ (state >> np.uint64(30))) * _FIRST
+    state = (state ^ (state >> np.uint64(27))) * _SECOND
+    return np.asarray(state ^ (state >> np.uint64(31)))

@@ -10,7 +10,7 @@ from threading import Lock
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One answered request; `at_ms` is the exchange's time, `real_s` its monotonic clock. Status 0: answered by a fault."""
+    """One request; `at_ms` is the exchange's time, `real_s` its monotonic clock. Status 0: a fault of transport."""
 
     method: str
     path: str

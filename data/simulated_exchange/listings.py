@@ -24,6 +24,7 @@ class Listing:
     lot_e8: int
     listed_ms: int
     units: Units = PLAIN
+    ended_ms: int | None = None
     status: str = "TRADING"
 
 
@@ -64,7 +65,7 @@ _KNOWN = (
     ("NEAR", 3.5, "0.001", "0.1", 1.30, 0.035, 1.4e6, "2020-10-14"),
     ("AAVE", 260, "0.01", "0.001", 1.25, 0.036, 1.3e6, "2020-10-15"),
 )
-_HEADS = (
+_HEADS = [
     "AL",
     "AR",
     "BO",
@@ -85,8 +86,29 @@ _HEADS = (
     "QU",
     "RE",
     "SO",
-)
-_TAILS = ("BIT", "CA", "DEX", "FI", "GEN", "KO", "LAR", "MIX", "NA", "NODE", "PAY", "RA", "SWAP", "TA", "TOR", "VAL", "VERSE", "X", "YA", "ZEN")  # fmt: skip
+]
+_TAILS = [
+    "BIT",
+    "CA",
+    "DEX",
+    "FI",
+    "GEN",
+    "KO",
+    "LAR",
+    "MIX",
+    "NA",
+    "NODE",
+    "PAY",
+    "RA",
+    "SWAP",
+    "TA",
+    "TOR",
+    "VAL",
+    "VERSE",
+    "X",
+    "YA",
+    "ZEN",
+]
 
 
 def listings(seed: int, count: int) -> dict[str, tuple[Listing, Character]]:

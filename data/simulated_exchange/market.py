@@ -1,8 +1,9 @@
-"""Market: any candle at any moment, stored where the source has it, added up from finer or drawn within coarser rows."""
+"""Market: any candle at any moment: stored, added up from finer rows, or drawn within coarser ones."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterable
 from threading import RLock
 from typing import Protocol
 
@@ -15,6 +16,7 @@ from data.simulated_exchange.candle_series import (
     LOW,
     OPEN,
     PLAIN,
+    QUOTE,
     VOLUME,
     Bar,
     Series,
@@ -65,7 +67,7 @@ class Market:
         self.listings = source.listings
         self.end_ms = source.end_ms()
         self._minutes: OrderedDict[tuple[str, int], Series] = OrderedDict()
-        self._seconds: dict[str, tuple[int, list[Bar]]] = {}
+        self._seconds: dict[str, tuple[int, Values | None]] = {}
         self._heads: dict[tuple[str, int], tuple[int, int, Bar | None]] = {}
         self._lock = RLock()
 
@@ -84,7 +86,7 @@ class Market:
     def rows(self, symbol: str, interval: Interval, start_ms: int, end_ms: int) -> Series:
         """Whole candles with start <= open time < end, whatever the time is now."""
         if start_ms >= end_ms:
-            return _empty(self._exact(symbol))
+            return self._empty(symbol)
         covered = self._source.coverage(symbol, interval)
         if covered is None:
             return self._derived(symbol, interval, start_ms, end_ms)
@@ -101,7 +103,7 @@ class Market:
         last = max(end_ms // _HOUR_MS * _HOUR_MS, first)
         return join([
             self.rows(symbol, Interval.M1, start_ms, first),
-            self.rows(symbol, Interval.H1, first, last) if last > first else _empty(self._exact(symbol)),
+            self.rows(symbol, Interval.H1, first, last) if last > first else self._empty(symbol),
             self.rows(symbol, Interval.M1, last, end_ms),
         ]).fold()  # fmt: skip
 
@@ -127,29 +129,71 @@ class Market:
         with self._lock:
             kept = self._seconds.get(symbol)
             if kept is None or kept[0] != minute:
-                kept = minute, self._run(symbol, minute)
+                seconds = self.rows(symbol, Interval.S1, minute, minute + _MINUTE_MS)
+                kept = minute, _run(seconds.values) if len(seconds) else None
                 self._seconds[symbol] = kept
-        return kept[1][into] if kept[1] else None
+        run = kept[1]
+        if run is None:
+            return None
+        return Bar(*run[:, into - 1].tolist()) if into else Bar.flat(run[OPEN, 0].item())
+
+    def prepare(self, symbols: Iterable[str], now_ms: int) -> None:
+        """Draws the current minute of many markets at once; without it each is drawn when it is first asked for.
+
+        Only for sources whose finest rows are hours of whole ticks; for others it does nothing.
+        """
+        minute, hour = now_ms // _MINUTE_MS * _MINUTE_MS, now_ms // _HOUR_MS * _HOUR_MS
+        with self._lock:
+            able = [name for name in symbols if self._batches(name, hour)]
+            self._prepare_hours(able, hour)
+            self._prepare_hours(able, (minute - _DAY_MS) // _HOUR_MS * _HOUR_MS)
+            late = [name for name in able if self._seconds.get(name, (-1, None))[0] != minute]
+            if len(late) < 2:
+                return
+            place = (minute - hour) // _MINUTE_MS
+            rows = np.stack([self._minutes[f"{name} 1m", hour].values[:, place] for name in late], axis=1)
+            runs = _run(self._children(late, rows, Interval.M1, minute))
+            self._seconds.update({name: (minute, runs[:, index]) for index, name in enumerate(late)})
+
+    def _batches(self, symbol: str, hour: int) -> bool:
+        covered = self._source.coverage(symbol, Interval.H1)
+        return self._exact(symbol) and covered is not None and covered[0] <= hour - _DAY_MS and hour < covered[1]
+
+    def _prepare_hours(self, symbols: list[str], hour: int) -> None:
+        late = [name for name in symbols if (f"{name} 1m", hour) not in self._minutes]
+        if len(late) < 2:
+            return
+        rows = [self._source.stored(name, Interval.H1, hour, hour + _HOUR_MS).values for name in late]
+        children = self._children(late, np.concatenate(rows, axis=1), Interval.H1, hour)
+        times = hour + np.arange(60, dtype=np.int64) * _MINUTE_MS
+        for index, name in enumerate(late):
+            self._keep(name, Interval.M1, hour, Series(times, children[:, index]))
+
+    def _children(self, symbols: list[str], rows: Values, parent: Interval, open_ms: int) -> Values:
+        keys = np.array([self._source.key(name) for name in symbols], dtype=np.uint64)
+        return refine(rows, keys_at(keys, parent.ms, open_ms), 60)
 
     def _newest(self, symbol: str, interval: Interval, first: int, stop: int, limit: int, now_ms: int) -> Series:
+        ended = self.listings[symbol].ended_ms
+        cursor = interval.next_open_ms(stop if ended is None else min(stop, ended))
         parts: list[Series] = []
-        found, cursor = 0, interval.next_open_ms(stop)
+        found, count = 0, limit
         while found < limit and cursor > first:
-            start = max(first, interval.shift_ms(cursor, -(limit - found)))
+            start = max(first, interval.shift_ms(cursor, -count))
             parts.insert(0, self._visible(symbol, interval, start, cursor, now_ms))
             found += len(parts[0])
-            cursor = start
-        return join(parts).tail(limit) if parts else _empty(self._exact(symbol))
+            cursor, count = start, count * 2
+        return join(parts).tail(limit) if parts else self._empty(symbol)
 
     def _oldest(self, symbol: str, interval: Interval, first: int, stop: int, limit: int, now_ms: int) -> Series:
         parts: list[Series] = []
-        found, cursor, end = 0, first, stop + 1
+        found, count, cursor, end = 0, limit, first, stop + 1
         while found < limit and cursor < end:
-            until = interval.shift_ms(cursor, limit - found)
+            until = interval.shift_ms(cursor, count)
             parts.append(self._visible(symbol, interval, cursor, min(until, end), now_ms))
             found += len(parts[-1])
-            cursor = until
-        return join(parts) if parts else _empty(self._exact(symbol))
+            cursor, count = until, count * 2
+        return join(parts).head(limit) if parts else self._empty(symbol)
 
     def _visible(self, symbol: str, interval: Interval, start_ms: int, end_ms: int, now_ms: int) -> Series:
         """Rows in [start, end) as one sees them at `now_ms`."""
@@ -174,29 +218,13 @@ class Market:
             self._heads[symbol, start_ms] = start_ms, minute, head
             return head
 
-    def _run(self, symbol: str, minute: int) -> list[Bar]:
-        seconds = self.rows(symbol, Interval.S1, minute, minute + _MINUTE_MS)
-        if not len(seconds):
-            return []
-        rows = seconds.values
-        run = np.empty_like(rows)
-        run[OPEN], run[CLOSE] = rows[OPEN, 0], rows[CLOSE]
-        run[HIGH], run[LOW] = np.maximum.accumulate(rows[HIGH]), np.minimum.accumulate(rows[LOW])
-        run[VOLUME:] = np.cumsum(rows[VOLUME:], axis=1)
-        bars = [Bar(*column) for column in run.T.tolist()]
-        return [Bar.flat(bars[0].open), *bars]
-
     def _derived(self, symbol: str, interval: Interval, start_ms: int, end_ms: int) -> Series:
         if start_ms >= end_ms:
-            return _empty(self._exact(symbol))
+            return self._empty(symbol)
         finer = next(step for step in _LADDER if step.ms < interval.ms) if interval is not Interval.S1 else None
         if finer and (interval not in _LADDER or self._has_finer(symbol, interval, start_ms, end_ms)):
             first, end = _open_at_or_after(interval, start_ms), _open_at_or_after(interval, end_ms)
-            return (
-                aggregate(self.rows(symbol, finer, first, end), interval)
-                if first < end
-                else _empty(self._exact(symbol))
-            )
+            return aggregate(self.rows(symbol, finer, first, end), interval) if first < end else self._empty(symbol)
         return self._drawn(symbol, interval, start_ms, end_ms)
 
     def _has_finer(self, symbol: str, interval: Interval, start_ms: int, end_ms: int) -> bool:
@@ -207,7 +235,7 @@ class Market:
     def _drawn(self, symbol: str, interval: Interval, start_ms: int, end_ms: int) -> Series:
         """Rows of a ladder interval drawn inside the nearest coarser rows the source has."""
         if interval is Interval.D1 or start_ms >= end_ms:
-            return _empty(self._exact(symbol))
+            return self._empty(symbol)
         above = _LADDER[_LADDER.index(interval) - 1]
         for parent in (step for step in _ASCENDING if interval.ms < step.ms <= above.ms):
             covered = self._source.coverage(symbol, parent)
@@ -226,19 +254,21 @@ class Market:
         if first != last or interval is Interval.S1:
             return self._split_now(symbol, parent, interval, first, last + parent.ms).between(start_ms, end_ms)
         with self._lock:
-            place = f"{symbol} {interval}", first
-            kept = self._minutes.get(place)
+            kept = self._minutes.get((f"{symbol} {interval}", first))
             if kept is None:
                 kept = self._split_now(symbol, parent, interval, first, last + parent.ms)
-                self._minutes[place] = kept
-                if len(self._minutes) > _KEPT_MINUTES:
-                    self._minutes.popitem(last=False)
+                self._keep(symbol, interval, first, kept)
             return kept.between(start_ms, end_ms)
+
+    def _keep(self, symbol: str, interval: Interval, open_ms: int, series: Series) -> None:
+        self._minutes[f"{symbol} {interval}", open_ms] = series
+        if len(self._minutes) > _KEPT_MINUTES:
+            self._minutes.popitem(last=False)
 
     def _split_now(self, symbol: str, parent: Interval, interval: Interval, start_ms: int, end_ms: int) -> Series:
         covered = self._source.coverage(symbol, parent)
         if covered is None:
-            rows = self._drawn(symbol, parent, start_ms, end_ms) if parent in _LADDER else _empty(self._exact(symbol))
+            rows = self._drawn(symbol, parent, start_ms, end_ms) if parent in _LADDER else self._empty(symbol)
         else:
             rows = self._source.stored(symbol, parent, start_ms, end_ms)
         if not len(rows):
@@ -253,15 +283,26 @@ class Market:
         """Children (9, n, count) in the source's own kind of numbers."""
         if self._exact(symbol):
             return refine(np.asarray(values, dtype=np.int64), keys, count)
-        steps = steps_of(values, self.listings[symbol].tick_e8)
-        return from_steps(refine(to_steps(values, steps), keys, count, steps.quote_factor), steps)
+        steps = steps_of(values)
+        children = from_steps(refine(to_steps(values, steps), keys, count, steps.quote_factor), steps)
+        children[QUOTE:][values[QUOTE:] == 0] = 0
+        return children
 
     def _exact(self, symbol: str) -> bool:
         return self.listings[symbol].units != PLAIN
 
+    def _empty(self, symbol: str) -> Series:
+        return Series(np.empty(0, np.int64), np.empty((9, 0), np.int64 if self._exact(symbol) else np.float64))
 
-def _empty(exact: bool) -> Series:
-    return Series(np.empty(0, np.int64), np.empty((9, 0), np.int64 if exact else np.float64))
+
+def _run(seconds: Values) -> Values:
+    """From each second's values (9, ..., n) those of everything up to its end, same shape."""
+    run = np.empty_like(seconds)
+    run[OPEN], run[CLOSE] = seconds[OPEN, ..., :1], seconds[CLOSE]
+    run[HIGH] = np.maximum.accumulate(seconds[HIGH], axis=-1)
+    run[LOW] = np.minimum.accumulate(seconds[LOW], axis=-1)
+    run[VOLUME:] = np.cumsum(seconds[VOLUME:], axis=-1)
+    return run
 
 
 def _ceil(at_ms: int, step_ms: int) -> int:

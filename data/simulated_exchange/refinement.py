@@ -19,11 +19,11 @@ def refine(parents: Integers, keys: Keys, count: int, quote_factor: float | Floa
     """Splits candles into `count` children each.
 
     `parents` (9, n) and the answer (9, n, count) hold open, high, low, close in ticks, volume in lots, quote volume in
-    quote units, trades, taker volume, taker quote volume. `keys` (n,) decide the noise. `quote_factor` is how many quote
-    units one lot costs per tick of price. A child without trades is flat; volume is never below the number of trades.
+    quote units, trades, taker volume, taker quote volume. `keys` (n,) decide the noise. `quote_factor`: quote units that
+    one lot costs per tick of price. A child without trades is flat; volume is never below the number of trades.
     """
     opens, highs, lows, closes, volume, quote, trades, taker, taker_quote = parents
-    cells = keys_at(keys[:, None], np.arange(count))
+    cells, slow = keys_at(keys[:, None], np.arange(count)), np.arange(count) // 6
     activity = np.exp(
         0.55 * normal(keys_at(cells, 1)) + 0.45 * normal(keys_at(keys[:, None], 2, np.arange(count) // 6))
     )
@@ -66,7 +66,7 @@ def bridge_extremes(starts: Any, ends: Any, variances: Any, up: Floats, down: Fl
 
 def _shares(weights: Floats) -> Floats:
     whole = weights.sum(axis=1, keepdims=True)
-    return np.divide(weights, whole, out=np.zeros_like(weights), where=whole > 0)
+    return np.asarray(np.divide(weights, whole, out=np.zeros_like(weights), where=whole > 0))
 
 
 def _prices(parents: tuple[Integers, ...], cells: Keys, shares: Floats) -> list[Integers]:
@@ -83,7 +83,7 @@ def _prices(parents: tuple[Integers, ...], cells: Keys, shares: Floats) -> list[
     rise = _stretch(highs - ceiling, high.max(axis=1, keepdims=True) - ceiling)
     fall = _stretch(floor - lows, floor - low.min(axis=1, keepdims=True))
 
-    def stretched(path: Floats) -> Integers:
+    def stretched(path: NDArray[Any]) -> Integers:
         moved = path + np.maximum(path - ceiling, 0) * (rise - 1) - np.maximum(floor - path, 0) * (fall - 1)
         return np.clip(np.rint(moved).astype(np.int64), lows, highs)
 

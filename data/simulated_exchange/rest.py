@@ -10,8 +10,8 @@ from multidict import MultiMapping
 
 from data.interval import Interval
 from data.simulated_exchange import errors
-from data.simulated_exchange.book import best_prices, depth
-from data.simulated_exchange.candle_series import PLAIN, Bar, kline_rows, text
+from data.simulated_exchange.book import best_prices, depth, last_known
+from data.simulated_exchange.candle_series import PLAIN, Bar, Units, kline_rows, text
 from data.simulated_exchange.listings import Listing
 from data.simulated_exchange.market import Market
 from data.simulated_exchange.market_info import exchange_info
@@ -19,6 +19,7 @@ from data.simulated_exchange.rest_params import Params
 from data.simulated_exchange.settings import ExchangeSettings
 from data.simulated_exchange.tape import aggregate_row, newest_trades, trade_row, trades_between, trades_from_id
 from data.simulated_exchange.tickers import day_bar, full_ticker, mini_ticker
+from data.simulated_exchange.zoned import zoned_klines
 
 _MINUTE_MS = 60_000
 _HOUR_MS = 3_600_000
@@ -84,10 +85,12 @@ def klines(scene: Scene, params: Params) -> list[list[object]]:
     start, end, zone = params.integer("startTime"), params.integer("endTime"), params.zone_ms()
     interval = params.interval()
     listing = scene.listing(symbol)
-    if zone and interval.ms >= Interval.D1.ms:
-        return _zoned_klines(scene, symbol, interval, (start, end, limit), zone)
-    series = scene.market.klines(symbol, interval, start, end, limit, scene.now_ms)
-    return kline_rows(series, interval, listing.units)
+    zone = zone if interval.ms >= Interval.D1.ms or zone % interval.ms else 0
+    if zone:
+        series = zoned_klines(scene.market, symbol, interval, start, end, limit, scene.now_ms, zone)
+    else:
+        series = scene.market.klines(symbol, interval, start, end, limit, scene.now_ms)
+    return kline_rows(series, interval, listing.units, zone)
 
 
 def ticker_24h(scene: Scene, params: Params) -> Any:
@@ -165,19 +168,6 @@ def aggregate_trades(scene: Scene, params: Params) -> list[dict[str, Any]]:
     return [aggregate_row(trade, market, symbol) for trade in found]
 
 
-def _zoned_klines(
-    scene: Scene, symbol: str, interval: Interval, asked: tuple[int | None, int | None, int], zone_ms: int
-) -> list[list[object]]:
-    """Days and longer that begin at another zone's midnight: the same klines of a market that lives `zone_ms` later."""
-    start, end, limit = asked
-    shifted = scene.market.shifted(zone_ms)
-    begin = None if start is None else start + zone_ms
-    stop = None if end is None else end + zone_ms
-    series = shifted.klines(symbol, interval, begin, stop, limit, scene.now_ms + zone_ms)
-    rows = kline_rows(series, interval, scene.listing(symbol).units)
-    return [[row[0] - zone_ms, *row[1:6], row[6] - zone_ms, *row[7:]] for row in rows]  # type: ignore[operator]
-
-
 def _for_each(scene: Scene, params: Params, one: Callable[[str], dict[str, Any]]) -> Any:
     """One object for `symbol`, a list for `symbols` or for neither."""
     symbol = params.symbol()
@@ -186,6 +176,7 @@ def _for_each(scene: Scene, params: Params, one: Callable[[str], dict[str, Any]]
     names = scene.listed() if asked is None else asked
     if status and asked is not None and any(scene.listing(name).status != status for name in names):
         raise errors.status_mismatch()
+    scene.market.prepare(names, scene.now_ms)
     answers = [one(name) for name in names if status in (None, scene.listing(name).status)]
     return answers[0] if symbol is not None else answers
 
@@ -204,11 +195,11 @@ def _last_price(scene: Scene, symbol: str) -> Bar:
     """The newest price; during an outage of the data, that of the last candle before it."""
     running = scene.market.running(symbol, scene.now_ms)
     if running is None:
-        running = scene.market.klines(symbol, Interval.D1, None, None, 1, scene.now_ms).bar(-1)
+        running = last_known(scene.market, symbol, scene.now_ms)
     return Bar.flat(running.close)
 
 
-def _mean_price(bar: Bar, units: Any) -> float:
+def _mean_price(bar: Bar, units: Units) -> float:
     if units == PLAIN:
         return bar.quote / bar.volume
     return (bar.quote * units.quote_e8) / (bar.volume * units.volume_e8)

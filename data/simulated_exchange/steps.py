@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from data.simulated_exchange.candle_series import HIGH, QUOTE, TAKER, TAKER_QUOTE, TRADES, VOLUME, Values
+from data.simulated_exchange.candle_series import HIGH, LOW, QUOTE, TAKER, TAKER_QUOTE, TRADES, VOLUME, Values
 from data.simulated_exchange.refinement import Integers
 
 _LARGEST = 2**52
@@ -29,25 +29,23 @@ class Steps:
         return self.per_quote / (self.per_price * self.per_volume)
 
 
-def steps_of(values: Values, tick_e8: int) -> Steps:
-    """The finest steps (to 1e-8) in which the largest of these rows still is exact."""
-    return Steps(1e8 / tick_e8, _finest(values[VOLUME]), _finest(values[QUOTE]))
+def steps_of(values: Values) -> Steps:
+    """Steps in which these rows (9, n) are whole: their own decimals of price, the finest possible of volumes."""
+    return Steps(10.0 ** decimals(values[:VOLUME]), _finest(values[VOLUME]), _finest(values[QUOTE]))
 
 
 def to_steps(values: Values, steps: Steps) -> Integers:
     """Rows (9, n) in whole steps; where trades were not recorded, as many as such a row would have."""
-    plain = np.nan_to_num(np.asarray(values, dtype=np.float64))
+    plain = np.asarray(values, dtype=np.float64)
     whole = np.empty(plain.shape, dtype=np.int64)
     whole[:VOLUME] = np.rint(plain[:VOLUME] * steps.per_price)
     whole[VOLUME] = np.rint(plain[VOLUME] * steps.per_volume)
     whole[TAKER] = np.rint(plain[TAKER] * steps.per_volume)
-    mean = plain[:VOLUME].mean(axis=0)
-    quote = np.where(plain[QUOTE] > 0, plain[QUOTE], plain[VOLUME] * mean)
+    quote = np.where(plain[QUOTE] > 0, plain[QUOTE], plain[VOLUME] * plain[:VOLUME].mean(axis=0))
     whole[QUOTE] = np.rint(quote * steps.per_quote)
     whole[TAKER_QUOTE] = np.rint(plain[TAKER_QUOTE] * steps.per_quote)
-    moved = (whole[VOLUME] > 0) | (plain[HIGH] > plain[HIGH + 1])
-    counted = np.where(plain[TRADES] > 0, plain[TRADES], np.where(moved, _TYPICAL_TRADES, 0))
-    whole[TRADES] = counted
+    moved = (whole[VOLUME] > 0) | (whole[HIGH] > whole[LOW])
+    whole[TRADES] = np.where(plain[TRADES] > 0, plain[TRADES], np.where(moved, _TYPICAL_TRADES, 0))
     whole[VOLUME] = np.maximum(whole[VOLUME], whole[TRADES])
     return whole
 
@@ -61,6 +59,15 @@ def from_steps(whole: Integers, steps: Steps) -> NDArray[np.float64]:
     return plain
 
 
+def decimals(values: Values) -> int:
+    """How many decimals (0 to 8) it takes to write all of these numbers."""
+    for count in range(8):
+        scaled = np.asarray(values, dtype=np.float64) * 10.0**count
+        if bool((np.abs(scaled - np.rint(scaled)) < 1e-6 * np.maximum(1.0, np.abs(scaled) * 1e-7)).all()):
+            return count
+    return 8
+
+
 def _finest(column: Values) -> float:
-    largest = float(np.nanmax(column, initial=0.0))
-    return float(next((10.0**power for power in range(8, 0, -1) if largest * 10.0**power < _LARGEST), 1.0))
+    largest = float(np.max(column, initial=0.0))
+    return next((10.0**power for power in range(8, 0, -1) if largest * 10.0**power < _LARGEST), 1.0)

@@ -76,6 +76,9 @@ class StreamHub:
             for name in connection.streams:
                 listeners.setdefault(name, []).append(connection)
         self._keep(listeners)
+        self._market.prepare(
+            {symbol for stream in self._streams.values() if stream for symbol in stream.symbols}, now_ms
+        )
         for name, connections in listeners.items():
             stream = self._streams[name]
             for event in stream.due(now_ms) if stream else ():

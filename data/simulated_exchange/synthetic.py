@@ -15,7 +15,7 @@ from threading import Lock
 import numpy as np
 
 from data.interval import Interval
-from data.simulated_exchange.candle_series import Series
+from data.simulated_exchange.candle_series import Series, join
 from data.simulated_exchange.hashing import Floats, keys_at, named_key, normal, uniform
 from data.simulated_exchange.listings import MAX_SYMBOLS, Character, Listing, listings
 from data.simulated_exchange.refinement import Integers, bridge_extremes
@@ -73,36 +73,42 @@ class SyntheticSource:
         start_ms, end_ms = max(start_ms, first), min(end_ms, end)
         if start_ms >= end_ms:
             return Series(np.empty(0, np.int64), np.empty((9, 0), np.int64))
-        blocks = range(_block(start_ms), _block(end_ms - 1) + 1)
-        parts = [self._candles(symbol, block) for block in blocks]
-        times = np.concatenate([part.open_time_ms for part in parts])
-        values = np.concatenate([part.values for part in parts], axis=1)
-        return Series(times, values).between(start_ms, end_ms)
+        parts = self._candles(symbol, _block(start_ms), _block(end_ms - 1) + 1)
+        return join(parts).between(start_ms, end_ms)
 
-    def _candles(self, symbol: str, block: int) -> Series:
-        kept = self._kept((symbol, block))
-        if isinstance(kept, Series):
-            return kept
+    def _candles(self, symbol: str, first: int, end: int) -> list[Series]:
+        """Candles of blocks [first, end), those still missing drawn at one go."""
+        kept = {block: self._kept((symbol, block)) for block in range(first, end)}
+        missing = [block for block, series in kept.items() if series is None]
+        if missing:
+            kept.update(self._drawn(symbol, missing[0], missing[-1] + 1))
+        return [series for series in kept.values() if isinstance(series, Series)]
+
+    def _drawn(self, symbol: str, first: int, end: int) -> dict[int, Series]:
         listing, coin = self._coins[symbol]
-        shared, shared_variance = self._path("common", block)
-        own, own_variance = self._path(symbol, block)
+        shared, shared_variance = self._common(first, end)
+        own, own_variance = _unit_path(named_key(self._seed, "path", symbol), _days(first, end))
         scale = coin.beta * _COMMON_VOLATILITY
         path = np.log(coin.price) + scale * shared + coin.own_volatility * own
         variance = (scale**2 * shared_variance + coin.own_volatility**2 * own_variance).ravel()
-        opens_ms = (_first_day(block) * 24 + np.arange(_BLOCK_DAYS * 24)) * _HOUR_MS
-        values = _hours(named_key(self._seed, "hours", symbol), listing, coin, opens_ms, path, variance)
+        times = (_first_day(first) * 24 + np.arange(len(variance), dtype=np.int64)) * _HOUR_MS
+        values = _hours(named_key(self._seed, "hours", symbol), listing, coin, times, path, variance)
         values.flags.writeable = False
-        series = Series(opens_ms, values)
-        self._keep((symbol, block), series)
-        return series
+        whole = Series(times, values)
+        parts = {}
+        for block in range(first, end):
+            at = _first_day(block) * _DAY_MS
+            parts[block] = whole.between(at, at + _BLOCK_DAYS * _DAY_MS)
+            self._keep((symbol, block), parts[block])
+        return parts
 
-    def _path(self, name: str, block: int) -> tuple[Floats, Floats]:
-        """A unit path (one per day of variance): hour edges (24 d + 1,) and hour variances (d, 24) of one block."""
-        kept = self._kept(("path " + name, block))
+    def _common(self, first: int, end: int) -> tuple[Floats, Floats]:
+        """The path all coins share: edges (hours + 1,) and variances (days, 24) of blocks [first, end)."""
+        kept = self._kept((f"common to {end}", first))
         if isinstance(kept, tuple):
             return kept
-        made = _unit_path(named_key(self._seed, "path", name), np.arange(_BLOCK_DAYS) + _first_day(block) - _FIRST_DAY)
-        self._keep(("path " + name, block), made)
+        made = _unit_path(named_key(self._seed, "path", "common"), _days(first, end))
+        self._keep((f"common to {end}", first), made)
         return made
 
     def _kept(self, key: tuple[str, int]) -> tuple[Floats, Floats] | Series | None:
@@ -127,7 +133,13 @@ def _first_day(block: int) -> int:
     return _FIRST_DAY + block * _BLOCK_DAYS
 
 
+def _days(first: int, end: int) -> Integers:
+    """Days of blocks [first, end), counted from the first the cascade has."""
+    return np.arange(first * _BLOCK_DAYS, end * _BLOCK_DAYS, dtype=np.int64)
+
+
 def _unit_path(key: int, days: Integers) -> tuple[Floats, Floats]:
+    """A path of variance 1 per day: its value at the hours' edges (24 d + 1,) and each hour's variance (d, 24)."""
     left, right, variance = _cascade(key, days)
     cells = keys_at(key, 100, days[:, None] * 24 + np.arange(24))
     hours = days[:, None] * 24 + np.arange(24)
@@ -191,4 +203,4 @@ def _ticks(path: Floats, listing: Listing) -> Integers:
 def _place(price: Integers, highs: Integers, lows: Integers) -> Floats:
     """Where in its candle's range a price lies, 0 to 1."""
     spread = (highs - lows).astype(np.float64)
-    return np.divide(price - lows, spread, out=np.full(len(price), 0.5), where=spread > 0)
+    return np.asarray(np.divide(price - lows, spread, out=np.full(len(price), 0.5), where=spread > 0))

@@ -24,6 +24,7 @@ from data.simulated_exchange.hashing import keys_at, named_key, normal, uniform
 from data.simulated_exchange.market import Market
 
 _DAY_MS = 86_400_000
+_HOUR_MS = 3_600_000
 _MINUTE_MS = 60_000
 _IDS_PER_DAY = 100_000_000
 """Each UTC day has its own range of ids, so that an id is known without counting from the listing on."""
@@ -41,10 +42,20 @@ class Trade:
 
 
 def first_trade_id(market: Market, symbol: str, at_ms: int) -> int:
-    """Id of the first trade at or after `at_ms` (on the minute grid)."""
-    day = at_ms // _DAY_MS * _DAY_MS
-    before = market.fold(symbol, day, at_ms) if day < at_ms else None
-    return day // _DAY_MS * _IDS_PER_DAY + (int(before.trades) if before else 0)
+    """Id of the first trade at or after `at_ms` (on the minute grid).
+
+    Where trades were not counted, every second takes one id.
+    """
+    day, hour = at_ms // _DAY_MS * _DAY_MS, at_ms // _HOUR_MS * _HOUR_MS
+    before = _counted(market, symbol, day, hour) + _counted(market, symbol, hour, at_ms)
+    return day // _DAY_MS * _IDS_PER_DAY + before
+
+
+def _counted(market: Market, symbol: str, start_ms: int, end_ms: int) -> int:
+    bar = market.fold(symbol, start_ms, end_ms) if start_ms < end_ms else None
+    if bar is None:
+        return 0
+    return int(bar.trades) or ((end_ms - start_ms) // 1000 if bar.volume else 0)
 
 
 def day_of_trade(trade_id: int) -> int:
@@ -81,7 +92,8 @@ def trades_from_id(market: Market, symbol: str, trade_id: int, limit: int, now_m
     while start < now_ms and len(found) < limit:
         end = min(start + _DAY_MS, -(-now_ms // _MINUTE_MS) * _MINUTE_MS)
         minutes = market.rows(symbol, Interval.M1, start, end)
-        ids = first_trade_id(market, symbol, start) + np.cumsum(minutes.values[TRADES])
+        counts = np.maximum(minutes.values[TRADES], np.where(minutes.values[VOLUME] > 0, 60, 0))
+        ids = first_trade_id(market, symbol, start) + np.cumsum(counts)
         for at in minutes.open_time_ms[ids > trade_id].tolist():
             part = trades_between(market, symbol, at, min(at + _MINUTE_MS, now_ms // 1000 * 1000))
             found += [trade for trade in part if trade.id >= trade_id]
@@ -127,7 +139,7 @@ def _worth(trade: Trade, market: Market, symbol: str) -> str:
 
 def _trades(market: Market, symbol: str, rows: Series, first_id: int) -> list[Trade]:
     exact = market.listings[symbol].units != PLAIN
-    counts = rows.values[TRADES].astype(np.int64)
+    counts = np.maximum(rows.values[TRADES].astype(np.int64), rows.values[VOLUME] > 0)
     owner = np.repeat(np.arange(len(rows)), counts)
     if not len(owner):
         return []
@@ -145,11 +157,11 @@ def _trades(market: Market, symbol: str, rows: Series, first_id: int) -> list[Tr
 def _trade_prices(
     values: NDArray[Any], place: NDArray[np.int64], last: NDArray[np.bool_], noise: NDArray[np.float64], exact: bool
 ) -> NDArray[Any]:
-    """Somewhere in the second's range; the last trade is the close, the two before the first others touch high and low."""
+    """Somewhere in the second's range: the first two trades touch its high and low, the last is its close."""
     drawn = values[LOW] + (values[HIGH] - values[LOW]) * noise
     drawn = np.rint(drawn).astype(np.int64) if exact else np.clip(np.round(drawn, 8), values[LOW], values[HIGH])
     drawn = np.where(place == 0, values[HIGH], np.where(place == 1, values[LOW], drawn))
-    return np.where(last, values[CLOSE], drawn)
+    return np.asarray(np.where(last, values[CLOSE], drawn))
 
 
 def _trade_sizes(
@@ -166,4 +178,4 @@ def _trade_sizes(
     first = np.concatenate([[True], owner[1:] != owner[:-1]])
     final = np.concatenate([first[1:], [True]])
     edges = np.where(final, extra, edges)
-    return 1 + edges - np.where(first, 0, np.concatenate([[0], edges[:-1]]))
+    return np.asarray(1 + edges - np.where(first, 0, np.concatenate([[0], edges[:-1]])))
