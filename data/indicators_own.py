@@ -1,0 +1,80 @@
+"""Indicators of our own, which neither library has or has right; both engines use them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.candles import Candles, Floats
+from data.filters import rolling_max, rolling_sum
+
+_DAY_MS = 86_400_000
+_YEAR_MS = 365 * _DAY_MS
+
+
+def typical_price(candles: Candles) -> Floats:
+    return (candles.high + candles.low + candles.close) / 3.0
+
+
+def vwap_day(candles: Candles) -> Floats:
+    """Volume-weighted average of the typical price since 00:00 UTC; the typical price itself while nothing has traded.
+
+    NaN until a day begins within the candles: of a day seen from its middle, the average is not known.
+    """
+    days = candles.open_time_ms // _DAY_MS
+    price = typical_price(candles)
+    begins = np.flatnonzero(np.diff(days, prepend=days[0] - 1))
+    volume, paid = (_since(begins, column) for column in (candles.volume, price * candles.volume))
+    result = np.divide(paid, volume, out=price, where=volume > 0)
+    if candles.open_time_ms[0] % _DAY_MS:
+        result[: begins[1] if len(begins) > 1 else None] = np.nan
+    return result
+
+
+def _since(begins: NDArray[np.int64], values: Floats) -> Floats:
+    """Running sums of `values` that start again at each of `begins`, the first of which is 0."""
+    sums: Floats = np.cumsum(values)
+    before = np.concatenate([[0.0], sums[begins[1:] - 1]])
+    taken: Floats = np.repeat(before, np.diff(begins, append=len(values)))
+    return sums - taken
+
+
+def volume_zscore(candles: Candles, window: int) -> Floats:
+    """Volume less its mean over the window, in standard deviations (of the population); 0 where it does not vary."""
+    volume = candles.volume
+    mean = rolling_sum(volume, window) / window
+    variance = rolling_sum(np.square(volume), window) / window - np.square(mean)
+    spread = np.sqrt(np.maximum(variance, 0.0))
+    varies = spread > 1e-6 * rolling_max(volume, window)
+    return np.divide(volume - mean, spread, out=np.where(np.isnan(mean), np.nan, 0.0), where=varies)
+
+
+def realised_volatility(candles: Candles, window: int) -> Floats:
+    """Root mean square of the last `window` log returns, scaled to a year of 365 days; 0.6 is 60 % a year."""
+    squares = np.square(np.diff(np.log(candles.close)))
+    result = np.full(len(candles), np.nan)
+    result[1:] = np.sqrt(rolling_sum(squares, window) / window * (_YEAR_MS / candles.interval.ms))
+    return result
+
+
+def money_flow_index(candles: Candles, window: int) -> Floats:
+    """Money that flowed at a rising typical price, as a percentage of all that flowed; 50 where none did.
+
+    TA-Lib's MFI calls any flow below 1.0 nothing, which is wrong for small markets quoted in BTC.
+    """
+    price = typical_price(candles)
+    flow, step = (price * candles.volume)[1:], np.diff(price)
+    rising = rolling_sum(np.where(step > 0, flow, 0.0), window)
+    total = rising + rolling_sum(np.where(step < 0, flow, 0.0), window)
+    result = np.full(len(candles), np.nan)
+    result[1:] = np.divide(100.0 * rising, total, out=np.where(np.isnan(total), np.nan, 50.0), where=total > 0)
+    return result
+
+
+FAMILIES: dict[tuple[str, ...], Callable[[Candles], tuple[Floats, ...]]] = {
+    ("vwap_day",): lambda c: (vwap_day(c),),
+    ("volume_zscore_20",): lambda c: (volume_zscore(c, 20),),
+    ("realised_volatility_24",): lambda c: (realised_volatility(c, 24),),
+}
