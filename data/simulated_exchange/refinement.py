@@ -19,14 +19,12 @@ def refine(parents: Integers, keys: Keys, count: int, quote_factor: float | Floa
     """Splits candles into `count` children each.
 
     `parents` (9, n) and the answer (9, n, count) hold open, high, low, close in ticks, volume in lots, quote volume in
-    quote units, trades, taker volume, taker quote volume. `keys` (n,) decide the noise. `quote_factor`: quote units that
-    one lot costs per tick of price. A child without trades is flat; volume is never below the number of trades.
+    quote units, trades, taker volume, taker quote volume. `keys` (n,) decide the noise. `quote_factor`: quote units of
+    one lot per tick of price. A child without trades is flat; volume is never below the number of trades.
     """
     opens, highs, lows, closes, volume, quote, trades, taker, taker_quote = parents
     cells, slow = keys_at(keys[:, None], np.arange(count)), np.arange(count) // 6
-    activity = np.exp(
-        0.55 * normal(keys_at(cells, 1)) + 0.45 * normal(keys_at(keys[:, None], 2, np.arange(count) // 6))
-    )
+    activity = np.exp(0.55 * normal(keys_at(cells, 1)) + 0.45 * normal(keys_at(keys[:, None], 2, slow)))
     child_trades = split(trades, activity, uniform(keys_at(keys, 3)))
     activity = activity * (child_trades > 0)
     prices = _prices((opens, highs, lows, closes), cells, _shares(activity))
@@ -85,7 +83,7 @@ def _prices(parents: tuple[Integers, ...], cells: Keys, shares: Floats) -> list[
 
     def stretched(path: NDArray[Any]) -> Integers:
         moved = path + np.maximum(path - ceiling, 0) * (rise - 1) - np.maximum(floor - path, 0) * (fall - 1)
-        return np.clip(np.rint(moved).astype(np.int64), lows, highs)
+        return np.asarray(np.clip(np.rint(moved).astype(np.int64), lows, highs))
 
     close = stretched(ends)
     close[:, -1:] = closes
