@@ -1,1 +1,5 @@
-"""The web face: blueprints, page values, forms and error pages."""
+"""The web: views of about ten lines, the page values they gather, forms, errors, and how everything looks."""
+
+from routes.blueprints import register
+
+__all__ = ["register"]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 import numpy as np
 from flask import current_app
@@ -19,6 +19,8 @@ from utils.clock import Clock
 if TYPE_CHECKING:
     from config import Settings
     from utils.response_cache import ResponseCache
+
+T = TypeVar("T")
 
 EXTENSION = "services"
 """The key in `app.extensions`."""
@@ -107,8 +109,9 @@ class ForecastFace(Protocol):
 
 
 class ForecasterFace(Protocol):
-    def forecast(self, candles: Candles) -> ForecastFace | None: ...
-    def forecast_all(self, candles: Sequence[Candles]) -> Mapping[Symbol, ForecastFace]: ...
+    """`answers` gives one forecast per market, or a value whose `reason` says why there is none."""
+
+    def answers(self, candles: Sequence[Candles]) -> Sequence[Any]: ...
 
 
 class SkillFace(Protocol):
@@ -125,13 +128,16 @@ class SkillFace(Protocol):
 
 
 class LedgerFace(Protocol):
-    def append(self, forecasts: Iterable[Any]) -> int: ...
     def skill(self, *, model_id: str, symbol: Symbol | None = None, horizon: int | None = None) -> SkillFace: ...
 
 
 class MonitorFace(Protocol):
     def get_system_info(self) -> dict[str, Any]: ...
     def get_metrics(self) -> dict[str, Any]: ...
+
+
+class DataCacheFace(Protocol):
+    def get_or_load(self, key: Any, load: Callable[[], T], *, ttl_s: float | None = None) -> T: ...
 
 
 class StatsFace(Protocol):
@@ -158,15 +164,14 @@ class Services:
     forecaster: ForecasterFace
     ledger: LedgerFace
     monitor: MonitorFace
+    data_cache: DataCacheFace
     pages: ResponseCache
     app_version: str
     started_at_ms: int
     registry: Any = None
-    gateway: StatusFace | None = None
     feed: StatusFace | None = None
-    store: StatsFace | None = None
-    caches: Mapping[str, StatsFace] = field(default_factory=dict)
-    """By the name readers know: data, models, pages."""
+    waiting: Callable[[], Sequence[str]] = tuple
+    """What else must be in place before the application is ready, in words."""
 
     @property
     def exchange(self) -> ExchangeFace:

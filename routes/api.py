@@ -1,0 +1,147 @@
+"""The JSON interface, version 1: closed candles, indicators, forecasts and performance; see docs/api.md."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from flask import Blueprint, Response, request
+
+from data.candles import Candle, Candles
+from data.indicator_catalogue import CATALOGUE
+from data.interval import Interval
+from data.symbol import Symbol
+from routes.forms import parse_interval, parse_limit, parse_names, parse_symbol
+from routes.performance_page import performance_data, performance_version
+from routes.services import Services, SkillFace, services
+from routes.strict_json import JSON, dumps
+from routes.symbol_page import Gathered, forming_bar, gather, symbol_version
+from utils.errors import NotReady
+
+bp = Blueprint("api", __name__, url_prefix="/api/v1")
+
+DEFAULT_ROWS = 500
+MOST_ROWS = 5_000
+CANDLE_COLUMNS = ("open_time_ms", "open", "high", "low", "close", "volume")
+
+
+@bp.get("/candles/<symbol>")
+def candles(symbol: str) -> Response:
+    parts = services()
+    limit = parse_limit(request.args.get("limit"), default=DEFAULT_ROWS, most=MOST_ROWS)
+    return _market(
+        "candles",
+        symbol,
+        (limit,),
+        lambda name, interval: candles_json(
+            parts.market.candles(name, interval, limit), parts.market.forming(name, interval), parts.clock.now_ms()
+        ),
+    )
+
+
+@bp.get("/indicators/<symbol>")
+def indicators(symbol: str) -> Response:
+    parts = services()
+    limit = parse_limit(request.args.get("limit"), default=DEFAULT_ROWS, most=MOST_ROWS)
+    names = parse_names(request.args.get("names"), [indicator.name for indicator in CATALOGUE])
+    return _market(
+        "indicators",
+        symbol,
+        (limit, names),
+        lambda name, interval: indicators_json(parts, name, interval, names, limit),
+    )
+
+
+@bp.get("/forecast/<symbol>")
+def forecast(symbol: str) -> Response:
+    parts = services()
+    return _market("forecast", symbol, (), lambda name, interval: forecast_json(gather(parts, name, interval)))
+
+
+@bp.get("/performance")
+def performance() -> Response:
+    parts = services()
+    return parts.pages.respond(
+        request,
+        key=("api-performance",),
+        version=performance_version(parts),
+        render=lambda: dumps(performance_data(parts)),
+        mimetype=JSON,
+    )
+
+
+def candles_json(candles: Candles, forming: Candle | None, as_of_ms: int) -> dict[str, Any]:
+    """Closed rows, oldest first; the forming candle apart."""
+    columns = [getattr(candles, name).tolist() for name in CANDLE_COLUMNS]
+    return {
+        "symbol": candles.symbol,
+        "interval": str(candles.interval),
+        "as_of_ms": as_of_ms,
+        "columns": CANDLE_COLUMNS,
+        "rows": list(zip(*columns, strict=True)),
+        "forming": None if forming is None else forming_bar(forming),
+    }
+
+
+def indicators_json(
+    parts: Services, symbol: Symbol, interval: Interval, names: tuple[str, ...], limit: int
+) -> dict[str, Any]:
+    """The newest `limit` rows, computed from the whole history; null while an indicator warms up."""
+    candles = parts.market.candles(symbol, interval)
+    values = parts.indicators(candles)
+    columns = [values.column(name)[-limit:].tolist() for name in names]
+    times = candles.open_time_ms[-limit:].tolist()
+    return {
+        "symbol": symbol,
+        "interval": str(interval),
+        "columns": ("open_time_ms", *names),
+        "rows": list(zip(times, *columns, strict=True)),
+    }
+
+
+def forecast_json(gathered: Gathered) -> dict[str, Any]:
+    """Prices per horizon and quantile; NotReady, with the reason, while there is no forecast."""
+    forecast = gathered.forecast
+    if forecast is None:
+        raise NotReady(f"no forecast for {gathered.candles.symbol}: {gathered.reason}", retry_after_s=60)
+    return {
+        "symbol": forecast.symbol,
+        "interval": str(forecast.interval),
+        "model": forecast.model_id,
+        "made_at_ms": forecast.made_at_ms,
+        "last_open_time_ms": forecast.last_open_time_ms,
+        "last_close": forecast.last_close,
+        "quantiles": [float(level) for level in forecast.quantiles],
+        "horizons": [int(ahead) for ahead in forecast.horizons],
+        "prices": np.asarray(forecast.prices, dtype=np.float64).tolist(),
+        "baseline_prices": np.asarray(forecast.baseline_prices, dtype=np.float64).tolist(),
+        "score": score_json(gathered.skill),
+    }
+
+
+def score_json(skill: SkillFace | None) -> dict[str, Any] | None:
+    """Null until the first forecast has met its outcome."""
+    if skill is None or skill.count == 0:
+        return None
+    return {
+        "count": skill.count,
+        "skill_fraction": skill.skill_fraction,
+        "coverage_50": skill.coverage_50,
+        "coverage_90": skill.coverage_90,
+    }
+
+
+def _market(
+    name: str, text: str, more: tuple[object, ...], make: Callable[[Symbol, Interval], dict[str, Any]]
+) -> Response:
+    parts = services()
+    symbol = parse_symbol(text, parts.market)
+    interval = parse_interval(request.args.get("interval"), parts.market)
+    return parts.pages.respond(
+        request,
+        key=("api", name, symbol, interval, *more),
+        version=symbol_version(parts, symbol, interval),
+        render=lambda: dumps(make(symbol, interval)),
+        mimetype=JSON,
+    )

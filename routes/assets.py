@@ -1,0 +1,185 @@
+"""Styles, scripts and vendor files: addresses that name their content, bytes compressed once, cached for ever."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import xxhash
+from flask import Blueprint, Flask, Response, current_app, request, url_for
+
+from utils.content_encoding import IDENTITY, choose_encoding
+from utils.errors import NotFound
+
+bp = Blueprint("assets", __name__, url_prefix="/assets")
+
+EXTENSION = "assets"
+_FOLDERS = ("css", "js", "img")
+_TYPES = {
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".mjs": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+    ".png": "image/png",
+    ".txt": "text/plain; charset=utf-8",
+}
+_COMPRESSIBLE = frozenset(_TYPES) - {".png"}
+_FOREVER = "public, max-age=31536000, immutable"
+_SUFFIXES = {"br": ".br", "gzip": ".gz"}
+
+
+@dataclass(frozen=True, slots=True)
+class VendorFile:
+    """A downloaded file: its content-hashed name and the integrity value of its bytes."""
+
+    file: str
+    integrity: str
+
+
+class Assets:
+    """What lies in `static/`: read when made, compressed when first asked for (or by `compress_all` before that).
+
+    Our own files share one digest in their address, so that modules import each other by relative names and any change
+    renews all of them at once (they are a few kilobytes together). Vendor files carry their own hash and come
+    compressed from download_assets.py; without them `vendor` is empty and pages leave their tags out.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._vendor_folder = folder / "vendor"
+        self.vendor = _read_manifest(self._vendor_folder)
+        self._own = {path.relative_to(folder).as_posix(): path.read_bytes() for path in _own_files(folder)}
+        self.digest = _digest(self._own)
+        self._vendor_names = frozenset(file.file for file in self.vendor.values())
+        self._bodies: dict[tuple[str, str], bytes] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def own_names(self) -> tuple[str, ...]:
+        return tuple(self._own)
+
+    def own(self, name: str, encoding: str) -> bytes:
+        """One of our files in that encoding; KeyError where there is none."""
+        body = self._own[name]
+        if encoding == IDENTITY:
+            return body
+        with self._lock:
+            key = (name, encoding)
+            if key not in self._bodies:
+                self._bodies[key] = _squeeze(body, encoding)
+            return self._bodies[key]
+
+    def vendored(self, name: str, encoding: str) -> bytes:
+        """A vendor file in that encoding, from the disk the first time; KeyError where there is none."""
+        if name not in self._vendor_names:
+            raise KeyError(name)
+        key = (f"vendor/{name}", encoding)
+        if key not in self._bodies:
+            self._bodies[key] = (self._vendor_folder / (name + _SUFFIXES.get(encoding, ""))).read_bytes()
+        return self._bodies[key]
+
+    def compress_all(self) -> int:
+        """Makes every encoding of our own files now; answers how many bytes they hold together."""
+        return sum(len(self.own(name, encoding)) for name in self._own for encoding in ("br", "gzip"))
+
+
+def static_url(name: str) -> str:
+    """The address of one of our own files, e.g. `static_url('css/styles.css')`."""
+    assets = _assets()
+    if name not in assets.own_names:
+        raise NotFound(f"there is no static file {name!r}")
+    return url_for("assets.own", digest=assets.digest, name=name)
+
+
+def vendor(name: str) -> dict[str, str] | None:
+    """`{url, integrity}` of a downloaded file; None where download_assets.py has not fetched it."""
+    file = _assets().vendor.get(name)
+    if file is None:
+        return None
+    return {"url": url_for("assets.vendored", name=file.file), "integrity": file.integrity}
+
+
+@bp.get("/own/<digest>/<path:name>")
+def own(digest: str, name: str) -> Response:
+    """An address of another build is answered with today's file, not to be kept."""
+    assets = _assets()
+    encoding = _encoding(name)
+    try:
+        body = assets.own(name, encoding)
+    except KeyError:
+        raise NotFound(f"there is no static file {name!r}") from None
+    return _answer(name, body, encoding, assets.digest, forever=digest == assets.digest)
+
+
+@bp.get("/vendor/<name>")
+def vendored(name: str) -> Response:
+    encoding = _encoding(name)
+    try:
+        body = _assets().vendored(name, encoding)
+    except (KeyError, FileNotFoundError):
+        raise NotFound(f"there is no vendor file {name!r}; download_assets.py fetches them") from None
+    return _answer(name, body, encoding, name, forever=True)
+
+
+def install(app: Flask) -> None:
+    """Reads the static folder into the application and gives templates `static_url` and `vendor`."""
+    app.extensions[EXTENSION] = Assets(Path(app.root_path) / "static")
+    app.jinja_env.globals |= {"static_url": static_url, "vendor": vendor}
+    app.register_blueprint(bp)
+
+
+def _assets() -> Assets:
+    return cast(Assets, current_app.extensions[EXTENSION])
+
+
+def _encoding(name: str) -> str:
+    if Path(name).suffix not in _COMPRESSIBLE:
+        return IDENTITY
+    encoding = choose_encoding(request.headers.get("Accept-Encoding", ""))
+    if encoding == "zstd":  # files are kept as brotli and gzip
+        encoding = choose_encoding("br, gzip" if "br" in request.headers["Accept-Encoding"] else "gzip")
+    return encoding
+
+
+def _answer(name: str, body: bytes, encoding: str, tag: str, *, forever: bool) -> Response:
+    response = Response(body, content_type=_TYPES.get(Path(name).suffix, "application/octet-stream"))
+    response.headers["Cache-Control"] = _FOREVER if forever else "no-cache"
+    response.headers["Vary"] = "Accept-Encoding"
+    response.set_etag(f"{xxhash.xxh3_64_hexdigest(tag + name)}-{encoding}")
+    if encoding != IDENTITY:
+        response.headers["Content-Encoding"] = encoding
+    return response.make_conditional(request)
+
+
+def _own_files(folder: Path) -> Iterator[Path]:
+    for name in _FOLDERS:
+        yield from sorted(path for path in (folder / name).rglob("*") if path.suffix in _TYPES)
+
+
+def _digest(files: dict[str, bytes]) -> str:
+    state = xxhash.xxh3_64()
+    for name, body in files.items():
+        state.update(f"{name}|{len(body)}|".encode() + body)
+    return state.hexdigest()[:12]
+
+
+def _read_manifest(folder: Path) -> dict[str, VendorFile]:
+    try:
+        entries: dict[str, Any] = json.loads((folder / "manifest.json").read_text())
+    except FileNotFoundError:
+        return {}
+    files = {name: VendorFile(entry["file"], entry["integrity"]) for name, entry in entries.items()}
+    return {name: file for name, file in files.items() if (folder / file.file).is_file()}
+
+
+def _squeeze(body: bytes, encoding: str) -> bytes:
+    if encoding == "br":
+        import brotli
+
+        return cast(bytes, brotli.compress(body, quality=11))
+    import gzip
+
+    return gzip.compress(body, 9, mtime=0)

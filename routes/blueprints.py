@@ -1,0 +1,51 @@
+"""Blueprints: everything the web consists of, put into an application by one call."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Flask, request
+
+from routes import api, assets, errors, health, overview, performance, symbol, theme, wording
+from routes.forms import theme_of
+from routes.services import EXTENSION
+
+PRODUCT = "Binance AI Dashboard"
+_BLUEPRINTS = (overview.bp, symbol.bp, performance.bp, api.bp, health.bp, theme.bp)
+
+
+def register(app: Flask) -> None:
+    """Pages, JSON, files and error pages. `app.extensions["services"]` must be there before the first request."""
+    assets.install(app)
+    for blueprint in _BLUEPRINTS:
+        app.register_blueprint(blueprint)
+    errors.register_errors(app)
+    app.context_processor(_shared)
+    app.jinja_env.filters |= {
+        "iso": wording.iso,
+        "utc": wording.utc,
+        "utc_second": wording.utc_second,
+        "size": wording.size,
+        "milliseconds": wording.milliseconds,
+        "percent": wording.percent,
+        "compact": wording.compact,
+        "duration": wording.duration,
+    }
+    app.jinja_env.globals |= {"product": PRODUCT, "shapes": wording.SHAPES}
+    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+
+
+def _shared() -> dict[str, Any]:
+    parts = request_services()
+    return {
+        "theme": theme_of(request),
+        "here": request.path,
+        "exchange": parts.exchange if parts else None,
+        "app_version": parts.app_version if parts else "",
+    }
+
+
+def request_services() -> Any:
+    from flask import current_app
+
+    return current_app.extensions.get(EXTENSION)

@@ -1,0 +1,112 @@
+"""Errors: every one becomes a page, or JSON under /api, that says what happened, what fits and what to do."""
+
+from __future__ import annotations
+
+import logging
+import math
+from typing import Any
+
+from flask import Flask, Response, render_template, request
+from werkzeug.exceptions import HTTPException
+
+from routes.services import services
+from routes.strict_json import JSON, dumps
+from utils.errors import STATUS, Banned, DashboardError, InvalidInput, NotFound
+from utils.performance_monitor import current_trace
+
+log = logging.getLogger(__name__)
+
+_TITLES = {
+    400: "That cannot be asked",
+    401: "Log in first",
+    403: "That is not allowed",
+    404: "There is no such page",
+    405: "That page cannot be used that way",
+    413: "That is too much",
+    500: "Something went wrong here",
+    502: "The exchange gave no usable answer",
+    503: "Not ready yet",
+}
+_UNEXPECTED = "An error that nobody foresaw. It has been written to the log, under the request's number below."
+_JSON_PATHS = ("/api/", "/health", "/ready")
+
+
+def register_errors(app: Flask) -> None:
+    app.register_error_handler(DashboardError, _known)
+    app.register_error_handler(HTTPException, _http)
+    app.register_error_handler(Exception, _unexpected)
+
+
+def status_of(error: DashboardError) -> int:
+    """By the nearest class that the table names."""
+    return next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+
+
+def _known(error: DashboardError) -> Response:
+    status = status_of(error)
+    if status >= 500:
+        log.warning("%s on %s: %s", type(error).__name__, request.endpoint, error)
+    return _answer(status, type(error).__name__, str(error), retry_after_s=_retry_after_s(error), error=error)
+
+
+def _http(error: HTTPException) -> Response:
+    status = error.code or 500
+    if error.response is not None:
+        return Response(error.response.get_data(), status, error.response.headers)
+    response = _answer(status, error.name.replace(" ", ""), error.description or error.name)
+    if (valid := getattr(error, "valid_methods", None)) is not None:
+        response.headers["Allow"] = ", ".join(sorted(valid))
+    return response
+
+
+def _unexpected(error: Exception) -> Response:
+    log.error("unforeseen error on %s", request.endpoint, exc_info=error)
+    return _answer(500, "InternalError", _UNEXPECTED)
+
+
+def _retry_after_s(error: DashboardError) -> int | None:
+    seconds = getattr(error, "retry_after_s", None)
+    if isinstance(error, Banned):
+        seconds = (error.until_ms - services().clock.now_ms()) / 1000
+    return None if seconds is None else max(1, math.ceil(seconds))
+
+
+def _answer(
+    status: int, kind: str, message: str, *, retry_after_s: int | None = None, error: DashboardError | None = None
+) -> Response:
+    trace = current_trace()
+    request_id = trace.request_id if trace is not None else ""
+    if _wants_json():
+        body: dict[str, Any] = {"error": kind, "message": message, "status": status}
+        if retry_after_s is not None:
+            body["retry_after_s"] = retry_after_s
+        if request_id:
+            body["request_id"] = request_id
+        response = Response(dumps(body), status, content_type=JSON)
+    else:
+        response = Response(_page(status, message, retry_after_s, request_id, error), status, mimetype="text/html")
+    response.headers["Cache-Control"] = "no-store"
+    if retry_after_s is not None:
+        response.headers["Retry-After"] = str(retry_after_s)
+    return response
+
+
+def _wants_json() -> bool:
+    return request.path.startswith(_JSON_PATHS) or request.path.endswith(".json")
+
+
+def _page(status: int, message: str, retry_after_s: int | None, request_id: str, error: DashboardError | None) -> str:
+    market = services().market
+    about_market = (request.endpoint or "").startswith("symbol.")
+    asked_wrongly = about_market and isinstance(error, NotFound | InvalidInput)
+    return render_template(
+        "error.html",
+        status=status,
+        title=_TITLES.get(status, "That did not work"),
+        message=message,
+        retry_after_s=retry_after_s,
+        request_id=request_id,
+        here=request.full_path if request.query_string else request.path,
+        symbols=market.symbols if asked_wrongly else (),
+        intervals=market.intervals if isinstance(error, InvalidInput) else (),
+    )

@@ -1,0 +1,92 @@
+"""Forms: what a reader may ask in an address, parsed once into values that the rest trusts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Literal, cast
+
+from flask import Request
+
+from data.interval import Interval
+from data.symbol import Symbol
+from routes.services import MarketFace
+from utils.errors import InvalidInput, NotFound
+
+Theme = Literal["auto", "light", "dark"]
+Zone = Literal["utc", "local"]
+
+THEMES: tuple[Theme, ...] = ("auto", "light", "dark")
+ZONES: tuple[Zone, ...] = ("utc", "local")
+THEME_COOKIE = "theme"
+_LONGEST_SEARCH = 40
+
+
+def parse_symbol(text: str, market: MarketFace) -> Symbol:
+    """A followed market, or NotFound with the markets that are."""
+    symbol = Symbol.parse(text)
+    if symbol not in market.symbols:
+        raise NotFound(f"market {symbol} is not followed here; followed are {listing(market.symbols)}")
+    return symbol
+
+
+def parse_interval(text: str | None, market: MarketFace) -> Interval:
+    """A followed interval (nothing: the first), or InvalidInput with those that are."""
+    if not text:
+        return market.intervals[0]
+    interval = Interval.parse(text)
+    if interval not in market.intervals:
+        raise InvalidInput(f"interval {text!r} is not followed here; use one of {', '.join(market.intervals)}")
+    return interval
+
+
+def parse_limit(text: str | None, *, default: int, most: int) -> int:
+    if not text:
+        return default
+    if not (text.isascii() and text.isdigit()) or not 1 <= int(text[:9]) <= most:
+        raise InvalidInput(f"limit is {text[:20]!r}; use a whole number from 1 to {most}")
+    return int(text)
+
+
+def parse_names(text: str | None, known: Sequence[str]) -> tuple[str, ...]:
+    """Comma-separated indicator names in the order asked (nothing: all), each once."""
+    if not text:
+        return tuple(known)
+    names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    unknown = [name for name in names if name not in known]
+    if unknown or not names:
+        shown = ", ".join(repr(name[:40]) for name in unknown[:5]) or "names is empty and"
+        raise InvalidInput(f"{shown} unknown; indicators are {', '.join(known)}")
+    return names
+
+
+def parse_choices(asked: Iterable[str], known: Sequence[str]) -> tuple[str, ...]:
+    """Those of `known` that were asked for, in the order of `known`; others are left out."""
+    wanted = set(asked)
+    return tuple(name for name in known if name in wanted)
+
+
+def parse_zone(text: str | None) -> Zone:
+    return cast(Zone, text) if text in ZONES else "utc"
+
+
+def parse_search(text: str | None) -> str:
+    return (text or "").strip().upper()[:_LONGEST_SEARCH]
+
+
+def theme_of(request: Request) -> Theme:
+    """What the reader chose and a small cookie remembers; `auto` follows the system."""
+    chosen = request.cookies.get(THEME_COOKIE)
+    return cast(Theme, chosen) if chosen in THEMES else "auto"
+
+
+def local_path(text: str | None) -> str:
+    """A path on this very site to go back to; anything that could lead elsewhere becomes the overview."""
+    path = text or "/"
+    plain = path.isprintable() and "\\" not in path and not path.startswith("//")
+    return path if plain and path.startswith("/") else "/"
+
+
+def listing(names: Sequence[str], most: int = 30) -> str:
+    """Names with commas, cut short when there are very many."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

@@ -1,0 +1,46 @@
+"""Performance: what the dashboard itself costs, on a page."""
+
+from __future__ import annotations
+
+from time import perf_counter
+from typing import Any
+
+from flask import Blueprint, Response, render_template, request
+
+from routes import wording
+from routes.forms import theme_of
+from routes.performance_page import performance_page, performance_version
+from routes.services import Services, services
+from routes.svg import SPARK_HEIGHT, SPARK_WIDTH
+
+bp = Blueprint("performance", __name__, url_prefix="/performance")
+
+
+@bp.get("")
+def page() -> Response:
+    return _respond("performance.html", theme_of(request))
+
+
+@bp.get("/live")
+def live() -> Response:
+    """The changing part alone; 204 while `version` still names what the reader has."""
+    if request.args.get("version") == performance_version(services()):
+        return Response(status=204)
+    return _respond("_performance_live.html", "")
+
+
+def _respond(template: str, theme: str) -> Response:
+    parts = services()
+    return parts.pages.respond(
+        request,
+        key=(template, theme),
+        version=performance_version(parts),
+        render=lambda: render_template(template, **performance_context(parts)),
+    )
+
+
+def performance_context(parts: Services) -> dict[str, Any]:
+    started_s = perf_counter()
+    value = performance_page(parts)
+    made = wording.milliseconds((perf_counter() - started_s) * 1000)
+    return {"page": value, "made": made, "spark_width": SPARK_WIDTH, "spark_height": SPARK_HEIGHT}

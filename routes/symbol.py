@@ -1,0 +1,162 @@
+"""Symbol: the page of one market, its living fragment, its chart's data and its tables as CSV."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+from flask import Blueprint, Response, render_template, request, url_for
+
+from data.interval import Interval
+from data.symbol import Symbol
+from routes import tables, wording
+from routes.chart_choices import DEFAULT_SHOWN, choice_ids
+from routes.forms import Zone, parse_choices, parse_interval, parse_symbol, parse_zone, theme_of
+from routes.services import Services, services
+from routes.strict_json import JSON, dumps
+from routes.svg import CHART_HEIGHT, CHART_WIDTH
+from routes.symbol_page import chart_data, forming_bar, gather, symbol_page, symbol_version
+
+bp = Blueprint("symbol", __name__, url_prefix="/symbol")
+
+_TABLES: dict[str, Callable[..., str]] = {
+    "candles": tables.candles_csv,
+    "indicators": tables.indicators_csv,
+    "forecast": tables.forecast_csv,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the address asks for, parsed."""
+
+    symbol: Symbol
+    interval: Interval
+    shown: tuple[str, ...]
+    zone: Zone
+
+    def arguments(self) -> dict[str, Any]:
+        """The same again, for an address."""
+        return {"symbol": self.symbol, "interval": str(self.interval), "show": list(self.shown) or "none"}
+
+
+@bp.get("/<symbol>")
+def page(symbol: str) -> Response:
+    parts, asked, theme = services(), _asked(symbol), theme_of(request)
+    return parts.pages.respond(
+        request,
+        key=("symbol", asked.symbol, asked.interval, asked.shown, asked.zone, theme),
+        version=symbol_version(parts, asked.symbol, asked.interval),
+        render=lambda: render_template("symbol.html", **symbol_context(parts, asked)),
+    )
+
+
+@bp.get("/<symbol>/live")
+def live(symbol: str) -> Response:
+    """The changing part alone; 204 while `version` still names what the reader has."""
+    parts, asked = services(), _asked(symbol)
+    version = symbol_version(parts, asked.symbol, asked.interval)
+    if request.args.get("version") == version:
+        return Response(status=204)
+    return parts.pages.respond(
+        request,
+        key=("symbol-live", asked.symbol, asked.interval, asked.shown),
+        version=version,
+        render=lambda: render_template("_symbol_live.html", **symbol_context(parts, asked)),
+    )
+
+
+@bp.get("/<symbol>/chart.json")
+def chart(symbol: str) -> Response:
+    """What the drawn chart needs, and nothing else."""
+    parts, asked = services(), _asked(symbol)
+    return parts.pages.respond(
+        request,
+        key=("chart", asked.symbol, asked.interval, asked.shown),
+        version=symbol_version(parts, asked.symbol, asked.interval),
+        render=lambda: dumps(chart_data(gather(parts, asked.symbol, asked.interval), asked.shown)),
+        mimetype=JSON,
+    )
+
+
+@bp.get("/<symbol>/<any(candles, indicators, forecast):table>.csv")
+def csv(symbol: str, table: str) -> Response:
+    parts, asked = services(), _asked(symbol)
+    response = parts.pages.respond(
+        request,
+        key=("csv", table, asked.symbol, asked.interval),
+        version=symbol_version(parts, asked.symbol, asked.interval),
+        render=lambda: _TABLES[table](gather(parts, asked.symbol, asked.interval)),
+        mimetype="text/csv",
+    )
+    response.headers["Content-Disposition"] = (
+        f"attachment; filename*=UTF-8''{url_quoted(asked.symbol)}-{asked.interval}-{table}.csv"
+    )
+    return response
+
+
+def url_quoted(text: str) -> str:
+    from urllib.parse import quote
+
+    return quote(text, safe="")
+
+
+def _asked(symbol: str) -> Asked:
+    market = services().market
+    show = request.args.getlist("show")
+    return Asked(
+        symbol=parse_symbol(symbol, market),
+        interval=parse_interval(request.args.get("interval"), market),
+        shown=parse_choices(show or DEFAULT_SHOWN, choice_ids()),
+        zone=parse_zone(request.args.get("tz")),
+    )
+
+
+def symbol_context(parts: Services, asked: Asked) -> dict[str, Any]:
+    """What the template is given: the page value, and the addresses that lead on from it."""
+    started_s = perf_counter()
+    value = symbol_page(parts, asked.symbol, asked.interval, asked.shown)
+    there = asked.arguments()
+    return {
+        "page": value,
+        "made": wording.milliseconds((perf_counter() - started_s) * 1000),
+        "here": url_for("symbol.page", tz=asked.zone, **there),
+        "zone": asked.zone,
+        "live_url": url_for("symbol.live", **there),
+        "chart_url": url_for("symbol.chart", **there),
+        "forming_bar": dumps(forming_bar(value.forming)).decode() if value.forming else "",
+        "interval_tabs": _tabs(parts.market.intervals, asked),
+        "zone_tabs": [
+            {"text": text, "href": url_for("symbol.page", tz=zone, **there), "current": asked.zone == zone}
+            for zone, text in (("utc", "UTC"), ("local", "Local"))
+        ],
+        "market_urls": [
+            {"symbol": other, "href": url_for("symbol.page", **(there | {"symbol": other}))}
+            for other in parts.market.symbols
+        ],
+        "downloads": _downloads(asked),
+        "chart_width": CHART_WIDTH,
+        "chart_height": CHART_HEIGHT,
+    }
+
+
+def _tabs(intervals: Sequence[Interval], asked: Asked) -> list[dict[str, Any]]:
+    there = asked.arguments()
+    return [
+        {
+            "text": str(interval),
+            "href": url_for("symbol.page", tz=asked.zone, **(there | {"interval": str(interval)})),
+            "current": interval == asked.interval,
+        }
+        for interval in intervals
+    ]
+
+
+def _downloads(asked: Asked) -> list[dict[str, str]]:
+    there = {"symbol": asked.symbol, "interval": str(asked.interval)}
+    return [
+        {"table": table, "csv": url_for("symbol.csv", table=table, **there), "json": url_for(f"api.{table}", **there)}
+        for table in _TABLES
+    ]

@@ -1,0 +1,276 @@
+"""Symbol page: one market, its candles, indicators, forecast and score, gathered once from the same closed candles."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xxhash
+
+from data.candles import Candle, Candles
+from data.interval import Interval
+from data.symbol import Symbol
+from routes import market_view, wording
+from routes.chart_choices import Choice, choices, chosen
+from routes.market_view import Age, Quote
+from routes.overview_page import feed_state, model_digest
+from routes.readings import ReadingGroup, readings
+from routes.services import IndicatorsFace, Services, SkillFace
+from routes.svg import CandleChart, candle_chart
+from routes.wording import Outlook
+
+CHART_CANDLES = 500
+_FALLBACK_CANDLES = 96
+_SKILL_TTL_S = 30.0
+_SHOWN_HORIZONS = (1, 4, 12, 24)
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """What page, chart, JSON and CSV of one market are made of. `reason` says why there is no forecast."""
+
+    candles: Candles
+    forming: Candle | None
+    indicators: IndicatorsFace
+    forecast: Any
+    reason: str
+    skill: SkillFace | None
+
+
+@dataclass(frozen=True, slots=True)
+class HorizonRow:
+    """The forecast at one horizon: texts of the median and bands, and of the naive forecast's median."""
+
+    candles: int
+    ahead: str
+    outlook: Outlook
+    median_price: str
+    low_price: str
+    high_price: str
+    naive_price: str
+
+
+@dataclass(frozen=True, slots=True)
+class ForecastCard:
+    """The forecast in words, and whether it can be believed."""
+
+    headline: Outlook
+    ahead: str
+    rows: tuple[HorizonRow, ...]
+    score: str
+    coverage: str
+    model_id: str
+    model_age: str
+    trained_until_ms: int | None
+    from_ms: int
+    made_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class SymbolPage:
+    """Everything the page of one market shows."""
+
+    version: str
+    symbol: Symbol
+    base: str
+    quote_asset: str
+    interval: Interval
+    quote: Quote
+    age: Age
+    forming: Candle | None
+    last_open_ms: int
+    last_close_ms: int
+    candle_count: int
+    hole_count: int
+    volatility_text: str
+    groups: tuple[ReadingGroup, ...]
+    forecast: ForecastCard | None
+    no_forecast: str
+    chart: CandleChart | None
+    choices: tuple[Choice, ...]
+    shown: tuple[str, ...]
+    at_ms: int
+
+
+def symbol_version(services: Services, symbol: Symbol, interval: Interval) -> str:
+    """Changes exactly when the page would; asked with every request and every poll."""
+    age = market_view.age(services.market, symbol, interval, services.clock.now_ms())
+    parts = (
+        services.market.version(symbol, interval),
+        age.state,
+        age.text,
+        feed_state(services),
+        services.exchange.name,
+        model_digest(services, interval),
+        services.app_version,
+    )
+    return xxhash.xxh3_64_hexdigest("|".join(parts).encode())
+
+
+def gather(services: Services, symbol: Symbol, interval: Interval) -> Gathered:
+    """Candles, then what follows from those very candles: indicators, forecast, and the model's score."""
+    candles = services.market.candles(symbol, interval)
+    answer = services.forecaster.answers([candles])[0]
+    known = market_view.is_forecast(answer)
+    return Gathered(
+        candles=candles,
+        forming=services.market.forming(symbol, interval),
+        indicators=services.indicators(candles),
+        forecast=answer if known else None,
+        reason="" if known else str(answer.reason),
+        skill=_skill(services, answer) if known else None,
+    )
+
+
+def _skill(services: Services, forecast: Any) -> SkillFace:
+    return services.data_cache.get_or_load(
+        ("skill", forecast.model_id, forecast.symbol, forecast.last_open_time_ms),
+        lambda: market_view.skill(services.ledger, forecast),
+        ttl_s=_SKILL_TTL_S,
+    )
+
+
+def symbol_page(services: Services, symbol: Symbol, interval: Interval, shown: Sequence[str]) -> SymbolPage:
+    """Raises NotReady while no candle of the market is known."""
+    version = symbol_version(services, symbol, interval)
+    gathered = gather(services, symbol, interval)
+    candles = gathered.candles
+    quote = market_view.quote(candles, gathered.forming, services.market.ticker(symbol))
+    base, quote_asset = symbol.pair
+    recent = candles.tail(CHART_CANDLES)
+    now_ms = services.clock.now_ms()
+    return SymbolPage(
+        version=version,
+        symbol=symbol,
+        base=base,
+        quote_asset=quote_asset,
+        interval=interval,
+        quote=quote,
+        age=market_view.age(services.market, symbol, interval, now_ms),
+        forming=gathered.forming,
+        last_open_ms=candles.last_open_time_ms,
+        last_close_ms=candles.last_close_time_ms + 1,
+        candle_count=len(recent),
+        hole_count=len(recent.holes()),
+        volatility_text=wording.percent(market_view.volatility_day(candles), 1),
+        groups=readings(gathered.indicators, candles.last_close, quote.decimals),
+        forecast=_card(services, gathered, quote.decimals, now_ms),
+        no_forecast=gathered.reason,
+        chart=_fallback(candles.tail(_FALLBACK_CANDLES), gathered.forecast),
+        choices=choices(),
+        shown=tuple(shown),
+        at_ms=now_ms,
+    )
+
+
+def _card(services: Services, gathered: Gathered, decimals: int, now_ms: int) -> ForecastCard | None:
+    forecast = gathered.forecast
+    if forecast is None:
+        return None
+    entry = services.registry.default(gathered.candles.interval) if services.registry is not None else None
+    spec = entry.spec if entry is not None else None
+    horizons = [int(horizon) for horizon in forecast.horizons]
+    wanted = [index for index, horizon in enumerate(horizons) if horizon in _SHOWN_HORIZONS or horizon == horizons[-1]]
+    return ForecastCard(
+        headline=market_view.outlook(forecast),
+        ahead=wording.candles_ahead(forecast.interval, horizons[-1]),
+        rows=tuple(_horizon_row(forecast, index, horizons[index], decimals) for index in wanted),
+        score=wording.skill_sentence(gathered.skill),
+        coverage=wording.coverage_sentence(gathered.skill),
+        model_id=forecast.model_id,
+        model_age=wording.duration((now_ms - spec.created_ms) / 1000) if spec else wording.NOTHING,
+        trained_until_ms=spec.train_until_ms if spec else None,
+        from_ms=gathered.candles.last_close_time_ms + 1,
+        made_at_ms=forecast.made_at_ms,
+    )
+
+
+def _horizon_row(forecast: Any, index: int, horizon: int, decimals: int) -> HorizonRow:
+    prices = forecast.prices[index]
+    middle = list(forecast.quantiles).index(0.5)
+    return HorizonRow(
+        candles=horizon,
+        ahead=wording.candles_ahead(forecast.interval, horizon),
+        outlook=market_view.outlook(forecast, index),
+        median_price=wording.price(float(prices[middle]), decimals),
+        low_price=wording.price(float(prices[0]), decimals),
+        high_price=wording.price(float(prices[-1]), decimals),
+        naive_price=wording.price(float(forecast.baseline_prices[index][middle]), decimals),
+    )
+
+
+def _fallback(candles: Candles, forecast: Any) -> CandleChart | None:
+    slots = (candles.open_time_ms - candles.open_time_ms[:1]) // candles.interval.ms
+    fan = None if forecast is None else np.asarray(forecast.prices, dtype=np.float64)
+    naive = None
+    if forecast is not None:
+        naive = np.asarray(forecast.baseline_prices, dtype=np.float64)[:, list(forecast.quantiles).index(0.5)]
+    return candle_chart(slots, candles.open, candles.high, candles.low, candles.close, fan, naive)
+
+
+def chart_data(gathered: Gathered, shown: Sequence[str]) -> dict[str, Any]:
+    """Everything the drawn chart needs, in columns: closed candles oldest first, holes left out, NaN where warming up.
+
+    Times are UTC milliseconds. `forecast` holds the fan from the last closed candle on, or null.
+    """
+    candles = gathered.candles.tail(CHART_CANDLES)
+    count = len(candles)
+    forming = gathered.forming
+    return {
+        "symbol": candles.symbol,
+        "interval": str(candles.interval),
+        "step_ms": candles.interval.ms,
+        "decimals": wording.price_decimals(candles.last_close),
+        "open_time_ms": candles.open_time_ms,
+        "open": candles.open,
+        "high": candles.high,
+        "low": candles.low,
+        "close": candles.close,
+        "volume": candles.volume,
+        "holes": candles.holes(),
+        "forming": None if forming is None else forming_bar(forming),
+        "curves": [
+            {
+                "id": choice.id,
+                "title": choice.title,
+                "overlay": choice.overlay,
+                "lines": [
+                    {"name": name, "values": significant(gathered.indicators.column(name)[-count:])}
+                    for name in choice.columns
+                ],
+            }
+            for choice in chosen(shown)
+        ],
+        "forecast": None if gathered.forecast is None else _fan_data(gathered.forecast),
+    }
+
+
+def _fan_data(forecast: Any) -> dict[str, Any]:
+    interval: Interval = forecast.interval
+    return {
+        "last_open_time_ms": forecast.last_open_time_ms,
+        "last_close": forecast.last_close,
+        "open_time_ms": [interval.shift_ms(forecast.last_open_time_ms, int(ahead)) for ahead in forecast.horizons],
+        "quantiles": list(forecast.quantiles),
+        "prices": [[significant_number(price) for price in row] for row in np.asarray(forecast.prices).tolist()],
+        "naive": [
+            significant_number(row[list(forecast.quantiles).index(0.5)])
+            for row in np.asarray(forecast.baseline_prices).tolist()
+        ],
+    }
+
+
+def forming_bar(candle: Candle) -> list[float]:
+    """[open_time_ms, open, high, low, close, volume]."""
+    return [candle.open_time_ms, candle.open, candle.high, candle.low, candle.close, candle.volume]
+
+
+def significant(values: Any) -> list[float]:
+    """Seven figures, more than a screen shows, in half the bytes."""
+    return [significant_number(value) for value in np.asarray(values).tolist()]
+
+
+def significant_number(value: float) -> float:
+    return float(f"{value:.7g}")

@@ -1,0 +1,67 @@
+// Asks for the changing part of a page; nothing changed is an empty answer. Rests in a hidden tab, backs off on errors.
+
+const EVERY_MS = 2000;
+const LONGEST_MS = 30000;
+const PATIENCE_MS = 8000;
+
+const light = document.getElementById("live");
+
+function show(state, text) {
+  if (!light || light.dataset.live === state) return;
+  light.dataset.live = state;
+  light.textContent = text;
+}
+
+// `address()` gives what to ask; `changed(fragment)` is called with a DocumentFragment when something did.
+export function watch(address, changed, every = EVERY_MS) {
+  let wait = every;
+  let timer = 0;
+  let asking = false;
+
+  function next() {
+    clearTimeout(timer);
+    if (document.hidden) show("paused", "paused");
+    else timer = setTimeout(ask, wait);
+  }
+
+  async function ask() {
+    if (asking) return;
+    asking = true;
+    try {
+      const answer = await fetch(address(), { signal: AbortSignal.timeout(PATIENCE_MS), headers: { Accept: "text/html" } });
+      if (answer.status === 200) {
+        const template = document.createElement("template");
+        template.innerHTML = await answer.text();
+        await changed(template.content);
+      } else if (answer.status !== 204) {
+        throw new Error(`status ${answer.status}`);
+      }
+      wait = every;
+      show("live", "live");
+    } catch {
+      wait = Math.min(2 * wait, LONGEST_MS);
+      show("stale", "stale, server unreachable");
+    } finally {
+      asking = false;
+      next();
+    }
+  }
+
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden) next();
+    else { wait = every; ask(); }
+  });
+  next();
+  show("live", "live");
+}
+
+// Puts the new element in the place of the old one with the same id, unless it looks the same; focus is kept.
+export function swap(fragment, id) {
+  const before = document.getElementById(id);
+  const after = fragment.getElementById(id);
+  if (!before || !after) return false;
+  const focused = before.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
+  before.replaceWith(after);
+  if (focused) after.querySelector(`[href="${CSS.escape(focused)}"]`)?.focus();
+  return true;
+}
