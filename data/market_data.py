@@ -155,8 +155,7 @@ class MarketData:
         series.heard(min(self._clock.now_ms(), candles.last_close_time_ms))
         if changed:
             self._closes += len(candles)
-            for listener in self._listeners:
-                listener(candles.symbol, candles.interval, candles)
+            self._tell(candles)
 
     def on_forming(self, symbol: Symbol, interval: Interval, candle: Candle, event_ms: int) -> None:
         """The forming candle as the exchange told it at `event_ms`; older words change nothing."""
@@ -201,6 +200,14 @@ class MarketData:
         start_ms = max(0, interval.shift_ms(now_open_ms, -self.history_candles))
         return self._store.missing(symbol, interval, start_ms, now_open_ms)
 
+    def filling(self, symbol: Symbol, interval: Interval) -> threading.Lock:
+        """Held by whoever asks for what this series lacks, so that nobody asks for the same at the same time."""
+        return self._followed(symbol, interval).filling
+
+    def newest_known_ms(self, symbol: Symbol, interval: Interval) -> int | None:
+        """Open time of the newest closed candle that is known here."""
+        return self._followed(symbol, interval).newest_open_ms
+
     def newest_closed_ms(self, interval: Interval) -> int:
         """Open time of the candle that closed last, by exchange time."""
         return interval.shift_ms(interval.open_ms(self._clock.now_ms()), -1)
@@ -220,6 +227,14 @@ class MarketData:
             candles = self._read(series)
             self._keep(series, candles)
         return len(candles)
+
+    def _tell(self, candles: Candles) -> None:
+        """A listener's fault, whatever it is, must not keep the candles from the others."""
+        for listener in self._listeners:
+            try:
+                listener(candles.symbol, candles.interval, candles)
+            except Exception:
+                log.exception("a listener failed on new candles of %s %s", candles.symbol, candles.interval)
 
     def _followed(self, symbol: Symbol, interval: Interval) -> MarketSeries:
         series = self._series.get((symbol, interval))

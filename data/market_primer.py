@@ -62,21 +62,30 @@ def _fill(market: MarketData, gateway: BinanceGateway, course: _Course, symbol: 
         course.trouble = error
 
 
-def fill_missing(market: MarketData, gateway: BinanceGateway, symbol: Symbol, interval: Interval) -> None:
-    """Asks for every range that the hot set lacks, and for the forming candle. Raises ExchangeError."""
-    for start_ms, end_ms in market.missing(symbol, interval):
-        reaches_now = end_ms > market.newest_closed_ms(interval)
-        if reaches_now and (end_ms - start_ms) // interval.ms < PAGE_LIMIT:
-            market.on_page(symbol, interval, gateway.klines(symbol, interval, start_ms=start_ms), start_ms)
-            continue
-        cursor_ms = start_ms
-        refused = False
-        for page in gateway.history_pages(symbol, interval, start_ms, end_ms):
-            market.on_page(symbol, interval, page, cursor_ms)
-            cursor_ms = page.answered_to_ms or cursor_ms
-            refused = bool(page.refused_open_ms)
-        if not reaches_now and not refused:
-            market.on_answered(symbol, interval, cursor_ms, end_ms)
+def fill_missing(market: MarketData, gateway: BinanceGateway, symbol: Symbol, interval: Interval) -> int:
+    """Asks for every range that the hot set lacks; how many closed candles came. Raises ExchangeError."""
+    with market.filling(symbol, interval):
+        ranges = market.missing(symbol, interval)
+        return sum(_fill_range(market, gateway, symbol, interval, start_ms, end_ms) for start_ms, end_ms in ranges)
+
+
+def _fill_range(
+    market: MarketData, gateway: BinanceGateway, symbol: Symbol, interval: Interval, start_ms: int, end_ms: int
+) -> int:
+    reaches_now = end_ms > market.newest_closed_ms(interval)
+    if reaches_now and (end_ms - start_ms) // interval.ms < PAGE_LIMIT:
+        page = gateway.klines(symbol, interval, start_ms=start_ms)
+        market.on_page(symbol, interval, page, start_ms)
+        return len(page.closed)
+    cursor_ms, found, refused = start_ms, 0, False
+    for page in gateway.history_pages(symbol, interval, start_ms, end_ms):
+        market.on_page(symbol, interval, page, cursor_ms)
+        cursor_ms = page.answered_to_ms or cursor_ms
+        found += len(page.closed)
+        refused = bool(page.refused_open_ms)
+    if not reaches_now and not refused:
+        market.on_answered(symbol, interval, cursor_ms, end_ms)
+    return found
 
 
 def _prime_tickers(market: MarketData, gateway: BinanceGateway, course: _Course) -> None:

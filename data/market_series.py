@@ -19,6 +19,7 @@ class MarketSeries:
         "asked_at_s",
         "changes",
         "digest",
+        "filling",
         "forming",
         "forming_event_ms",
         "heard_ms",
@@ -33,6 +34,7 @@ class MarketSeries:
         self.symbol = symbol
         self.interval = interval
         self.writing = threading.Lock()
+        self.filling = threading.Lock()
         self.forming: Candle | None = None
         self.forming_event_ms = -1
         self.newest_open_ms: int | None = None
