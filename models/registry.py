@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from data.interval import Interval
-from models.spec import ModelSpec, parse_id
+from models.spec import SCHEMA, ModelSpec, parse_id
 from utils.errors import InvalidInput, ModelCorrupt, ModelError, ModelNotFound
 from utils.model_utils import Session, file_sha256, open_session
 
@@ -122,7 +122,7 @@ def write_model(root: Path, spec: ModelSpec, graph: bytes, report: Mapping[str, 
         REPORT: (json.dumps(report, indent=2, sort_keys=True, allow_nan=False) + "\n").encode(),
     }
     hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
-    files[MANIFEST] = (json.dumps({"files": hashes, "schema": 1}, indent=2, sort_keys=True) + "\n").encode()
+    files[MANIFEST] = (json.dumps({"files": hashes, "schema": SCHEMA}, indent=2, sort_keys=True) + "\n").encode()
     root.mkdir(parents=True, exist_ok=True)
     aside, target = root / f".new-{spec.id}-{os.getpid()}", root / parse_id(spec.id)
     try:
@@ -158,7 +158,10 @@ def _verified(path: Path) -> RegistryEntry:
 def _manifest(path: Path) -> dict[str, str]:
     if not path.is_file():
         raise ModelCorrupt(f"{MANIFEST} is missing")
-    hashes = _json_object(path).get("files")
+    manifest = _json_object(path)
+    hashes = manifest.get("files")
+    if set(manifest) != {"files", "schema"} or manifest["schema"] != SCHEMA:
+        raise ModelCorrupt(f"{MANIFEST} must hold files and schema {SCHEMA}")
     if not isinstance(hashes, dict) or set(hashes) != set(_FILES):
         raise ModelCorrupt(f"{MANIFEST} must name exactly {', '.join(_FILES)}")
     if not all(isinstance(digest, str) and len(digest) == _SHA256_DIGITS for digest in hashes.values()):
