@@ -134,7 +134,7 @@ def _ask_who_comes() -> ResponseReturnValue | None:
 def _is_navigation() -> bool:
     """Whether a person waits for a page; the API and a script's fetch want a status rather than a form."""
     destination = request.headers.get("Sec-Fetch-Dest", "document")
-    accepts_pages = bool(request.accept_mimetypes.accept_html)
+    accepts_pages = not request.accept_mimetypes or request.accept_mimetypes.accept_html
     return destination == "document" and accepts_pages and not request.path.startswith("/api/")
 
 

@@ -124,8 +124,7 @@ def _token(name: str) -> str:
 
 def _route_name(environ: WSGIEnvironment, status: int) -> str:
     """`/symbol/<symbol>`; with the method before it where that is not GET or HEAD."""
-    request = environ.get("werkzeug.request")
-    rule = None if request is None else request.url_rule
+    rule = getattr(environ.get("werkzeug.request"), "url_rule", None)
     if rule is None:
         return UNROUTED.get(status, "(unrouted)")
     method = environ["REQUEST_METHOD"]

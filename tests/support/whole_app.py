@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,19 +32,15 @@ def whole_app(folder: Path, clock: Clock | None = None, **overrides: str) -> Ite
     try:
         yield app
     finally:
-        app.extensions[application.PARTS].database.close()
+        app.extensions["parts"].database.close()
         performance_monitor.configure(enabled=False)
 
 
 def address(rule: Rule) -> str:
     """An address that the rule answers."""
-    built = rule.rule
-    for argument in rule.arguments:
-        value = _VALUES.get(argument, "x")
-        for converter in ("", "path:", "string:", "int:"):
-            built = built.replace(f"<{converter}{argument}>", value)
-    assert "<" not in built, f"no example for {rule.rule}"
-    return built
+    return re.sub(
+        r"<(?:any\((\w+)[^)]*\):|\w+:)?(\w+)>", lambda found: found[1] or _VALUES.get(found[2], "x"), rule.rule
+    )
 
 
 def every_address(app: Flask) -> list[tuple[str, str]]:
