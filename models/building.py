@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from data.candles import Candles
-from data.features import FEATURES
 from data.interval import Interval
 from data.symbol import Symbol
 from models.architectures import Head
 from models.baseline import scaled_quantiles
 from models.evaluation import evaluate
 from models.export import PARITY_BATCH, checked
+from models.inputs import INPUTS, WARM_UP
 from models.kline_files import between, markets
 from models.recipe import Recipe
 from models.registry import write_model
@@ -34,11 +34,9 @@ from utils.clock import SystemClock
 from utils.errors import InvalidInput
 from utils.model_utils import Session, session_of
 
-WARM_UP = 480
-"""Twenty half-lives of the slowest feature: what came before changes nothing beyond 1e-6."""
 NOT_EVERYWHERE = ("trades_24", "imbalance", "imbalance_12")
 """Features of columns that many sources lack; a model must be the same without them."""
-CHOSEN = tuple(name for name in FEATURES if name not in NOT_EVERYWHERE)
+CHOSEN = tuple(name for name in INPUTS if name not in NOT_EVERYWHERE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.candles import Candles
-from data.features import FEATURES, feature_matrix
 from data.interval import Interval
 from data.symbol import Symbol
 from models.baseline import naive_log_returns
+from models.inputs import INPUTS, input_matrix
 from models.registry import Registry, RegistryEntry
 from models.samples import cut, known_sigma, usable_ends
 from models.spec import ModelSpec
@@ -166,7 +166,7 @@ class Forecaster:
 
 def check_features(spec: ModelSpec) -> None:
     """SchemaMismatch where the model wants features that this version does not compute."""
-    if unknown := [name for name in spec.features if name not in FEATURES]:
+    if unknown := [name for name in spec.features if name not in INPUTS]:
         raise SchemaMismatch(
             f"model {spec.id!r} wants {', '.join(unknown)}, which this version does not compute; train it again"
         )
@@ -179,7 +179,7 @@ def prepare(spec: ModelSpec, candles: Candles) -> _Ready | NoForecast:
         return NoForecast(candles.symbol, f"model {spec.id!r} serves {', '.join(spec.symbols)} only")
     if len(recent) < spec.history:
         return NoForecast(candles.symbol, f"{len(recent)} of {spec.history} closed candles are there")
-    features = feature_matrix(recent, spec.features)
+    features = input_matrix(recent, spec.features)
     sigma = float(known_sigma(recent, spec.sigma_half_life)[-1])
     ends = usable_ends(recent, features, spec.window, spec.warm_up)
     if not np.isfinite(sigma):

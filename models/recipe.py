@@ -13,15 +13,15 @@ class Recipe:
     """`stride` takes every n-th window of an epoch; `half_life_days` weighs older samples down (0: not at all)."""
 
     kind: Kind = Kind.TCN
-    window: int = 64
+    window: int = 16
     units: int = 32
-    epochs: int = 12
+    epochs: int = 8
     batch_size: int = 1024
     learning_rate: float = 5e-4
     dropout: float = 0.2
     patience: int = 3
-    stride: int = 2
-    half_life_days: float = 0.0
+    stride: int = 3
+    half_life_days: float = 730.0
     seed: int = 7
 
     def check(self) -> None:

@@ -10,9 +10,10 @@ import xxhash
 from numpy.typing import NDArray
 
 from data.candles import Candles
-from data.features import ewma_sigma, feature_matrix
+from data.features import ewma_sigma
 from data.symbol import Symbol
 from models.baseline import horizon_returns
+from models.inputs import input_matrix
 
 Ints = NDArray[np.int64]
 
@@ -79,7 +80,7 @@ def gather(
     """Computes each market once; the windows themselves are cut later, batch by batch."""
     features, sigmas, returns, ends, offset = [], [], [], [], 0
     for candles in markets:
-        matrix, sigma = feature_matrix(candles, names), known_sigma(candles, half_life)
+        matrix, sigma = input_matrix(candles, names), known_sigma(candles, half_life)
         usable = usable_ends(candles, matrix, window, warm_up)
         ends.append(usable[np.isfinite(sigma[usable])] + offset)
         features.append(matrix)

@@ -44,7 +44,7 @@ def parse_id(text: str) -> str:
 class ModelSpec:
     """What a model is. Times are UTC milliseconds.
 
-    Input: float32 (n, window, features), raw values of `data.features.feature_matrix`; scaling is inside the graph.
+    Input: float32 (n, window, features), raw values of `models.inputs.input_matrix`; scaling is inside the graph.
     Output: float32 (n, horizons, quantiles), log returns from the last close divided by sigma, the EWMA volatility
     per candle with half-life `sigma_half_life` candles; multiply by sigma to have log returns.
     """
