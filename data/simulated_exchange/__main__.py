@@ -16,6 +16,7 @@ from data.simulated_exchange.replay import ReplaySource
 from data.simulated_exchange.server import SimulatedExchange
 from data.simulated_exchange.synthetic import SyntheticSource
 from data.simulated_exchange.virtual_clock import VirtualClock
+from data.symbol import Symbol
 from utils.clock import SystemClock
 from utils.errors import InvalidInput
 
@@ -49,7 +50,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--speed", type=float, default=1.0, help="how many of its seconds pass in one of ours")
     parser.add_argument("--seed", type=int, default=7, help="of the synthetic market")
-    parser.add_argument("--symbols", type=int, default=20, help="how many synthetic markets, up to 500")
+    parser.add_argument(
+        "--symbols", type=_symbols, default=20, help="how many synthetic markets, up to 500, or their names: BTCUSDT,…"
+    )
     parser.add_argument("--with-parent", action="store_true", help="stop when the process that started this one ends")
     return parser
 
@@ -66,6 +69,10 @@ def _exchange(options: argparse.Namespace) -> SimulatedExchange:
         start = market.end_ms - _REPLAY_WEEKS_MS
     clock = VirtualClock(SystemClock(), start_ms=start, speed=options.speed, end_ms=market.end_ms)
     return SimulatedExchange(market, clock)
+
+
+def _symbols(text: str) -> int | tuple[str, ...]:
+    return int(text) if text.isdecimal() else tuple(Symbol.parse(name) for name in text.split(","))
 
 
 def _moment(text: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from data.simulated_exchange.candle_series import PLAIN, Units
 from data.simulated_exchange.hashing import keys_at, named_key, normal, uniform
+from data.symbol import Symbol
 
 MAX_SYMBOLS = 500
 
@@ -111,21 +113,29 @@ _TAILS = [
 ]
 
 
-def listings(seed: int, count: int) -> dict[str, tuple[Listing, Character]]:
-    """The first `count` markets; the path of none depends on how many there are."""
-    made = {}
-    for base, price, tick, lot, beta, own, turnover, listed in _KNOWN[:count]:
-        character = Character(float(price), beta, own, turnover)
-        made[base + "USDT"] = (_listing(base, _e8(tick), _e8(lot), listed), character)
-    for base in _invented()[: max(0, count - len(_KNOWN))]:
-        made[base + "USDT"] = _invent(seed, base)
-    return made
+def default_names(count: int) -> list[str]:
+    """The first `count` markets: the well-known ones, then invented ones."""
+    bases = [row[0] for row in _KNOWN[:count]] + _invented()[: max(0, count - len(_KNOWN))]
+    return [base + "USDT" for base in bases]
 
 
-def _listing(base: str, tick_e8: int, lot_e8: int, listed: str) -> Listing:
+def listings(seed: int, names: Sequence[str]) -> dict[str, tuple[Listing, Character]]:
+    """These markets; the path of none depends on which others there are. A name that is not known is invented."""
+    known = {row[0] + "USDT": row for row in _KNOWN}
+    return {name: _known(*known[name]) if name in known else _invent(seed, Symbol(name)) for name in names}
+
+
+def _known(
+    base: str, price: float, tick: str, lot: str, beta: float, own: float, turnover: float, listed: str
+) -> tuple[Listing, Character]:
+    character = Character(float(price), beta, own, turnover)
+    return _listing(base, "USDT", _e8(tick), _e8(lot), listed), character
+
+
+def _listing(base: str, quote: str, tick_e8: int, lot_e8: int, listed: str) -> Listing:
     listed_ms = round(datetime.fromisoformat(listed).replace(tzinfo=UTC).timestamp() * 1000)
     units = Units(tick_e8, lot_e8, tick_e8 * lot_e8 // 100_000_000)
-    return Listing(base + "USDT", base, "USDT", tick_e8, lot_e8, listed_ms, units)
+    return Listing(base + quote, base, quote, tick_e8, lot_e8, listed_ms, units)
 
 
 def _e8(step: str) -> int:
@@ -141,7 +151,8 @@ def _invented() -> list[str]:
     return [name for name in dict.fromkeys(names) if name not in known]
 
 
-def _invent(seed: int, base: str) -> tuple[Listing, Character]:
+def _invent(seed: int, symbol: Symbol) -> tuple[Listing, Character]:
+    base, quote = symbol.pair
     keys = keys_at(named_key(seed, "coin", base), np.arange(8))
     level, size, spread = normal(keys)[:3].tolist()
     lean, age = uniform(keys)[3:5].tolist()
@@ -151,6 +162,5 @@ def _invent(seed: int, base: str) -> tuple[Listing, Character]:
     listed = datetime.fromtimestamp(1_570_000_000 + age * 140_000_000, UTC).date().isoformat()
     own = float(np.clip(0.035 * np.exp(0.25 * spread), 0.02, 0.07))
     turnover = float(2.0e5 * np.exp(0.9 * size))
-    return _listing(base, max(tick_e8, 10 if lot_e8 < 100_000_000 else 1), lot_e8, listed), Character(
-        price, 0.8 + 0.7 * lean, own, turnover
-    )
+    tick_e8 = max(tick_e8, 10 if lot_e8 < 100_000_000 else 1)
+    return _listing(base, quote, tick_e8, lot_e8, listed), Character(price, 0.8 + 0.7 * lean, own, turnover)

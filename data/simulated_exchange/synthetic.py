@@ -10,6 +10,7 @@ halvings wherever it lies.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from threading import Lock
 
 import numpy as np
@@ -17,7 +18,7 @@ import numpy as np
 from data.interval import Interval
 from data.simulated_exchange.candle_series import Series, join
 from data.simulated_exchange.hashing import Floats, keys_at, named_key, normal, uniform
-from data.simulated_exchange.listings import MAX_SYMBOLS, Character, Listing, listings
+from data.simulated_exchange.listings import MAX_SYMBOLS, Character, Listing, default_names, listings
 from data.simulated_exchange.refinement import Integers, bridge_extremes
 from utils.errors import InvalidInput
 
@@ -44,11 +45,13 @@ _RHYTHM = np.array([
 class SyntheticSource:
     """Hourly candles in whole ticks and lots; every finer or coarser interval is made from them."""
 
-    def __init__(self, *, seed: int = 7, symbols: int = 20) -> None:
-        if not 1 <= symbols <= MAX_SYMBOLS:
-            raise InvalidInput(f"{symbols} synthetic symbols were asked for; 1 to {MAX_SYMBOLS} fit")
+    def __init__(self, *, seed: int = 7, symbols: int | Sequence[str] = 20) -> None:
+        """`symbols`: how many of the usual markets, or which ones by name."""
+        count = symbols if isinstance(symbols, int) else len(symbols)
+        if not 1 <= count <= MAX_SYMBOLS:
+            raise InvalidInput(f"{count} synthetic symbols were asked for; 1 to {MAX_SYMBOLS} fit")
         self._seed = seed
-        self._coins = listings(seed, symbols)
+        self._coins = listings(seed, default_names(symbols) if isinstance(symbols, int) else symbols)
         self.listings: dict[str, Listing] = {name: coin[0] for name, coin in self._coins.items()}
         self._blocks: OrderedDict[tuple[str, int], tuple[Floats, Floats] | Series] = OrderedDict()
         self._lock = Lock()
