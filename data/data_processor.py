@@ -94,7 +94,7 @@ def compute_with(engine: str, candles: Candles, names: tuple[str, ...]) -> Float
 
 @lru_cache(maxsize=64)
 def _plan(engine: str, names: tuple[str, ...]) -> list[tuple[Compute, int, list[tuple[int, int, int]]]]:
-    """What to call for these names: (function, longest history that gives nothing, [(its column, our row, warm-up)])."""
+    """What to call for these names: (function, most candles that give nothing, [(its column, our row, warm-up)])."""
     rows = {name: row for row, name in enumerate(names)}
     plan = []
     for family, compute in engine_families(engine).items():

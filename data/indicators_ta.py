@@ -70,7 +70,8 @@ def _stochastic(f: _Frame) -> list[Any]:
 
 def _adx(f: _Frame) -> list[Any]:
     lines = ta.trend.ADXIndicator(f.high, f.low, f.close, 14)
-    return [lines.adx(), lines.adx_pos(), lines.adx_neg()]
+    enough = len(f.close) > 2 * 14
+    return [lines.adx() if enough else f.close * np.nan, lines.adx_pos(), lines.adx_neg()]
 
 
 def _aroon(f: _Frame) -> list[Any]:

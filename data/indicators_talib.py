@@ -48,7 +48,7 @@ with _without_frames():
     import talib as _talib
 
 # Where pandas was there before, every function is wrapped to look for its columns; what is wrapped is all we need.
-talib = SimpleNamespace(**{name: unwrap(getattr(_talib, name)) for name in _talib.__TA_FUNCTION_NAMES__})
+talib = SimpleNamespace(**{name: unwrap(value) for name, value in vars(_talib).items() if name.isupper()})
 
 Columns = tuple[Floats, ...]
 
