@@ -148,10 +148,11 @@ def _answer(name: str, body: bytes, encoding: str, tag: str, *, forever: bool) -
     response = Response(body, content_type=_TYPES.get(Path(name).suffix, "application/octet-stream"))
     response.headers["Cache-Control"] = _FOREVER if forever else "no-cache"
     response.headers["Vary"] = "Accept-Encoding"
-    response.set_etag(f"{xxhash.xxh3_64_hexdigest(tag + name)}-{encoding}")
+    response.set_etag(f"{xxhash.xxh3_64_hexdigest(f'{tag}{name}'.encode())}-{encoding}")
     if encoding != IDENTITY:
         response.headers["Content-Encoding"] = encoding
-    return response.make_conditional(request)
+    response.make_conditional(request)
+    return response
 
 
 def _own_files(folder: Path) -> Iterator[Path]:

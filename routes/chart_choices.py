@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import takewhile
 
 from data.indicator_catalogue import CATALOGUE, Indicator
 
@@ -56,5 +56,10 @@ def _choice_id(indicator: Indicator) -> str:
 def _title(members: Sequence[Indicator]) -> str:
     """The only title, or what all titles begin with, or all of them: `Bollinger`, `ADX 14, +DI 14, −DI 14`."""
     titles = [member.title for member in members]
-    shared = os.path.commonprefix(titles).strip(" %")
+    shared = _shared_beginning(titles).strip(" %")
     return titles[0] if len(titles) == 1 else shared if len(shared) > 2 else ", ".join(titles)
+
+
+def _shared_beginning(texts: Sequence[str]) -> str:
+    letters = zip(*texts, strict=False)
+    return "".join(column[0] for column in takewhile(lambda column: len(set(column)) == 1, letters))

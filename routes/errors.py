@@ -51,8 +51,8 @@ def _known(error: DashboardError) -> Response:
 
 def _http(error: HTTPException) -> Response:
     status = error.code or 500
-    if error.response is not None:
-        return Response(error.response.get_data(), status, error.response.headers)
+    if isinstance(error.response, Response):
+        return error.response
     response = _answer(status, error.name.replace(" ", ""), error.description or error.name)
     if (valid := getattr(error, "valid_methods", None)) is not None:
         response.headers["Allow"] = ", ".join(sorted(valid))

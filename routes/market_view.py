@@ -1,4 +1,4 @@
-"""Market view: what several pages say about one market, each thing once: last price, age, forecast, score, volatility."""
+"""Market view: what several pages say about one market: last price, age, forecast, score, volatility."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ def overview_context(parts: Services, interval: Interval, sort: str, search: str
     """What the template is given: the page value, and the addresses that lead on from it."""
     started_s = perf_counter()
     value = overview_page(parts, interval, sort=sort, search=search)
-    asked = {"interval": str(interval), "q": search or None}
+    asked: dict[str, Any] = {"interval": str(interval), "q": search or None}
     return {
         "page": value,
         "made": wording.milliseconds((perf_counter() - started_s) * 1000),

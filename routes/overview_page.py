@@ -24,6 +24,9 @@ SPARK_CANDLES = 48
 _SKILL_TTL_S = 30.0
 
 
+_NO_AGE = Age("empty", "never", None)
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """One market; what is unknown is None and shown as missing. `waiting` says for what, where there are no candles."""
@@ -42,7 +45,7 @@ class Row:
     skill: float | None = None
     skill_text: str = wording.NOTHING
     skill_note: str = ""
-    age: Age = Age("empty", "never", None)
+    age: Age = _NO_AGE
     waiting: str = ""
 
 

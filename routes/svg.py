@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -104,12 +105,12 @@ def _to_y(values: Floats, bottom: float, top: float, height: float) -> Floats:
     return _MARGIN + (top - values) / span * (height - 2 * _MARGIN)
 
 
-def _wicks(xs: Floats, ys: dict[str, Floats], chosen: NDArray[np.bool_]) -> str:
+def _wicks(xs: Any, ys: dict[str, Floats], chosen: NDArray[np.bool_]) -> str:
     rows = zip(xs[chosen].tolist(), ys["high"][chosen].tolist(), ys["low"][chosen].tolist(), strict=True)
     return "".join(f"M{x:.1f} {high:.1f}V{low:.1f}" for x, high, low in rows)
 
 
-def _bodies(xs: Floats, ys: dict[str, Floats], chosen: NDArray[np.bool_], step: float) -> str:
+def _bodies(xs: Any, ys: dict[str, Floats], chosen: NDArray[np.bool_], step: float) -> str:
     half = 0.36 * step
     upper = np.minimum(ys["open"], ys["close"])[chosen]
     lower = np.maximum(ys["open"], ys["close"])[chosen]
@@ -132,13 +133,13 @@ def _fan(
     return bands, _line(xs, layers[middle]), naive_path
 
 
-def _polygon(xs: Floats, low: Floats, high: Floats) -> str:
+def _polygon(xs: Any, low: Any, high: Any) -> str:
     there = [f"{a:.1f},{b:.1f}" for a, b in zip(xs.tolist(), high.tolist(), strict=True)]
     back = [f"{a:.1f},{b:.1f}" for a, b in zip(xs[::-1].tolist(), low[::-1].tolist(), strict=True)]
     return " ".join(there + back)
 
 
-def _line(xs: Floats, ys: Floats) -> str:
+def _line(xs: Any, ys: Any) -> str:
     return "M" + "L".join(f"{a:.1f} {b:.1f}" for a, b in zip(xs.tolist(), ys.tolist(), strict=True))
 
 

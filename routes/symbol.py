@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
+from urllib.parse import quote
 
 from flask import Blueprint, Response, render_template, request, url_for
 
@@ -92,15 +93,9 @@ def csv(symbol: str, table: str) -> Response:
         mimetype="text/csv",
     )
     response.headers["Content-Disposition"] = (
-        f"attachment; filename*=UTF-8''{url_quoted(asked.symbol)}-{asked.interval}-{table}.csv"
+        f"attachment; filename*=UTF-8''{quote(asked.symbol, safe='')}-{asked.interval}-{table}.csv"
     )
     return response
-
-
-def url_quoted(text: str) -> str:
-    from urllib.parse import quote
-
-    return quote(text, safe="")
 
 
 def _asked(symbol: str) -> Asked:
@@ -155,7 +150,7 @@ def _tabs(intervals: Sequence[Interval], asked: Asked) -> list[dict[str, Any]]:
 
 
 def _downloads(asked: Asked) -> list[dict[str, str]]:
-    there = {"symbol": asked.symbol, "interval": str(asked.interval)}
+    there: dict[str, Any] = {"symbol": asked.symbol, "interval": str(asked.interval)}
     return [
         {"table": table, "csv": url_for("symbol.csv", table=table, **there), "json": url_for(f"api.{table}", **there)}
         for table in _TABLES

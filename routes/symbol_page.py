@@ -63,6 +63,7 @@ class ForecastCard:
     coverage: str
     model_id: str
     model_age: str
+    model_made_ms: int | None
     trained_until_ms: int | None
     from_ms: int
     made_at_ms: int
@@ -180,11 +181,17 @@ def _card(services: Services, gathered: Gathered, decimals: int, now_ms: int) ->
         score=wording.skill_sentence(gathered.skill),
         coverage=wording.coverage_sentence(gathered.skill),
         model_id=forecast.model_id,
-        model_age=wording.duration((now_ms - spec.created_ms) / 1000) if spec else wording.NOTHING,
+        model_age=_model_age(spec.created_ms, now_ms) if spec else "",
+        model_made_ms=spec.created_ms if spec else None,
         trained_until_ms=spec.train_until_ms if spec else None,
         from_ms=gathered.candles.last_close_time_ms + 1,
         made_at_ms=forecast.made_at_ms,
     )
+
+
+def _model_age(created_ms: int, now_ms: int) -> str:
+    """Nothing where the exchange's clock stands before the model was made, as in a replay of the past."""
+    return f"{wording.duration((now_ms - created_ms) / 1000)} old" if now_ms >= created_ms else ""
 
 
 def _horizon_row(forecast: Any, index: int, horizon: int, decimals: int) -> HorizonRow:

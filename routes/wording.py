@@ -1,4 +1,4 @@
-"""Wording: numbers into text with their units, and forecasts, scores and ages into sentences. One function per statement."""
+"""Wording: numbers into text with their units, and forecasts, scores and ages into sentences."""
 
 from __future__ import annotations
 
