@@ -1,0 +1,1 @@
+"""Benchmarks: the only source of what is said here about speed. `python -m benchmarks [--short] [name …]`."""

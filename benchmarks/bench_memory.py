@@ -1,0 +1,62 @@
+"""Memory and start: what `python app.py` holds with 20 symbols × 2 intervals × 1000 candles, models, every page read."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from benchmarks.load import fetch
+from benchmarks.measure import at_most, print_rows, reading, result
+from benchmarks.served import Served, served
+
+_MB = 1024 * 1024
+
+
+def run(*, short: bool = False) -> dict[str, Any]:
+    starts = 1 if short else 3
+    seen = [_one() for _ in range(starts)]
+    rows = [
+        at_most("serving process, resident", reading([one["rss_mb"] for one in seen], "MB"), 150),
+        at_most("start to first answer", reading([one["first_answer_s"] for one in seen], "s"), 2),
+        at_most("start to every candle there", reading([one["ready_s"] for one in seen], "s"), 30),
+    ]
+    print_rows("Memory and start", rows)
+    return result("memory", rows, starts=seen)
+
+
+def _one() -> dict[str, Any]:
+    with served(compared=False, ENABLE_MODEL_PRELOADING="True", HISTORY_CANDLES="1000") as server:
+        pages = _read_everything(server)
+        time.sleep(3)  # the feed writes and the collector settles
+        memory = server.process.memory_full_info()
+        children = sum(child.memory_info().rss for child in server.process.children(recursive=True))
+        return {
+            "rss_mb": memory.rss / _MB,
+            "uss_mb": memory.uss / _MB,
+            "simulated_exchange_mb": children / _MB,
+            "first_answer_s": server.first_answer_s,
+            "ready_s": server.ready_s,
+            "pages_read": pages,
+            "threads": server.process.num_threads(),
+        }
+
+
+def _read_everything(server: Served) -> int:
+    """Every page and forecast of every market, so that what is kept is kept."""
+    from config import load_settings
+
+    settings = load_settings()
+    paths = ["/", "/performance"]
+    for symbol in settings.symbols:
+        for interval in settings.intervals:
+            paths.append(f"/symbol/{symbol}?interval={interval}")
+            paths.append(f"/api/v1/indicators/{symbol}?interval={interval}&limit=500")
+        paths.append(f"/api/v1/forecast/{symbol}?interval=1h")
+    for path in paths:
+        status, answer = fetch(server.port, path)
+        assert status == 200, (path, answer[:500])
+    return len(paths)
+
+
+if __name__ == "__main__":
+    run()

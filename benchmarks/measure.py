@@ -1,0 +1,80 @@
+"""Measuring: interleaved rounds, medians with their spread, rows that hold ours beside a reference and a target."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from utils.system_info import machine_facts
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The median of some rounds and how far they lie apart (half the range between the quartiles), in `unit`."""
+
+    median: float
+    spread: float
+    unit: str
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the table. `ratio` is what `target` is about (`>= 300`, `<= 150 MB`); no target: for information."""
+
+    what: str
+    ours: str
+    reference: str
+    ratio: float
+    target: str
+    met: bool | None
+
+
+def interleaved(works: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
+    """Each work once per round, in turn, so that a noisy moment hits all of them alike."""
+    seen: dict[str, list[float]] = {name: [] for name in works}
+    for number in range(rounds):
+        names = list(works) if number % 2 == 0 else list(works)[::-1]
+        for name in names:
+            seen[name].append(works[name]())
+    return seen
+
+
+def reading(values: Sequence[float], unit: str) -> Reading:
+    quartiles = statistics.quantiles(values, n=4) if len(values) > 1 else [values[0]] * 3
+    return Reading(statistics.median(values), (quartiles[2] - quartiles[0]) / 2, unit)
+
+
+def seconds_per_call(work: Callable[[], object], calls: int) -> float:
+    started_s = time.perf_counter()
+    for _ in range(calls):
+        work()
+    return (time.perf_counter() - started_s) / calls
+
+
+def shown(value: Reading) -> str:
+    return f"{value.median:.4g} ± {value.spread:.2g} {value.unit}"
+
+
+def at_least(what: str, ours: Reading, reference: Reading, ratio: float, limit: float | None) -> Row:
+    target = "" if limit is None else f">= {limit:g}×"
+    return Row(what, shown(ours), shown(reference), ratio, target, None if limit is None else ratio >= limit)
+
+
+def at_most(what: str, ours: Reading, limit: float) -> Row:
+    return Row(what, shown(ours), "", ours.median / limit, f"<= {limit:g} {ours.unit}", ours.median <= limit)
+
+
+def result(name: str, rows: Sequence[Row], **more: Any) -> dict[str, Any]:
+    """What `run()` answers and what is kept as JSON."""
+    return {"name": name, "machine": machine_facts(), "rows": [asdict(row) for row in rows], **more}
+
+
+def print_rows(title: str, rows: Sequence[Row]) -> None:
+    print(f"\n{title}")
+    for row in rows:
+        mark = {True: "met", False: "MISSED", None: ""}[row.met]
+        against = f" against {row.reference}" if row.reference else ""
+        print(f"  {row.what}: {row.ours}{against} → {row.ratio:.3g} {row.target} {mark}")

@@ -1,0 +1,111 @@
+"""Served: the real application in a process of its own, on the simulated exchange."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from benchmarks.load import fetch
+
+ROOT = Path(__file__).resolve().parents[1]
+CONSTANT = "/benchmark/constant"
+COLD = "/benchmark/cold"
+_START_S = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A running server, and how long it took to its first answer, its first page, and to have every candle."""
+
+    port: int
+    process: psutil.Process
+    first_answer_s: float
+    ready_s: float
+
+
+@contextmanager
+def served(*, compared: bool, **environment: str) -> Iterator[Served]:
+    """`compared` adds CONSTANT and COLD; otherwise it is `python app.py` and nothing else."""
+    port = free_port()
+    program = ["-m", "benchmarks.served"] if compared else ["app.py"]
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as running:
+        log = running.enter_context((Path(folder) / "output").open("w+b"))
+        given = {"EXCHANGE": "simulated", "PORT": str(port), "INSTANCE_PATH": f"{folder}/instance", **environment}
+        started_s = time.perf_counter()
+        process = subprocess.Popen(
+            [sys.executable, *program], cwd=ROOT, env={**os.environ, **given}, stdout=log, stderr=subprocess.STDOUT
+        )
+        running.callback(_end, process)
+        try:
+            first_answer_s = _wait(port, "/health", process, started_s)
+            ready_s = _wait(port, "/ready", process, started_s)
+        except TimeoutError as error:
+            log.seek(0)
+            raise TimeoutError(f"{error}; it said: {log.read()[-2000:].decode(errors='replace')}") from None
+        yield Served(port, psutil.Process(process.pid), first_answer_s, ready_s)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def _wait(port: int, path: str, process: subprocess.Popen[bytes], started_s: float) -> float:
+    """Seconds from the start until the path answers 200."""
+    while time.perf_counter() - started_s < _START_S and process.poll() is None:
+        try:
+            if fetch(port, path)[0] == 200:
+                return time.perf_counter() - started_s
+        except OSError:
+            pass
+        time.sleep(0.02)
+    raise TimeoutError(f"{path} did not answer 200 within {_START_S:.0f} s (exit code {process.poll()})")
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(20)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def serve_compared() -> None:
+    """The application as `app.py` serves it, with two more routes: a constant, and the overview rendered anew."""
+    from flask import Flask, Response
+
+    import app as application
+
+    create = application.create_app
+
+    def create_compared(*args: object, **kwargs: object) -> Flask:
+        made = create(*args, **kwargs)  # type: ignore[arg-type]  # passed on as given
+        page = made.view_functions["overview.page"]
+
+        def cold() -> object:
+            made.extensions["services"].pages.clear()
+            return page()
+
+        made.add_url_rule(CONSTANT, view_func=lambda: Response("constant", mimetype="text/plain"))
+        made.add_url_rule(COLD, view_func=cold)  # type: ignore[arg-type]  # what the view itself answers
+        return made
+
+    application.create_app = create_compared
+    sys.exit(application.main([]))
+
+
+if __name__ == "__main__":
+    serve_compared()
