@@ -1,0 +1,205 @@
+"""Forecaster: one batch for all markets, once per candle, from the past alone; and a reason where there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from data.candles import FLOAT_COLUMNS, Candles
+from data.features import ewma_sigma
+from data.interval import Interval
+from data.symbol import Symbol
+from models.forecaster import Forecaster, NoForecast
+from models.registry import Registry
+from tests.support import tiny_model
+from utils.clock import ManualClock
+from utils.model_cache import ModelCache
+from utils.model_utils import Session
+
+Make = Callable[..., Forecaster]
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Make:
+    def build(batch_size: int = 32, max_workers: int = 1) -> Forecaster:
+        cache = ModelCache()
+        cache.configure(enabled=True, max_models=4, load_timeout_s=5)
+        return Forecaster(
+            registry=Registry(tmp_path),
+            model_cache=cache,
+            batch_size=batch_size,
+            max_workers=max_workers,
+            clock=ManualClock(),
+        )
+
+    return build
+
+
+@pytest.fixture
+def forecaster(tmp_path: Path, make: Make) -> Forecaster:
+    tiny_model.save(tmp_path)
+    return make()
+
+
+@pytest.fixture
+def runs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many windows each call of the runtime had."""
+    sizes: list[int] = []
+    run = Session.run
+    monkeypatch.setattr(Session, "run", lambda self, windows: sizes.append(len(windows)) or run(self, windows))
+    return sizes
+
+
+def replaced_after(whole: Candles, row: int) -> Candles:
+    """The same candles up to and with `row`, others after it."""
+    other = tiny_model.candles(len(whole), seed=99, volatility=0.05)
+    columns = []
+    for name in FLOAT_COLUMNS:
+        column = getattr(whole, name).copy()
+        column[row + 1 :] = getattr(other, name)[row + 1 :]
+        columns.append(column)
+    return Candles.from_columns(whole.symbol, whole.interval, whole.open_time_ms, columns)
+
+
+def test_a_forecast_says_what_it_was_made_from(forecaster: Forecaster) -> None:
+    candles = tiny_model.candles(400)
+    forecast = forecaster.forecast(candles)
+    assert forecast is not None
+    assert (forecast.model_id, forecast.symbol, forecast.candles_digest) == ("tiny", "BTCUSDT", candles.digest)
+    assert (forecast.last_open_time_ms, forecast.last_close) == (candles.last_open_time_ms, candles.last_close)
+    assert forecast.sigma == pytest.approx(ewma_sigma(candles)[-1], rel=1e-3)
+    assert forecast.log_returns.shape == forecast.prices.shape == (24, 5)
+    assert forecast.made_at_ms == 1_700_000_000_000
+
+
+def test_prices_are_the_last_close_moved_by_the_returns(forecaster: Forecaster) -> None:
+    forecast = forecaster.forecast(tiny_model.candles(400))
+    assert forecast is not None
+    np.testing.assert_allclose(forecast.prices, forecast.last_close * np.exp(forecast.log_returns))
+    np.testing.assert_allclose(forecast.baseline_log_returns, tiny_model.NAIVE * forecast.sigma)
+    np.testing.assert_allclose(np.log(forecast.baseline_prices / forecast.last_close), forecast.baseline_log_returns)
+    assert np.all(np.diff(forecast.prices, axis=1) > 0)
+
+
+def test_forty_markets_are_two_calls_of_the_runtime(forecaster: Forecaster, runs: list[int]) -> None:
+    markets = [tiny_model.candles(300, symbol=f"COIN{n}", seed=n) for n in range(40)]
+    assert len(forecaster.forecast_all(markets)) == 40
+    assert runs == [32, 8]
+
+
+def test_a_batch_answers_as_each_market_alone(tmp_path: Path, make: Make) -> None:
+    tiny_model.save(tmp_path)
+    markets = [tiny_model.candles(300, symbol=f"COIN{n}", seed=n) for n in range(7)]
+    together = make(batch_size=2, max_workers=3).forecast_all(markets)
+    for candles in markets:
+        alone = make().forecast(candles)
+        assert alone is not None
+        np.testing.assert_allclose(together[candles.symbol].log_returns, alone.log_returns, rtol=1e-5, atol=1e-9)
+
+
+def test_the_same_candles_are_computed_once(forecaster: Forecaster, runs: list[int]) -> None:
+    first = forecaster.forecast(tiny_model.candles(300))
+    assert forecaster.forecast(tiny_model.candles(300)) is first
+    assert runs == [1]
+    assert forecaster.forecast(tiny_model.candles(301)) is not first
+    forecaster.clear()
+    again = forecaster.forecast(tiny_model.candles(300))
+    assert again is not None
+    assert again is not first
+
+
+def test_a_new_model_is_used_without_a_restart(forecaster: Forecaster, tmp_path: Path) -> None:
+    candles = tiny_model.candles(300)
+    before = forecaster.forecast(candles)
+    tiny_model.save(tmp_path, tiny_model.spec("tiny2", created_ms=tiny_model.START_MS + 1), seed=2)
+    after = forecaster.forecast(candles)
+    assert before is not None
+    assert after is not None
+    assert (before.model_id, after.model_id) == ("tiny", "tiny2")
+    assert not np.array_equal(before.log_returns, after.log_returns)
+
+
+def test_candles_after_t_change_nothing_at_t(forecaster: Forecaster, tmp_path: Path, make: Make) -> None:
+    whole = tiny_model.candles(400)
+    changed = replaced_after(whole, 349)
+    known, other = forecaster.forecast(whole.slice(0, 350)), make().forecast(changed.slice(0, 350))
+    assert known is not None
+    assert other is not None
+    assert known.log_returns.tobytes() == other.log_returns.tobytes()
+    moved = forecaster.forecast(changed)
+    assert moved is not None
+    assert not np.array_equal(moved.log_returns, known.log_returns)
+
+
+def test_older_history_changes_nothing_that_shows(forecaster: Forecaster) -> None:
+    long = tiny_model.candles(2000)
+    one, other = forecaster.forecast(long), forecaster.forecast(long.tail(300))
+    assert one is not None
+    assert other is not None
+    np.testing.assert_allclose(one.log_returns, other.log_returns, rtol=1e-9)
+
+
+def test_a_market_that_stands_still_gets_bands_of_next_to_nothing(forecaster: Forecaster) -> None:
+    forecast = forecaster.forecast(tiny_model.from_returns(np.zeros(300)))
+    assert forecast is not None
+    assert np.all(np.abs(forecast.log_returns) < 1e-4)
+
+
+@pytest.mark.parametrize(
+    ("candles", "reason"),
+    [
+        (tiny_model.candles(100), "100 of 248 closed candles are there"),
+        (tiny_model.without(tiny_model.candles(400), 394, 397), "3 candles are missing among the newest 8"),
+        (Candles.empty(Symbol("BTCUSDT"), Interval.H1), "0 of 248"),
+        (tiny_model.candles(400, interval=Interval.D1), "there is no model for 1d candles yet"),
+    ],
+)
+def test_no_forecast_has_a_reason(forecaster: Forecaster, candles: Candles, reason: str) -> None:
+    answer = forecaster.answer(candles)
+    assert isinstance(answer, NoForecast)
+    assert reason in answer.reason
+    assert forecaster.forecast(candles) is None
+    assert forecaster.forecast_all([candles]) == {}
+
+
+def test_a_hole_before_the_window_does_not_stop_it(forecaster: Forecaster) -> None:
+    assert forecaster.forecast(tiny_model.without(tiny_model.candles(400), 380, 385)) is not None
+
+
+def test_markets_without_a_forecast_do_not_stop_the_others(forecaster: Forecaster) -> None:
+    markets = [tiny_model.candles(100, symbol="NEWUSDT"), tiny_model.candles(300), tiny_model.candles(50, symbol="X")]
+    assert list(forecaster.forecast_all(markets)) == ["BTCUSDT"]
+
+
+def test_a_model_that_goes_bad_is_a_reason_and_comes_back_when_repaired(tmp_path: Path, make: Make) -> None:
+    folder = tiny_model.save(tmp_path)
+    graph = (folder / "model.onnx").read_bytes()
+    (folder / "model.onnx").write_bytes(graph[:-10])
+    forecaster, candles = make(), tiny_model.candles(300)
+    answer = forecaster.answer(candles)
+    assert isinstance(answer, NoForecast)
+    (folder / "model.onnx").write_bytes(graph)
+    assert forecaster.forecast(candles) is not None
+
+
+def test_a_graph_damaged_after_the_listing_is_a_reason(tmp_path: Path, make: Make) -> None:
+    folder = tiny_model.save(tmp_path)
+    forecaster = make()
+    registry = Registry(tmp_path)
+    entry = registry.get("tiny")
+    (folder / "model.onnx").write_bytes(b"other")
+    forecaster._registry = registry
+    registry.default = lambda _: entry  # type: ignore[method-assign]  # the listing as it was a moment ago
+    answer = forecaster.answer(tiny_model.candles(300))
+    assert isinstance(answer, NoForecast)
+    assert "SHA-256" in answer.reason
+
+
+def test_unknown_features_are_refused_readably(tmp_path: Path, make: Make) -> None:
+    tiny_model.save(tmp_path, tiny_model.spec(features=("return_1", "moon_phase", "hour_sin")))
+    answer = make().answer(tiny_model.candles(300))
+    assert isinstance(answer, NoForecast)
+    assert "wants moon_phase, which this version does not compute; train it again" in answer.reason
