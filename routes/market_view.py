@@ -14,11 +14,12 @@ from data.interval import Interval
 from data.symbol import Symbol
 from data.ticker import Ticker
 from routes import wording
-from routes.services import ForecastFace, LedgerFace, MarketFace, SkillFace
+from routes.services import ForecastFace, MarketFace, Services, SkillFace
 from routes.wording import SHAPES, Outlook, Trend
 
 _DAY_MS = 86_400_000
 _MEDIAN = 0.5
+_SKILL_TTL_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ def quote(candles: Candles, forming: Candle | None, ticker: Ticker | None) -> Qu
     """From the ticker where there is one, else from the candles of the last 24 hours."""
     newest = forming.close if forming is not None else candles.last_close
     price = ticker.last_price if ticker is not None else newest
-    decimals = wording.price_decimals(candles.last_close)
+    decimals = wording.price_decimals(candles.close)
     if ticker is not None:
         change, high, low, volume = ticker.change_24h_fraction, ticker.high_24h, ticker.low_24h, ticker.quote_volume_24h
     else:
@@ -110,8 +111,21 @@ def is_forecast(answer: Any) -> bool:
     return not hasattr(answer, "reason")
 
 
-def skill(ledger: LedgerFace, forecast: ForecastFace, horizon: int | None = None) -> SkillFace:
-    return ledger.skill(model_id=forecast.model_id, symbol=forecast.symbol, horizon=horizon)
+def skill(services: Services, forecast: ForecastFace) -> SkillFace:
+    """The model's live score in this market, over all horizons; read from the ledger once in half a minute."""
+    return services.data_cache.get_or_load(
+        ("skill", forecast.model_digest, forecast.symbol, forecast.last_open_time_ms),
+        lambda: services.ledger.skill(
+            model_id=forecast.model_id, symbol=forecast.symbol, interval=forecast.interval, digest=forecast.model_digest
+        ),
+        ttl_s=_SKILL_TTL_S,
+    )
+
+
+def forming(market: MarketFace, candles: Candles) -> Candle | None:
+    """The candle that is open now, unless it is among the closed ones already."""
+    candle = market.forming(candles.symbol, candles.interval)
+    return candle if candle is not None and candle.open_time_ms > candles.last_open_time_ms else None
 
 
 def market_versions(market: MarketFace, symbols: Sequence[Symbol], interval: Interval) -> str:

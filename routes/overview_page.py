@@ -21,7 +21,6 @@ from routes.wording import Outlook, Trend
 from utils.errors import NotReady
 
 SPARK_CANDLES = 48
-_SKILL_TTL_S = 30.0
 
 
 _NO_AGE = Age("empty", "never", None)
@@ -101,7 +100,7 @@ class OverviewPage:
 _SORTS: dict[str, tuple[str, str, Callable[[Row], Any]]] = {
     "symbol": ("Market", "", lambda row: row.symbol),
     "price": ("Last price", "in the quote asset", lambda row: row.quote.price if row.quote else None),
-    "change": ("24 h", "change of the last 24 hours", lambda row: row.quote.change_fraction if row.quote else None),
+    "change": ("24 h", "change", lambda row: row.quote.change_fraction if row.quote else None),
     "trend": ("Last 48 candles", "closing prices", lambda row: None),
     "volatility": ("Volatility", "per day, EWMA", lambda row: row.volatility),
     "forecast": ("Forecast", "median and 90 % band", lambda row: row.median),
@@ -141,14 +140,18 @@ def overview_page(services: Services, interval: Interval, *, sort: str = "", sea
     """Gathers candles, forecasts and scores once for all markets. NotReady while nothing at all is known."""
     version = overview_version(services, interval)
     now_ms = services.clock.now_ms()
-    known, waiting = _candles(services, interval)
+    span = services.monitor.span
+    with span("candles"):
+        known, waiting = _candles(services, interval)
     if not known:
         raise NotReady(
             services.connection.waiting_for
             or f"no candles are known yet; {next(iter(waiting.values()), 'no markets are followed')}"
         )
-    answers = dict(zip(known, services.forecaster.answers(list(known.values())), strict=True))
-    rows = [_row(services, interval, symbol, known, answers, waiting, now_ms) for symbol in services.market.symbols]
+    with span("forecasts"):
+        answers = dict(zip(known, services.forecaster.answers(list(known.values())), strict=True))
+    with span("rows"):
+        rows = [_row(services, interval, symbol, known, answers, waiting, now_ms) for symbol in services.market.symbols]
     shown = [row for row in rows if search in row.symbol]
     return OverviewPage(
         version=version,
@@ -201,7 +204,7 @@ def _row(
         symbol=symbol,
         base=base,
         quote_asset=quote_asset,
-        quote=market_view.quote(candles, market.forming(symbol, interval), market.ticker(symbol)),
+        quote=market_view.quote(candles, market_view.forming(market, candles), market.ticker(symbol)),
         spark=spark,
         spark_trend=wording.trend(float(closes[-1] / closes[0] - 1)),
         volatility=volatility,
@@ -219,11 +222,7 @@ def _closed_part(candles: Candles) -> tuple[Sparkline | None, float | None]:
 def _forecast_part(services: Services, answer: Any) -> dict[str, Any]:
     if not market_view.is_forecast(answer):
         return {"no_forecast": str(answer.reason)}
-    skill = services.data_cache.get_or_load(
-        ("skill", answer.model_id, answer.symbol, answer.last_open_time_ms),
-        lambda: market_view.skill(services.ledger, answer),
-        ttl_s=_SKILL_TTL_S,
-    )
+    skill = market_view.skill(services, answer)
     value = skill.skill_fraction if skill.count >= wording.MIN_SCORED else None
     text, note = wording.skill_cell(skill)
     return {

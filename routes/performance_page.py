@@ -204,6 +204,7 @@ def _heading(name: str) -> str:
 
 
 _MOMENTS_AFTER = 1_000_000_000_000
+_MOST_LISTED = 8
 
 
 def _value(name: str, value: Any) -> str:
@@ -214,7 +215,8 @@ def _value(name: str, value: Any) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{key} {_value(str(key), item)}" for key, item in value.items()) or "none"
     if isinstance(value, list):
-        return ", ".join(_value("", item) for item in value) or "none"
+        listed = len(value) > _MOST_LISTED or any(isinstance(item, Mapping) for item in value)
+        return f"{len(value):,}" if listed else ", ".join(_value("", item) for item in value) or "none"
     if isinstance(value, int | float):
         return _number(name, value)
     return str(value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
@@ -128,12 +129,21 @@ class SkillFace(Protocol):
 
 
 class LedgerFace(Protocol):
-    def skill(self, *, model_id: str, symbol: Symbol | None = None, horizon: int | None = None) -> SkillFace: ...
+    def skill(
+        self,
+        *,
+        model_id: str,
+        symbol: Symbol | None = None,
+        horizon: int | None = None,
+        interval: Interval | None = None,
+        digest: str | None = None,
+    ) -> SkillFace: ...
 
 
 class MonitorFace(Protocol):
     def get_system_info(self) -> dict[str, Any]: ...
     def get_metrics(self) -> dict[str, Any]: ...
+    def span(self, name: str) -> AbstractContextManager[None]: ...
 
 
 class DataCacheFace(Protocol):

@@ -23,7 +23,6 @@ from routes.wording import Outlook
 
 CHART_CANDLES = 500
 _FALLBACK_CANDLES = 96
-_SKILL_TTL_S = 30.0
 _SHOWN_HORIZONS = (1, 4, 12, 24)
 
 
@@ -112,24 +111,23 @@ def symbol_version(services: Services, symbol: Symbol, interval: Interval) -> st
 
 def gather(services: Services, symbol: Symbol, interval: Interval) -> Gathered:
     """Candles, then what follows from those very candles: indicators, forecast, and the model's score."""
-    candles = services.market.candles(symbol, interval)
-    answer = services.forecaster.answers([candles])[0]
+    span = services.monitor.span
+    with span("candles"):
+        candles = services.market.candles(symbol, interval)
+    with span("indicators"):
+        indicators = services.indicators(candles)
+    with span("forecast"):
+        answer = services.forecaster.answers([candles])[0]
     known = market_view.is_forecast(answer)
+    with span("score"):
+        skill = market_view.skill(services, answer) if known else None
     return Gathered(
         candles=candles,
-        forming=services.market.forming(symbol, interval),
-        indicators=services.indicators(candles),
+        forming=market_view.forming(services.market, candles),
+        indicators=indicators,
         forecast=answer if known else None,
         reason="" if known else str(answer.reason),
-        skill=_skill(services, answer) if known else None,
-    )
-
-
-def _skill(services: Services, forecast: Any) -> SkillFace:
-    return services.data_cache.get_or_load(
-        ("skill", forecast.model_id, forecast.symbol, forecast.last_open_time_ms),
-        lambda: market_view.skill(services.ledger, forecast),
-        ttl_s=_SKILL_TTL_S,
+        skill=skill,
     )
 
 
@@ -229,7 +227,7 @@ def chart_data(gathered: Gathered, shown: Sequence[str]) -> dict[str, Any]:
         "symbol": candles.symbol,
         "interval": str(candles.interval),
         "step_ms": candles.interval.ms,
-        "decimals": wording.price_decimals(candles.last_close),
+        "decimals": wording.price_decimals(candles.close),
         "open_time_ms": candles.open_time_ms,
         "open": candles.open,
         "high": candles.high,

@@ -7,9 +7,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from data.interval import Interval
 from routes.services import SkillFace
 
+Floats = NDArray[np.float64]
 Trend = Literal["rise", "fall", "flat"]
 
 SHAPES: dict[Trend, str] = {"rise": "▲", "fall": "▼", "flat": "◆"}
@@ -20,6 +24,7 @@ NOTHING = "–"
 _LEAN_FRACTION = 0.1
 """A median nearer to no change than this part of the 50 % band's width is no lean."""
 _STRONG_FRACTION = 0.35
+_TICKS_SEEN = 200
 _FLAT_FRACTION = 0.00005
 _MINUTE_S, _HOUR_S, _DAY_S = 60, 3_600, 86_400
 _UNITS = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
@@ -29,17 +34,21 @@ def finite(value: float | None) -> bool:
     return value is not None and math.isfinite(value)
 
 
-def price_decimals(price: float) -> int:
-    """So many that about six figures show: 107,146.50, 2.2345, 0.071234."""
-    if not price > 0 or not math.isfinite(price):
-        return 2
-    return min(8, max(2, 5 - math.floor(math.log10(price)))) if price < 1_000 else 2
+def price_decimals(closes: Floats) -> int:
+    """As many as the market itself uses, read off its last closes: 2 at least, 8 at most."""
+    seen = closes[-_TICKS_SEEN:]
+    seen = seen[np.isfinite(seen)]
+    for decimals in range(2, 8):
+        scaled = seen * 10**decimals
+        if np.all(np.abs(scaled - np.round(scaled)) < 1e-6 * np.maximum(1.0, np.abs(scaled) * 1e-6)):
+            return decimals
+    return 8
 
 
-def price(value: float | None, decimals: int | None = None) -> str:
+def price(value: float | None, decimals: int) -> str:
     if value is None or not math.isfinite(value):
         return NOTHING
-    return f"{value:,.{price_decimals(value) if decimals is None else decimals}f}".replace("-", "−")
+    return f"{value:,.{decimals}f}".replace("-", "−")
 
 
 def percent(fraction: float | None, decimals: int = 2, *, signed: bool = False) -> str:

@@ -3,7 +3,7 @@
 import { Fan } from "./fan.js";
 
 const AHEAD = 24;
-const VISIBLE = { wide: 150, narrow: 60 };
+const VISIBLE = { wide: 130, narrow: 48 };
 const GUIDES = {
   rsi: [30, 70], mfi: [20, 80], stochastic: [20, 80], williams: [-80, -20], cci: [-100, 100],
   adx: [25], macd: [0], roc: [0], trix: [0], volume_zscore: [0], bollinger_percent: [0, 1],
@@ -197,7 +197,7 @@ export class MarketChart {
 
   guides(series, id) {
     for (const price of GUIDES[id] ?? []) {
-      series.createPriceLine({ price, color: this.colours.muted, lineWidth: 1, lineStyle: 3, axisLabelVisible: false });
+      series.createPriceLine({ price, color: faded(this.colours.muted, 0.55), lineWidth: 1, lineStyle: 1, axisLabelVisible: false });
     }
   }
 
@@ -283,6 +283,7 @@ export class MarketChart {
     if (!more) place.replaceChildren();
     for (const { name, text, colour, quiet } of entries) {
       const item = document.createElement("span");
+      if (more) item.className = "curve";
       if (colour) {
         const swatch = document.createElement("span");
         swatch.className = "swatch";
