@@ -27,11 +27,13 @@ from data.interval import Interval
 from data.symbol import Symbol
 from models.registry import Registry, RegistryEntry, Status
 from utils.errors import ConfigError, DashboardError, ModelError, NotReady
+from utils.logs import start_logging
 from utils.model_cache import model_cache
 from utils.model_utils import predict_batches
 
 ASSETS = Path(__file__).resolve().parent / "static" / "vendor"
 CONNECT_TIMEOUT_S = 60.0
+OK, NOT_READY = 200, 503
 
 Render = Callable[[str], tuple[int, int]]
 """From an address to (status, bytes sent)."""
@@ -100,7 +102,7 @@ def optimize(parts: Parts, timer: Callable[[], float] = time.perf_counter) -> li
     ]
     if parts.render is not None:
         render = parts.render
-        steps.append(timed("pages", lambda: render_pages(render, parts.market, bool(held)), timer))
+        steps.append(timed("pages", lambda: render_pages(render, parts.market), timer))
     return steps
 
 
@@ -163,15 +165,16 @@ def forecast(forecaster: Forecasts, held: Sequence[Candles]) -> Outcome:
     return Result.OK, ", ".join(told) or "nothing to forecast yet"
 
 
-def render_pages(render: Render, market: Market, has_candles: bool) -> Outcome:
-    """Every page once. While there are no candles, 503 is the right answer of those that show them."""
+def render_pages(render: Render, market: Market) -> Outcome:
+    """Every page once. 503 is the right answer of a page whose candles are not there yet."""
     answers = {path: render(path) for path in page_paths(market)}
-    failed = [f"{path} answered {status}" for path, (status, _) in answers.items() if status != 200]
+    missing = [f"{path} answered {status}" for path, (status, _) in answers.items() if status != OK]
+    broken = any(status not in (OK, NOT_READY) for status, _ in answers.values())
     size_bytes = sum(size for _, size in answers.values())
-    told = f"{len(answers) - len(failed)} pages, {size_bytes / 1024:.0f} KB compressed"
-    if not failed:
+    told = f"{len(answers) - len(missing)} pages, {size_bytes / 1024:.0f} KB compressed"
+    if not missing:
         return Result.OK, told
-    return (Result.FAILED if has_candles else Result.WARNING), f"{told}; {_some(failed)}"
+    return (Result.FAILED if broken else Result.WARNING), f"{told}; {_some(missing)}"
 
 
 def page_paths(market: Market) -> Iterator[str]:
@@ -278,7 +281,11 @@ def main(arguments: Sequence[str] | None, build: Build) -> int:
         print(json.dumps(report([wrong])) if options.json else table([wrong]))
         return 2
     settled = Step("configuration", Result.OK, "every setting fits", (time.perf_counter() - started_s) * 1e3)
-    steps = [settled, *run(settings, build, timeout_s=options.timeout)]
+    logs = start_logging(level=settings.log_level, folder=settings.instance_path / "logs", console=None)
+    try:
+        steps = [settled, *run(settings, build, timeout_s=options.timeout)]
+    finally:
+        logs.close()
     print(json.dumps(report(steps)) if options.json else table(steps))
     return 0 if report(steps)["ok"] else 1
 

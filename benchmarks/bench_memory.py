@@ -1,4 +1,4 @@
-"""Memory and start: what `python app.py` holds with 20 symbols × 2 intervals × 1000 candles, models, every page read."""
+"""Memory and start: what `python app.py` holds with 20 symbols × 2 intervals × 1000 candles, every page read."""
 
 from __future__ import annotations
 
