@@ -49,6 +49,12 @@ class StrictClient(AsyncClient):  # type: ignore[misc]  # python-binance has no 
     `_handle_response` is the one place where it reads an answer, so this replaces that.
     """
 
+    def _init_session(self) -> aiohttp.ClientSession:
+        session: aiohttp.ClientSession = super()._init_session()
+        # aiohttp repeats a GET by itself when a kept connection breaks: unseen, uncounted, three more for our three.
+        session._retry_connection = False
+        return session
+
     async def _handle_response(self, response: aiohttp.ClientResponse) -> Answer:
         declared = response.content_length
         if declared is not None and declared > MAX_BODY_BYTES:

@@ -254,7 +254,8 @@ class MarketData:
         candles = self._read(series)
         if self._behind(candles, series.interval) and self._may_ask(series):
             self._catch_up(series, candles)
-            candles = self._read(series)
+            kept: Candles | None = self._cache.get(series.key)
+            candles = self._read(series) if kept is None else kept
         series.settle(candles)
         return candles
 

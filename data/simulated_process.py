@@ -19,6 +19,7 @@ _ROOT = Path(__file__).resolve().parent.parent
 _START_WITHIN_S = 20.0
 _LISTENING = re.compile(r"listening on (http://\S+)")
 _KEPT_LINES = 20
+_LEAST_SYMBOLS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ class Simulation:
             "--start": self.start,
             "--speed": self.speed,
             "--seed": self.seed,
-            "--symbols": ",".join(self.symbols),
+            "--symbols": max(_LEAST_SYMBOLS, len(self.symbols)) if self.replay_path is None else None,
         }
         return [text for name, value in named.items() if value not in (None, "") for text in (name, str(value))]
 
@@ -61,7 +62,7 @@ class SimulatedProcess:
         process = subprocess.Popen(  # noqa: S603 - our own module with checked settings, no shell
             [*command, *simulation.arguments()],
             cwd=_ROOT,
-            stdin=subprocess.PIPE,
+            stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -95,9 +96,8 @@ class SimulatedProcess:
                 self._process.kill()
                 self._process.wait(3.0)
         self._reader.join(3.0)
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                pipe.close()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
 
     def _read(self) -> None:
         if self._process.stdout is None:

@@ -1,0 +1,335 @@
+"""Market data over a real store, cache, gateway and exchange: one call on a miss, none on a hit, age when down."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from data.binance_gateway import BinanceGateway
+from data.candles import Candle, Candles
+from data.freshness import freshness_of
+from data.interval import Interval
+from data.market_data import MarketData
+from data.symbol import Symbol
+from data.ticker import Ticker
+from tests.support.exchange import RunningExchange, running_exchange
+from tests.support.market import BTC, ETH, market_over, running_gateway
+from utils.clock import ManualClock
+from utils.errors import ExchangeUnavailable, NotFound, NotReady
+
+M1 = Interval.M1
+NOON = 1_700_049_600_000
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock(NOON + 30_000)
+
+
+@pytest.fixture
+def exchange(clock: ManualClock) -> Iterator[RunningExchange]:
+    with running_exchange(clock=clock) as running:
+        yield running
+
+
+@pytest.fixture
+def gateway(exchange: RunningExchange, clock: ManualClock) -> Iterator[BinanceGateway]:
+    with running_gateway(exchange, clock=clock) as made:
+        yield made
+
+
+@pytest.fixture
+def market(gateway: BinanceGateway, tmp_path: Path) -> Iterator[MarketData]:
+    with market_over(gateway, tmp_path, symbols=(BTC, ETH)) as made:
+        yield made
+
+
+def klines_asked(exchange: RunningExchange) -> int:
+    return len(exchange.journal.entries("klines"))
+
+
+def candle(open_time_ms: int, close: float = 100.0, *, closed: bool = False) -> Candle:
+    return Candle(open_time_ms, 100.0, 200.0, 1.0, close, 5.0, 500.0, 7.0, 2.0, 200.0, closed=closed)
+
+
+def test_prime_fills_every_series_and_the_readers_ask_nobody(exchange: RunningExchange, market: MarketData) -> None:
+    told: list[tuple[int, int, str]] = []
+    market.prime(lambda done, total, words: told.append((done, total, words)))
+    assert told == [(1, 2, "BTCUSDT 1m"), (2, 2, "ETHUSDT 1m")]
+    exchange.journal.clear()
+    for symbol in (BTC, ETH):
+        candles = market.candles(symbol, M1)
+        assert len(candles) == 100
+        assert candles.last_open_time_ms == NOON - M1.ms
+        forming, ticker = market.forming(symbol, M1), market.ticker(symbol)
+        assert forming is not None
+        assert ticker is not None
+        assert forming.open_time_ms == NOON
+        assert market.freshness(symbol, M1).state == "live"
+    assert len(exchange.journal) == 0
+    assert market.status().with_candles == 2
+
+
+def test_a_second_start_asks_only_for_what_is_missing(
+    exchange: RunningExchange, gateway: BinanceGateway, clock: ManualClock, tmp_path: Path
+) -> None:
+    with market_over(gateway, tmp_path) as first:
+        first.prime()
+    clock.tick(7 * 60)
+    exchange.journal.clear()
+    with market_over(gateway, tmp_path) as second:
+        second.prime()
+        assert second.candles(BTC, M1).holes() == []
+    (asked,) = exchange.journal.entries("klines")
+    assert asked.param("startTime") == str(NOON)
+    exchange.journal.clear()
+    with market_over(gateway, tmp_path) as third:
+        third.prime()
+    assert klines_asked(exchange) == 0
+
+
+def test_a_real_hole_is_recorded_and_never_asked_for_again(
+    exchange: RunningExchange, gateway: BinanceGateway, tmp_path: Path
+) -> None:
+    exchange.faults.add("gap", "/api/v3/klines", count=3)
+    with market_over(gateway, tmp_path) as market:
+        market.prime()
+        ((start_ms, end_ms),) = market.candles(BTC, M1).holes()
+        assert end_ms - start_ms == 3 * M1.ms
+    exchange.journal.clear()
+    with market_over(gateway, tmp_path) as again:
+        again.prime()
+        assert again.candles(BTC, M1).holes() == [(start_ms, end_ms)]
+    assert klines_asked(exchange) == 0
+
+
+def test_a_candle_is_read_again_only_when_it_can_have_changed(
+    exchange: RunningExchange, market: MarketData, clock: ManualClock
+) -> None:
+    market.prime()
+    exchange.journal.clear()
+    before = market.candles(BTC, M1)
+    clock.tick(30 + 2)
+    assert market.candles(BTC, M1) is before
+    clock.tick(2)
+    after = market.candles(BTC, M1)
+    assert after.last_open_time_ms == NOON
+    assert klines_asked(exchange) == 1
+    assert market.candles(BTC, M1) is after
+    assert klines_asked(exchange) == 1
+
+
+@pytest.mark.parametrize("cached", [True, False])
+def test_a_burst_of_readers_costs_one_call(
+    exchange: RunningExchange, gateway: BinanceGateway, clock: ManualClock, tmp_path: Path, cached: bool
+) -> None:
+    with market_over(gateway, tmp_path, cached=cached) as market:
+        market.prime()
+        clock.tick(60)
+        exchange.journal.clear()
+        with ThreadPoolExecutor(16) as threads:
+            found = set(threads.map(lambda _: market.candles(BTC, M1).last_open_time_ms, range(200)))
+        assert klines_asked(exchange) == 1
+        assert NOON in found
+
+
+def test_a_close_replaces_the_candles_as_a_whole(market: MarketData, clock: ManualClock) -> None:
+    market.prime()
+    before = market.candles(BTC, M1)
+    digest = before.digest
+    clock.tick(30)
+    told: list[tuple[Symbol, Interval, int]] = []
+    market.listen(lambda symbol, interval, candles: told.append((symbol, interval, len(candles))))
+    market.on_closed(Candles.from_candles(BTC, M1, [candle(NOON, closed=True)]))
+    after = market.candles(BTC, M1)
+    assert (len(after), after.last_open_time_ms) == (100, NOON)
+    assert before.digest == digest
+    assert told == [(BTC, M1, 1)]
+    market.on_closed(Candles.from_candles(BTC, M1, [candle(NOON, closed=True)]))
+    assert told == [(BTC, M1, 1)], "what is known already is no close"
+    assert market.candles(BTC, M1).digest == after.digest
+
+
+def test_a_listener_that_fails_keeps_nothing_from_the_others(
+    market: MarketData, clock: ManualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    market.prime()
+    told: list[Symbol] = []
+
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("a fault of the listener")
+
+    market.listen(broken)
+    market.listen(lambda symbol, *_: told.append(symbol))
+    clock.tick(30)
+    market.on_closed(Candles.from_candles(BTC, M1, [candle(NOON, closed=True)]))
+    assert told == [BTC]
+    assert "a listener failed" in caplog.text
+
+
+def test_the_version_changes_exactly_with_candles_forming_and_ticker(market: MarketData, clock: ManualClock) -> None:
+    market.prime()
+    versions = [market.version(BTC, M1)]
+
+    def now() -> str:
+        versions.append(market.version(BTC, M1))
+        return "new" if versions[-1] != versions[-2] else "same"
+
+    assert now() == "same"
+    market.on_forming(BTC, M1, candle(NOON, 101.0), NOON + 31_000)
+    assert now() == "new"
+    market.on_forming(BTC, M1, candle(NOON, 101.0), NOON + 32_000)
+    assert now() == "same", "told again"
+    market.on_forming(BTC, M1, candle(NOON, 99.0), NOON + 30_500)
+    assert now() == "same", "an older word"
+    ticker = market.ticker(BTC)
+    assert ticker is not None
+    market.on_ticker(dataclasses.replace(ticker, at_ms=ticker.at_ms + 1))
+    assert now() == "same", "another time, the same prices"
+    market.on_ticker(dataclasses.replace(ticker, at_ms=ticker.at_ms + 2, last_price=1.0))
+    assert now() == "new"
+    market.on_ticker(dataclasses.replace(ticker, at_ms=ticker.at_ms - 5, last_price=2.0))
+    assert now() == "same", "an older ticker"
+    clock.tick(30)
+    market.on_closed(Candles.from_candles(BTC, M1, [candle(NOON, closed=True)]))
+    assert now() == "new"
+    market.on_closed(Candles.from_candles(ETH, M1, [candle(NOON, closed=True)]))
+    assert now() == "same", "another market"
+    assert len(set(versions)) == 4
+
+
+def test_a_forming_candle_that_has_closed_is_not_forming(market: MarketData, clock: ManualClock) -> None:
+    market.prime()
+    clock.tick(30)
+    market.on_closed(Candles.from_candles(BTC, M1, [candle(NOON, closed=True)]))
+    assert market.forming(BTC, M1) is None
+    market.on_forming(BTC, M1, candle(NOON), NOON + 61_000)
+    assert market.forming(BTC, M1) is None
+
+
+def test_a_forming_candle_of_long_ago_is_not_shown_as_forming(market: MarketData, clock: ManualClock) -> None:
+    market.prime()
+    assert market.forming(BTC, M1) is not None
+    clock.tick(95)
+    assert market.forming(BTC, M1) is None
+
+
+def test_what_is_not_followed_is_not_found(market: MarketData) -> None:
+    with pytest.raises(NotFound, match="followed are BTCUSDT, ETHUSDT at 1m"):
+        market.candles(Symbol("XRPUSDT"), M1)
+    with pytest.raises(NotFound):
+        market.version(BTC, Interval.H1)
+    market.on_ticker(Ticker(Symbol("XRPUSDT"), 1, 1, 1, 1, 1, 1, 1))
+    assert market.ticker(Symbol("XRPUSDT")) is None
+
+
+def test_nothing_known_and_no_exchange_says_what_is_awaited_and_does_not_keep_the_reader(tmp_path: Path) -> None:
+    with running_gateway() as gateway, market_over(gateway, tmp_path, symbols=(BTC, ETH)) as market:
+        with pytest.raises(NotReady, match=r"no candle of BTCUSDT 1m is known yet; .*refused"):
+            market.candles(BTC, M1)
+        began = time.monotonic()
+        for symbol in (BTC, ETH) * 5:
+            with pytest.raises(NotReady):
+                market.candles(symbol, M1)
+        assert time.monotonic() - began < 0.5
+        assert market.freshness(BTC, M1).state == "empty"
+        assert market.freshness(BTC, M1).age_s is None
+        with pytest.raises(ExchangeUnavailable):
+            market.prime()
+
+
+def test_an_exchange_that_hangs_costs_a_reader_little_once_and_the_next_ones_nothing(
+    exchange: RunningExchange, market: MarketData, clock: ManualClock
+) -> None:
+    market.prime()
+    exchange.faults.add("hang", "/api/*", times=None)
+    clock.tick(600)
+    began = time.monotonic()
+    stale = market.candles(BTC, M1)
+    assert time.monotonic() - began < 2.5
+    began = time.monotonic()
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda i: market.candles((BTC, ETH)[i % 2], M1), range(40)))
+    assert time.monotonic() - began < 1.0
+    assert stale.last_open_time_ms == NOON - M1.ms
+    freshness = market.freshness(BTC, M1)
+    assert (freshness.state, freshness.age_s) == ("stale", 600)
+
+
+def test_after_an_outage_the_reader_sees_new_candles_again(
+    exchange: RunningExchange, market: MarketData, clock: ManualClock
+) -> None:
+    market.prime()
+    exchange.faults.add("status", "/api/*", times=None, status=503)
+    clock.tick(300)
+    assert market.candles(BTC, M1).last_open_time_ms == NOON - M1.ms
+    exchange.faults.clear()
+    clock.tick(6)
+    assert market.candles(BTC, M1).last_open_time_ms == NOON + 4 * M1.ms
+    assert market.freshness(BTC, M1).state == "live"
+
+
+def test_one_market_that_the_exchange_does_not_know_leaves_the_others_alone(
+    gateway: BinanceGateway, tmp_path: Path
+) -> None:
+    unknown = Symbol("NOSUCHUSDT")
+    with market_over(gateway, tmp_path, symbols=(unknown, BTC)) as market:
+        market.prime()
+        assert len(market.candles(BTC, M1)) == 100
+        assert market.ticker(BTC) is not None
+        assert list(market.problems()) == [unknown]
+        assert "-1121" in market.problems()[unknown]
+        with pytest.raises(NotReady, match="Invalid symbol"):
+            market.candles(unknown, M1)
+
+
+def test_bad_data_never_reaches_the_store(exchange: RunningExchange, market: MarketData) -> None:
+    exchange.faults.add("nan", "/api/v3/klines", times=None)
+    market.prime()
+    assert market.status().with_candles == 0
+    assert "did not answer JSON" in market.problems()["BTCUSDT"]
+    exchange.faults.clear()
+    market.prime()
+    assert market.status().with_candles == 2
+    assert market.problems() == {}
+
+
+def test_readers_and_writers_at_once_see_only_whole_values(market: MarketData, clock: ManualClock) -> None:
+    market.prime()
+    stop = threading.Event()
+    torn: list[str] = []
+
+    def read() -> None:
+        while not stop.is_set():
+            candles = market.candles(BTC, M1)
+            if len(candles) != 100 or candles.holes():
+                torn.append(repr(candles))
+            market.version(BTC, M1)
+            market.freshness(BTC, M1)
+
+    readers = [threading.Thread(target=read) for _ in range(4)]
+    for reader in readers:
+        reader.start()
+    for step in range(60):
+        clock.tick(60)
+        market.on_closed(Candles.from_candles(BTC, M1, [candle(NOON + step * M1.ms, closed=True)]))
+    stop.set()
+    for reader in readers:
+        reader.join(5)
+    assert torn == []
+    assert market.candles(BTC, M1).last_open_time_ms == NOON + 59 * M1.ms
+
+
+@pytest.mark.parametrize(
+    ("age_s", "missing", "state"),
+    [(0, False, "live"), (10, False, "live"), (10.1, False, "late"), (1, True, "late"), (60, False, "stale")],
+)
+def test_freshness_in_words(age_s: float, missing: bool, state: str) -> None:
+    found = freshness_of(NOON, NOON + round(age_s * 1000), closes_missing=missing)
+    assert (found.state, found.age_s) == (state, age_s)
