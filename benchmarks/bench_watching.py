@@ -91,10 +91,10 @@ def _app(monitor: PerformanceMonitor | None, log: AccessLog) -> Flask:
     def render() -> str:
         return render_template_string(_TEMPLATE, rows=_ROWS)
 
-    app.add_url_rule("/constant", view_func=lambda: "constant")
-    app.add_url_rule("/stored", view_func=lambda: stored.respond(request, key=("page",), version="1", render=render))
+    app.add_url_rule("/constant", "constant", view_func=lambda: "constant")
+    app.add_url_rule("/stored", "stored", lambda: stored.respond(request, key=("page",), version="1", render=render))
     app.add_url_rule(
-        "/rendered", view_func=lambda: unstored.respond(request, key=("page",), version="1", render=render)
+        "/rendered", "rendered", lambda: unstored.respond(request, key=("page",), version="1", render=render)
     )
     if monitor is not None:
         observe_requests(app, monitor, log)
@@ -102,7 +102,7 @@ def _app(monitor: PerformanceMonitor | None, log: AccessLog) -> Flask:
 
 
 _ENVIRONS = {
-    path: EnvironBuilder(path, headers={"Accept-Encoding": "gzip, deflate, br"}).get_environ()
+    str(path): EnvironBuilder(path, headers={"Accept-Encoding": "gzip, deflate, br"}).get_environ()
     for path in ("/constant", "/stored", "/rendered")
 }
 

@@ -23,6 +23,7 @@ Render = Callable[[], str | bytes]
 _OVERHEAD_BYTES = 600
 """What a stored page costs beside its bytes: key, headers, objects."""
 _MAX_WAIT_S = 60.0
+_MAX_VERSIONS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +98,7 @@ class ResponseCache:
         self._pages: OrderedDict[Key, _Page] = OrderedDict()
         self._flights: dict[tuple[Key, str], Future[_Page]] = {}
         self._newest: dict[Key, str] = {}
+        self._versions: dict[Key, tuple[str, float]] = {}
         self._size_bytes = 0
         self._hits = self._misses = self._not_modified = self._renders = self._render_errors = self._evictions = 0
         self._render_time_s = 0.0
@@ -106,8 +108,9 @@ class ResponseCache:
         request: Request,
         *,
         key: Key,
-        version: str,
+        version: str | Callable[[], str],
         render: Render,
+        version_age_s: float = 0.0,
         mimetype: str = "text/html",
         max_age: int = 0,
         vary: str = "Accept-Encoding, Cookie",
@@ -117,7 +120,12 @@ class ResponseCache:
         `key` names everything the bytes depend on beside the version (route, symbol, interval, theme, …); `max_age` in
         seconds, 0 asks the reader to revalidate each time. What `render` raises is raised here, for every thread that
         waited for it, and nothing is kept.
+
+        A `version` that costs something to know is given as a function, and is then asked again for that key only after
+        `version_age_s` seconds: a burst of readers asks once, and nobody sees a page older than that.
         """
+        if not isinstance(version, str):
+            version = self._recent_version(key, version, version_age_s)
         page = self._page(key, version, render)
         environ = request.environ
         variant = self._variant(key, page, environ.get("HTTP_ACCEPT_ENCODING", ""), mimetype, max_age, vary)
@@ -132,6 +140,7 @@ class ResponseCache:
         with self._lock:
             self._pages.clear()
             self._newest.clear()
+            self._versions.clear()
             self._size_bytes = 0
 
     def trim(self, fraction: float) -> int:
@@ -155,6 +164,17 @@ class ResponseCache:
                 max_bytes=self.max_bytes,
                 render_time_s=self._render_time_s,
             )
+
+    def _recent_version(self, key: Key, version: Callable[[], str], age_s: float) -> str:
+        known = self._versions.get(key)
+        now_s = self._timer()
+        if known is not None and now_s < known[1]:
+            return known[0]
+        made = version()
+        if len(self._versions) >= _MAX_VERSIONS:
+            self._versions.clear()
+        self._versions[key] = (made, now_s + age_s)
+        return made
 
     def _page(self, key: Key, version: str, render: Render) -> _Page:
         if not self.enabled:

@@ -184,6 +184,30 @@ def test_a_failing_render_fails_everybody_who_waited_and_is_tried_again() -> Non
     assert cache.stats().render_errors == 1
 
 
+def test_a_version_given_as_a_function_is_asked_once_for_a_burst() -> None:
+    now_s, asked = [100.0], []
+    cache, app = ResponseCache(timer=lambda: now_s[0]), Flask("site")
+
+    def version() -> str:
+        asked.append(now_s[0])
+        return f"v{len(asked)}"
+
+    def ask() -> bytes:
+        with app.test_request_context("/"):
+            return cache.respond(
+                request, key=("a",), version=version, version_age_s=0.25, render=lambda: f"page {len(asked)}"
+            ).get_data()
+
+    assert [ask() for _ in range(5)] == [b"page 1"] * 5
+    now_s[0] += 0.24
+    assert ask() == b"page 1"
+    now_s[0] += 0.01
+    assert ask() == b"page 2"
+    assert asked == [100.0, 100.25]
+    cache.clear()
+    assert ask() == b"page 3"
+
+
 def test_a_slow_render_of_an_old_version_does_not_displace_the_new_one() -> None:
     cache, app = ResponseCache(), Flask("site")
     entered, go_on = threading.Event(), threading.Event()
