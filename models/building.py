@@ -56,8 +56,6 @@ class Order:
 
 def build_model(order: Order) -> str:
     """Trains, exports, checks, tests and writes the model; returns what to tell the user. Nothing half-done is left."""
-    tf.config.threading.set_intra_op_parallelism_threads(order.threads)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
     clock = SystemClock()
     started = clock.monotonic()
     found = [between(one, order.from_ms, None) for one in markets(order.data, order.interval, order.symbols)]
@@ -65,6 +63,8 @@ def build_model(order: Order) -> str:
     if not found:
         raise InvalidInput("no candles are left after --from; give an earlier date")
     parts = split(found, max(HORIZONS), order.until_ms)
+    tf.config.threading.set_intra_op_parallelism_threads(order.threads)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
     known = [part for part in (between(one, None, parts.fit_until_ms) for one in found) if len(part)]
     samples = gather(
         known, CHOSEN, window=order.recipe.window, warm_up=WARM_UP, horizons=HORIZONS, half_life=SIGMA_HALF_LIFE

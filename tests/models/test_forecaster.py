@@ -17,7 +17,7 @@ from models.registry import Registry
 from tests.support import tiny_model
 from utils.clock import ManualClock
 from utils.model_cache import ModelCache
-from utils.model_utils import Session
+from utils.model_utils import Session, Windows
 
 Make = Callable[..., Forecaster]
 
@@ -49,7 +49,12 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many windows each call of the runtime had."""
     sizes: list[int] = []
     run = Session.run
-    monkeypatch.setattr(Session, "run", lambda self, windows: sizes.append(len(windows)) or run(self, windows))
+
+    def counted(self: Session, windows: Windows) -> Windows:
+        sizes.append(len(windows))
+        return run(self, windows)
+
+    monkeypatch.setattr(Session, "run", counted)
     return sizes
 
 
@@ -185,14 +190,14 @@ def test_a_model_that_goes_bad_is_a_reason_and_comes_back_when_repaired(tmp_path
     assert forecaster.forecast(candles) is not None
 
 
-def test_a_graph_damaged_after_the_listing_is_a_reason(tmp_path: Path, make: Make) -> None:
+def test_a_graph_damaged_after_the_listing_is_a_reason(
+    tmp_path: Path, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = tiny_model.save(tmp_path)
     forecaster = make()
-    registry = Registry(tmp_path)
-    entry = registry.get("tiny")
+    entry = Registry(tmp_path).get("tiny")
     (folder / "model.onnx").write_bytes(b"other")
-    forecaster._registry = registry
-    registry.default = lambda _: entry  # type: ignore[method-assign]  # the listing as it was a moment ago
+    monkeypatch.setattr(Registry, "default", lambda *_: entry)  # the listing as it was a moment ago
     answer = forecaster.answer(tiny_model.candles(300))
     assert isinstance(answer, NoForecast)
     assert "SHA-256" in answer.reason

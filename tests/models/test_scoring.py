@@ -56,7 +56,8 @@ def test_direction_is_undecided_where_either_is_zero() -> None:
 def test_directional_accuracy_leaves_the_undecided_out() -> None:
     found = scoring.directional_accuracy([0.1, -0.1, 0.0, 0.2], [0.2, 0.3, 0.1, 0.1], [0, 1, 2, 3])
     assert found is not None
-    assert (found.mean, found.count) == (pytest.approx(2 / 3), 3)
+    assert found.mean == pytest.approx(2 / 3)
+    assert found.count == 3
     assert scoring.directional_accuracy([0.0], [0.1], [0]) is None
 
 

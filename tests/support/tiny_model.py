@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -102,7 +103,7 @@ def graph(made: ModelSpec, seed: int = 1, strength: float = 0.05) -> bytes:
     size = shape[0] * shape[1]
     random = np.random.default_rng(seed)
     weights = np.outer(random.normal(0.0, strength, size), np.sqrt(made.horizons)).astype(np.float32)
-    constants = {
+    constants: dict[str, NDArray[Any]] = {
         "flat_shape": np.array([-1, size], dtype=np.int64),
         "weights": weights,
         "column_shape": np.array([-1, len(made.horizons), 1], dtype=np.int64),

@@ -11,7 +11,7 @@ import pytest
 
 from tests.support import tiny_model
 from utils.errors import ModelCorrupt, SchemaMismatch
-from utils.model_utils import Session, open_session, predict_batches
+from utils.model_utils import Session, Windows, open_session, predict_batches
 
 
 @pytest.fixture
@@ -46,7 +46,12 @@ def test_batches_answer_as_single_windows_do(session: Session, batch_size: int, 
 def test_one_call_per_chunk(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: list[int] = []
     run = Session.run
-    monkeypatch.setattr(Session, "run", lambda self, part: sizes.append(len(part)) or run(self, part))
+
+    def counted(self: Session, part: Windows) -> Windows:
+        sizes.append(len(part))
+        return run(self, part)
+
+    monkeypatch.setattr(Session, "run", counted)
     predict_batches(session, windows(70), 32)
     assert sizes == [32, 32, 6]
 

@@ -1,0 +1,218 @@
+"""The networks, every kind by one suite: zero is naive, quantiles never cross, the graph answers as Keras."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import keras
+import numpy as np
+import onnx
+import pytest
+from numpy.typing import NDArray
+
+from data.symbol import Symbol
+from models.architectures import Head, build
+from models.baseline import scaled_quantiles
+from models.export import MAX_DIFFERENCE, OPSET, checked, export, parity
+from models.recipe import LIMITS, PRESETS, Recipe
+from models.samples import Samples
+from models.scoring import pinball_loss
+from models.spec import HORIZONS, QUANTILES, Kind
+from models.training import fit, fit_scaler
+from tests.support import tiny_model
+from utils.errors import InvalidInput, ModelCorrupt
+from utils.model_utils import session_of
+
+FEATURES = 5
+HEAD = Head(HORIZONS, tiny_model.NAIVE.astype(np.float32), 2)
+KINDS = pytest.mark.parametrize("kind", list(Kind))
+
+
+def network(kind: Kind, *, randomised: bool, window: int = 16, seed: int = 3) -> keras.Model:
+    keras.utils.set_random_seed(seed)
+    mean, std = np.linspace(-1, 1, FEATURES).tolist(), np.linspace(0.5, 2, FEATURES).tolist()
+    model = build(kind, window, mean, std, HEAD, units=6, dropout=0.1)
+    if randomised:
+        random = np.random.default_rng(seed)
+        model.set_weights([random.normal(0, 0.5, weight.shape) for weight in model.get_weights()])
+    return model
+
+
+def windows(count: int, window: int = 16, scale: float = 2.0) -> NDArray[np.float32]:
+    return np.random.default_rng(count).normal(0, scale, (count, window, FEATURES)).astype(np.float32)
+
+
+def test_every_kind_is_built_and_exported() -> None:
+    for kind in Kind:
+        assert export(network(kind, randomised=False), kind)
+
+
+@KINDS
+def test_an_untrained_network_is_the_naive_forecast(kind: Kind) -> None:
+    model = network(kind, randomised=False)
+    answers = session_of(export(model, kind), "net").run(windows(9))
+    np.testing.assert_allclose(answers, np.tile(tiny_model.NAIVE, (9, 1, 1)), rtol=1e-5, atol=1e-5)
+
+
+@KINDS
+def test_quantiles_never_cross_whatever_the_weights_and_inputs(kind: Kind) -> None:
+    session = session_of(export(network(kind, randomised=True), kind), "net")
+    for scale in (0.0, 1.0, 100.0, 1e6):
+        answers = session.run(windows(64, scale=scale))
+        assert np.isfinite(answers).all()
+        assert np.all(np.diff(answers, axis=2) > 0)
+
+
+@KINDS
+@pytest.mark.parametrize("window", [4, 16, 64])
+def test_the_graph_answers_as_keras_does(kind: Kind, window: int) -> None:
+    model = network(kind, randomised=True, window=window)
+    content = export(model, kind)
+    for count in (1, 2, 32):
+        assert parity(model, content, windows(count, window)) <= MAX_DIFFERENCE
+
+
+@KINDS
+def test_a_row_answers_alone_as_in_a_batch(kind: Kind) -> None:
+    session = session_of(export(network(kind, randomised=True), kind), "net")
+    given = windows(32)
+    alone = np.concatenate([session.run(given[row : row + 1]) for row in range(32)])
+    np.testing.assert_allclose(session.run(given), alone, atol=1e-5)
+
+
+@KINDS
+def test_every_candle_and_feature_of_the_window_counts(kind: Kind) -> None:
+    session = session_of(export(network(kind, randomised=True), kind), "net")
+    base = windows(1, scale=0.3)
+    for step in range(16):
+        for feature in range(FEATURES):
+            moved = base.copy()
+            moved[0, step, feature] += 1.0
+            assert not np.array_equal(session.run(moved), session.run(base)), (step, feature)
+
+
+@KINDS
+def test_a_graph_that_disagrees_is_not_written(kind: Kind, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = network(kind, randomised=True)
+    other = network(kind, randomised=True, seed=4)
+    monkeypatch.setattr("models.export.export", lambda *_: export(other, kind))
+    with pytest.raises(ModelCorrupt, match=f"exported {kind} graph differs from Keras by .* nothing was written"):
+        checked(model, kind, windows(4))
+
+
+@KINDS
+def test_the_graph_is_pinned_and_deterministic(kind: Kind) -> None:
+    content = export(network(kind, randomised=True), kind)
+    proto = onnx.load_from_string(content)
+    assert [opset.version for opset in proto.opset_import] == [OPSET]
+    assert proto.graph.input[0].type.tensor_type.shape.dim[0].dim_param == "n"
+    assert content == export(network(kind, randomised=True), kind)
+
+
+def test_a_dilated_tcn_read_at_its_last_step_gives_the_same_numbers() -> None:
+    """The strided layers hold the weights of a causal convolution with dilations 1 and 4."""
+    model = network(Kind.TCN, randomised=True)
+    given = windows(3)
+    scaled = keras.Model(model.input, model.get_layer("scale").output).predict_on_batch(given)
+    first, second = (model.get_layer(name).get_weights() for name in ("conv0", "conv1"))
+    inner = np.maximum(causal(scaled, *first, dilation=1), 0)
+    last = np.maximum(causal(inner, *second, dilation=4), 0)[:, -1] + inner[:, -1]
+    ours = keras.Model(model.input, model.get_layer("last").output).predict_on_batch(given)
+    np.testing.assert_allclose(ours, last, atol=1e-5)
+
+
+def causal(values: Any, kernel: Any, bias: Any, *, dilation: int) -> Any:
+    taps = len(kernel)
+    padded = np.pad(values, ((0, 0), (dilation * (taps - 1), 0), (0, 0)))
+    length = values.shape[1]
+    return bias + sum(padded[:, tap * dilation : tap * dilation + length] @ kernel[tap] for tap in range(taps))
+
+
+def planted(signal: float, count: int = 3500) -> Samples:
+    """Outcomes of unit sigma whose mean is `signal` times the newest first feature; nothing else tells anything."""
+    random = np.random.default_rng(11)
+    features = random.normal(size=(count, FEATURES)).astype(np.float32)
+    noise = random.normal(size=(count, len(HORIZONS)))
+    returns = np.sqrt(HORIZONS) * (signal * features[:, :1] + noise)
+    times = np.arange(count, dtype=np.int64) * 3_600_000
+    ones = np.ones(count)
+    market = np.zeros(count, dtype=np.int32)
+    return Samples((Symbol("X"),), features, ones, returns, times, market, np.arange(20, count))
+
+
+@lru_cache
+def learned(kind: Kind, signal: float) -> tuple[float, NDArray[np.float32]]:
+    """(skill against the naive quantiles on unseen rows, forecasts)."""
+    samples = planted(signal)
+    train, validation, unseen = samples.ends[:2000], samples.ends[2000:2500], samples.ends[2500:]
+    head = Head(HORIZONS, scaled_quantiles(samples.returns[train], QUANTILES).astype(np.float32), 2)
+    recipe = Recipe(
+        kind=kind,
+        window=4,
+        units=8,
+        epochs=5,
+        batch_size=128,
+        learning_rate=5e-3,
+        stride=1,
+        half_life_days=0,
+        dropout=0,
+    )
+    model = fit(recipe, samples, train, validation, head, QUANTILES).model
+    given = samples.features[unseen[:, None] + np.arange(-3, 1)]
+    answers = session_of(export(model, kind), "net").run(given)
+    losses = [
+        pinball_loss(samples.returns[unseen], bands, QUANTILES).mean()
+        for bands in (answers, np.tile(head.baseline, (len(unseen), 1, 1)))
+    ]
+    return float(1 - losses[0] / losses[1]), answers
+
+
+@KINDS
+def test_a_planted_signal_is_learned(kind: Kind) -> None:
+    skill, _ = learned(kind, 1.0)
+    assert skill > 0.2  # the best possible is 1 − 1/√2 = 0.29
+
+
+def test_no_signal_is_no_skill() -> None:
+    skill, _ = learned(Kind.TCN, 0.0)
+    assert abs(skill) < 0.02
+
+
+def test_the_same_seed_gives_the_same_model() -> None:
+    again = learned.__wrapped__(Kind.TCN, 0.0)
+    np.testing.assert_array_equal(again[1], learned(Kind.TCN, 0.0)[1])
+
+
+def test_scaling_is_fitted_on_the_given_rows_alone() -> None:
+    features = np.random.default_rng(1).normal(3.0, 2.0, (4000, 2)).astype(np.float32)
+    before = fit_scaler(features, np.arange(2000))
+    features[2000:] = 1e6
+    np.testing.assert_array_equal(before, fit_scaler(features, np.arange(2000)))
+    assert before[0] == pytest.approx([3.0, 3.0], abs=0.2)
+    features[:, 1] = 5.0
+    assert fit_scaler(features, np.arange(2000))[1][1] == 1.0
+
+
+def test_too_few_windows_are_told() -> None:
+    samples = planted(1.0, count=300)
+    with pytest.raises(InvalidInput, match=r"only 200 training and 80 validation windows .* at least 500"):
+        fit(Recipe(window=4), samples, samples.ends[:200], samples.ends[200:], HEAD, QUANTILES)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_presets_keep_their_limits(preset: str) -> None:
+    PRESETS[preset].check()
+
+
+@pytest.mark.parametrize("name", LIMITS)
+def test_numbers_beyond_the_limits_are_named(name: str) -> None:
+    beyond: dict[str, Any] = {name: LIMITS[name][1] * 2 + 1}
+    recipe = Recipe(kind=Kind.LSTM, **beyond)
+    with pytest.raises(InvalidInput, match=f"--{name.replace('_', '-')} .* is outside"):
+        recipe.check()
+
+
+def test_a_tcns_window_is_a_power_of_four() -> None:
+    with pytest.raises(InvalidInput, match="--window 60 does not fit a TCN; use one of 4, 16, 64, 256"):
+        Recipe(kind=Kind.TCN, window=60).check()
