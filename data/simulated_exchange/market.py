@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from threading import RLock
 from typing import Protocol
 
@@ -54,8 +54,12 @@ class Source(Protocol):
         """[first open time, end) of the rows the source itself has at this interval."""
         ...
 
+    def recorded(self, symbol: str, interval: Interval, start_ms: int, end_ms: int) -> Series:
+        """The source's own rows with start <= open time < end; zeros where a value was not recorded."""
+        ...
+
     def stored(self, symbol: str, interval: Interval, start_ms: int, end_ms: int) -> Series:
-        """The source's own rows with start <= open time < end."""
+        """The same with every value, a plausible one where it was not recorded: what is drawn or added up from."""
         ...
 
 
@@ -85,6 +89,21 @@ class Market:
 
     def rows(self, symbol: str, interval: Interval, start_ms: int, end_ms: int) -> Series:
         """Whole candles with start <= open time < end, whatever the time is now."""
+        return self._joined(self._source.recorded, symbol, interval, start_ms, end_ms)
+
+    def traded(self, symbol: str, interval: Interval, start_ms: int, end_ms: int) -> Series:
+        """The same with guesses where something was traded but not all of it recorded."""
+        return self._joined(self._source.stored, symbol, interval, start_ms, end_ms)
+
+    def _joined(
+        self,
+        own: Callable[[str, Interval, int, int], Series],
+        symbol: str,
+        interval: Interval,
+        start_ms: int,
+        end_ms: int,
+    ) -> Series:
+        """The source's own rows, and before and after them what is made from other intervals."""
         if start_ms >= end_ms:
             return self._empty(symbol)
         covered = self._source.coverage(symbol, interval)
@@ -93,7 +112,7 @@ class Market:
         first, end = covered
         return join([
             self._derived(symbol, interval, start_ms, min(end_ms, first)),
-            self._source.stored(symbol, interval, start_ms, end_ms),
+            own(symbol, interval, start_ms, end_ms),
             self._derived(symbol, interval, max(start_ms, end), end_ms),
         ])  # fmt: skip
 
@@ -102,9 +121,9 @@ class Market:
         first = min(_ceil(start_ms, _HOUR_MS), end_ms)
         last = max(end_ms // _HOUR_MS * _HOUR_MS, first)
         return join([
-            self.rows(symbol, Interval.M1, start_ms, first),
-            self.rows(symbol, Interval.H1, first, last) if last > first else self._empty(symbol),
-            self.rows(symbol, Interval.M1, last, end_ms),
+            self.traded(symbol, Interval.M1, start_ms, first),
+            self.traded(symbol, Interval.H1, first, last) if last > first else self._empty(symbol),
+            self.traded(symbol, Interval.M1, last, end_ms),
         ]).fold()  # fmt: skip
 
     def forming(self, symbol: str, interval: Interval, now_ms: int) -> Bar | None:
@@ -112,7 +131,15 @@ class Market:
         if interval is Interval.S1:
             last = self.running(symbol, now_ms)
             return Bar.flat(last.close) if last else None
-        return self.since(symbol, interval.open_ms(now_ms), now_ms)
+        opened = interval.open_ms(now_ms)
+        bar = self.since(symbol, opened, now_ms)
+        if bar is None or self._source.coverage(symbol, interval) is None:
+            return bar
+        own = self._source.recorded(symbol, interval, opened, opened + 1)
+        if not len(own):
+            return bar
+        unrecorded = (own.values[QUOTE:, 0] == 0).tolist()
+        return Bar(*bar[:QUOTE], *(0 if none else value for none, value in zip(unrecorded, bar[QUOTE:], strict=True)))
 
     def since(self, symbol: str, start_ms: int, now_ms: int) -> Bar | None:
         """Everything traded from `start_ms` (on the minute grid) to the last whole second before `now_ms`."""
@@ -129,7 +156,7 @@ class Market:
         with self._lock:
             kept = self._seconds.get(symbol)
             if kept is None or kept[0] != minute:
-                seconds = self.rows(symbol, Interval.S1, minute, minute + _MINUTE_MS)
+                seconds = self.traded(symbol, Interval.S1, minute, minute + _MINUTE_MS)
                 kept = minute, _run(seconds.values) if len(seconds) else None
                 self._seconds[symbol] = kept
         run = kept[1]
@@ -224,7 +251,7 @@ class Market:
         finer = next(step for step in _LADDER if step.ms < interval.ms) if interval is not Interval.S1 else None
         if finer and (interval not in _LADDER or self._has_finer(symbol, interval, start_ms, end_ms)):
             first, end = _open_at_or_after(interval, start_ms), _open_at_or_after(interval, end_ms)
-            return aggregate(self.rows(symbol, finer, first, end), interval) if first < end else self._empty(symbol)
+            return aggregate(self.traded(symbol, finer, first, end), interval) if first < end else self._empty(symbol)
         return self._drawn(symbol, interval, start_ms, end_ms)
 
     def _has_finer(self, symbol: str, interval: Interval, start_ms: int, end_ms: int) -> bool:
@@ -284,9 +311,7 @@ class Market:
         if self._exact(symbol):
             return refine(np.asarray(values, dtype=np.int64), keys, count)
         steps = steps_of(values)
-        children = from_steps(refine(to_steps(values, steps), keys, count, steps.quote_factor), steps)
-        children[QUOTE:][values[QUOTE:] == 0] = 0
-        return children
+        return from_steps(refine(to_steps(values, steps), keys, count, steps.quote_factor), steps)
 
     def _exact(self, symbol: str) -> bool:
         return self.listings[symbol].units != PLAIN

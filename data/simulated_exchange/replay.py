@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.interval import Interval
-from data.simulated_exchange.candle_series import VOLUME, Series
+from data.simulated_exchange.candle_series import QUOTE, VOLUME, Series, Values
 from data.simulated_exchange.hashing import named_key
 from data.simulated_exchange.listings import Listing
 from data.simulated_exchange.steps import decimals
@@ -19,6 +19,8 @@ from utils.errors import InvalidInput
 
 _PRICES = ("open", "high", "low", "close")
 _OPTIONAL = ("quote_volume", "trades", "taker_buy_base", "taker_buy_quote")
+_USUAL_TRADE = 1_000.0
+"""Quote volume of one trade, where trades were not counted."""
 _DELISTED_MS = 7 * 86_400_000
 """A market whose data end this long before the others' is no longer traded."""
 
@@ -39,7 +41,7 @@ class ReplaySource:
 
     def __init__(self, folder: Path) -> None:
         self._files = _files(folder)
-        self._series: dict[tuple[str, Interval], Series] = {}
+        self._series: dict[tuple[str, Interval], tuple[Series, Series]] = {}
         self._lock = Lock()
         self._end_ms = max(file.end_ms for files in self._files.values() for file in files.values())
         self.listings = {symbol: self._listing(symbol) for symbol in sorted(self._files)}
@@ -55,18 +57,26 @@ class ReplaySource:
         file = self._files[symbol].get(interval)
         return (file.first_ms, file.end_ms) if file else None
 
+    def recorded(self, symbol: str, interval: Interval, start_ms: int, end_ms: int) -> Series:
+        return self._read(symbol, interval)[0].between(start_ms, end_ms)
+
     def stored(self, symbol: str, interval: Interval, start_ms: int, end_ms: int) -> Series:
+        return self._read(symbol, interval)[1].between(start_ms, end_ms)
+
+    def _read(self, symbol: str, interval: Interval) -> tuple[Series, Series]:
+        """The rows as they are, and as they are with guesses for what was not recorded."""
         with self._lock:
-            series = self._series.get((symbol, interval))
-            if series is None:
+            kept = self._series.get((symbol, interval))
+            if kept is None:
                 series = _read(self._files[symbol][interval].path)
-                self._series[symbol, interval] = series
-        return series.between(start_ms, end_ms)
+                kept = series, Series(series.open_time_ms, _guessed(series.values))
+                self._series[symbol, interval] = kept
+            return kept
 
     def _listing(self, symbol: str) -> Listing:
         files = self._files[symbol]
         coarsest = max(files, key=lambda interval: interval.ms)
-        first, end = min(file.first_ms for file in files.values()), max(file.end_ms for file in files.values())
+        first, end = _listed_ms(files), max(file.end_ms for file in files.values())
         recent = self.stored(symbol, coarsest, 0, end).tail(200).values
         base, quote = Symbol(symbol).pair
         return Listing(
@@ -92,6 +102,13 @@ def _files(folder: Path) -> dict[str, dict[Interval, _File]]:
     return found
 
 
+def _listed_ms(files: dict[Interval, _File]) -> int:
+    """The first row; where a finer file begins inside the first row of a coarser one, its first row."""
+    first = min(file.first_ms for file in files.values())
+    length = max(interval.ms for interval, file in files.items() if file.first_ms == first)
+    return max(file.first_ms for file in files.values() if file.first_ms < first + length)
+
+
 def _span(path: Path, interval: Interval) -> _File:
     times = _columns(path, ["open_time_ms"])["open_time_ms"]
     if not len(times) or bool((np.diff(times) <= 0).any()):
@@ -109,6 +126,21 @@ def _read(path: Path) -> Series:
     values = np.stack(rows)
     values.flags.writeable = False
     return Series(times, values)
+
+
+def _guessed(values: Values) -> Values:
+    """Where something was traded but not all of it recorded: quote volume at the mean price, half of it taken."""
+    traded = values[VOLUME] > 0
+    quote = values[VOLUME] * values[:VOLUME].mean(axis=0)
+    trades = np.ceil(quote / _USUAL_TRADE)
+    guesses = (quote, trades, values[VOLUME] * 0.5, quote * 0.5)
+    missing = (values[QUOTE:] == 0) & traded
+    if not missing.any():
+        return values
+    filled = values.copy()
+    filled[QUOTE:] = np.where(missing, np.stack(guesses), values[QUOTE:])
+    filled.flags.writeable = False
+    return filled
 
 
 def _columns(path: Path, names: list[str]) -> dict[str, NDArray[np.generic]]:

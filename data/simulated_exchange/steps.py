@@ -12,7 +12,6 @@ from data.simulated_exchange.refinement import Integers
 
 _LARGEST = 2**52
 """Whole numbers below it are exact as floats, which the proportions are computed in."""
-_TYPICAL_TRADES = 600
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,17 +34,13 @@ def steps_of(values: Values) -> Steps:
 
 
 def to_steps(values: Values, steps: Steps) -> Integers:
-    """Rows (9, n) in whole steps; where trades were not recorded, as many as such a row would have."""
-    plain = np.asarray(values, dtype=np.float64)
-    whole = np.empty(plain.shape, dtype=np.int64)
-    whole[:VOLUME] = np.rint(plain[:VOLUME] * steps.per_price)
-    whole[VOLUME] = np.rint(plain[VOLUME] * steps.per_volume)
-    whole[TAKER] = np.rint(plain[TAKER] * steps.per_volume)
-    quote = np.where(plain[QUOTE] > 0, plain[QUOTE], plain[VOLUME] * plain[:VOLUME].mean(axis=0))
-    whole[QUOTE] = np.rint(quote * steps.per_quote)
-    whole[TAKER_QUOTE] = np.rint(plain[TAKER_QUOTE] * steps.per_quote)
-    moved = (whole[VOLUME] > 0) | (whole[HIGH] > whole[LOW])
-    whole[TRADES] = np.where(plain[TRADES] > 0, plain[TRADES], np.where(moved, _TYPICAL_TRADES, 0))
+    """Rows (9, n) in whole steps; never fewer lots than trades, and where something was traded, a trade."""
+    scaled = np.asarray(values, dtype=np.float64).copy()
+    scaled[:VOLUME] *= steps.per_price
+    scaled[[VOLUME, TAKER]] *= steps.per_volume
+    scaled[[QUOTE, TAKER_QUOTE]] *= steps.per_quote
+    whole = np.rint(scaled).astype(np.int64)
+    whole[TRADES] = np.maximum(whole[TRADES], (whole[VOLUME] > 0) | (whole[HIGH] > whole[LOW]))
     whole[VOLUME] = np.maximum(whole[VOLUME], whole[TRADES])
     return whole
 

@@ -70,6 +70,10 @@ class SyntheticSource:
             return None
         return self.listings[symbol].listed_ms, (_FIRST_DAY + 2**_LEVELS) * _DAY_MS
 
+    def recorded(self, symbol: str, interval: Interval, start_ms: int, end_ms: int) -> Series:
+        """Everything is recorded here."""
+        return self.stored(symbol, interval, start_ms, end_ms)
+
     def stored(self, symbol: str, interval: Interval, start_ms: int, end_ms: int) -> Series:
         """Hourly rows with start <= open time < end."""
         first, end = self.coverage(symbol, interval) or (0, 0)

@@ -24,7 +24,6 @@ from data.simulated_exchange.hashing import keys_at, named_key, normal, uniform
 from data.simulated_exchange.market import Market
 
 _DAY_MS = 86_400_000
-_HOUR_MS = 3_600_000
 _MINUTE_MS = 60_000
 _IDS_PER_DAY = 100_000_000
 """Each UTC day has its own range of ids, so that an id is known without counting from the listing on."""
@@ -42,20 +41,10 @@ class Trade:
 
 
 def first_trade_id(market: Market, symbol: str, at_ms: int) -> int:
-    """Id of the first trade at or after `at_ms` (on the minute grid).
-
-    Where trades were not counted, every second takes one id.
-    """
-    day, hour = at_ms // _DAY_MS * _DAY_MS, at_ms // _HOUR_MS * _HOUR_MS
-    before = _counted(market, symbol, day, hour) + _counted(market, symbol, hour, at_ms)
-    return day // _DAY_MS * _IDS_PER_DAY + before
-
-
-def _counted(market: Market, symbol: str, start_ms: int, end_ms: int) -> int:
-    bar = market.fold(symbol, start_ms, end_ms) if start_ms < end_ms else None
-    if bar is None:
-        return 0
-    return int(bar.trades) or ((end_ms - start_ms) // 1000 if bar.volume else 0)
+    """Id of the first trade at or after `at_ms` (on the minute grid)."""
+    day = at_ms // _DAY_MS * _DAY_MS
+    before = market.fold(symbol, day, at_ms) if day < at_ms else None
+    return day // _DAY_MS * _IDS_PER_DAY + (int(before.trades) if before else 0)
 
 
 def day_of_trade(trade_id: int) -> int:
@@ -67,7 +56,7 @@ def trades_between(market: Market, symbol: str, start_ms: int, end_ms: int) -> l
     """Every trade with start <= time < end, oldest first; whole seconds of the candles are cut to the range."""
     second = start_ms // 1000 * 1000
     minute = second // _MINUTE_MS * _MINUTE_MS
-    rows = market.rows(symbol, Interval.S1, minute, -(-end_ms // 1000) * 1000)
+    rows = market.traded(symbol, Interval.S1, minute, -(-end_ms // 1000) * 1000)
     if not len(rows):
         return []
     made = _trades(market, symbol, rows, first_trade_id(market, symbol, minute))
@@ -91,9 +80,8 @@ def trades_from_id(market: Market, symbol: str, trade_id: int, limit: int, now_m
     found: list[Trade] = []
     while start < now_ms and len(found) < limit:
         end = min(start + _DAY_MS, -(-now_ms // _MINUTE_MS) * _MINUTE_MS)
-        minutes = market.rows(symbol, Interval.M1, start, end)
-        counts = np.maximum(minutes.values[TRADES], np.where(minutes.values[VOLUME] > 0, 60, 0))
-        ids = first_trade_id(market, symbol, start) + np.cumsum(counts)
+        minutes = market.traded(symbol, Interval.M1, start, end)
+        ids = first_trade_id(market, symbol, start) + np.cumsum(minutes.values[TRADES])
         for at in minutes.open_time_ms[ids > trade_id].tolist():
             part = trades_between(market, symbol, at, min(at + _MINUTE_MS, now_ms // 1000 * 1000))
             found += [trade for trade in part if trade.id >= trade_id]
@@ -139,7 +127,7 @@ def _worth(trade: Trade, market: Market, symbol: str) -> str:
 
 def _trades(market: Market, symbol: str, rows: Series, first_id: int) -> list[Trade]:
     exact = market.listings[symbol].units != PLAIN
-    counts = np.maximum(rows.values[TRADES].astype(np.int64), rows.values[VOLUME] > 0)
+    counts = rows.values[TRADES].astype(np.int64)
     owner = np.repeat(np.arange(len(rows)), counts)
     if not len(owner):
         return []
