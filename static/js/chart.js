@@ -117,7 +117,7 @@ export class MarketChart {
 
   addCandles(data) {
     const colours = this.colours;
-    const format = { type: "price", precision: data.decimals, minMove: 10 ** -data.decimals };
+    const format = this.priceFormat();
     this.volume = this.add("HistogramSeries", {
       priceScaleId: "volume", priceFormat: { type: "volume" }, lastValueVisible: false, priceLineVisible: false,
     });
@@ -178,8 +178,14 @@ export class MarketChart {
     return colour + 1;
   }
 
+  priceFormat() {
+    const { decimals } = this.data;
+    const text = new Intl.NumberFormat("en-US", { minimumFractionDigits: decimals, maximumFractionDigits: decimals });
+    return { type: "custom", minMove: 10 ** -decimals, formatter: (price) => text.format(price) };
+  }
+
   format(values, overlay) {
-    if (overlay) return { type: "price", precision: this.data.decimals, minMove: 10 ** -this.data.decimals };
+    if (overlay) return this.priceFormat();
     const largest = Math.max(0, ...values.filter((value) => value !== null).map(Math.abs));
     if (largest > 100000) return { type: "volume" };
     const precision = largest >= 10 || largest === 0 ? 2 : Math.min(8, Math.max(2, 2 - Math.floor(Math.log10(largest))));

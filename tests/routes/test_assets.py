@@ -1,0 +1,111 @@
+"""Static files: addresses that name their content, compressed copies, kept for ever; pages do without vendor files."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import re
+from base64 import b64encode
+from pathlib import Path
+
+import brotli
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from routes.assets import EXTENSION, Assets
+from tests.support.browser import Replay
+from tests.support.pages import client, replay
+
+__all__ = ["client", "replay"]
+
+ROOT = Path(__file__).resolve().parents[2]
+HEAVIEST_BYTES = 130 * 1024
+
+
+def linked(html: str) -> list[str]:
+    return re.findall(r'(?:src|href)="(/assets/[^"]+)"', html)
+
+
+@pytest.mark.parametrize("encoding", ["br", "gzip", "identity"])
+def test_own_files_come_compressed_and_for_ever(client: FlaskClient, encoding: str) -> None:
+    address = next(one for one in linked(client.get("/").text) if one.endswith("styles.css"))
+    answer = client.get(address, headers={"Accept-Encoding": encoding})
+    unpack = {"br": brotli.decompress, "gzip": gzip.decompress, "identity": bytes}[encoding]
+    assert unpack(answer.data) == (ROOT / "static/css/styles.css").read_bytes()
+    assert answer.headers.get("Content-Encoding", "identity") == encoding
+    assert answer.headers["Cache-Control"] == "public, max-age=31536000, immutable"
+    assert "Accept-Encoding" in answer.headers["Vary"]
+    assert (
+        client.get(address, headers={"If-None-Match": answer.headers["ETag"], "Accept-Encoding": encoding}).status_code
+        == 304
+    )
+
+
+def test_any_change_renews_the_addresses(tmp_path: Path) -> None:
+    (tmp_path / "css").mkdir()
+    (tmp_path / "css" / "a.css").write_text("a{}")
+    before = Assets(tmp_path).digest
+    (tmp_path / "css" / "a.css").write_text("b{}")
+    assert Assets(tmp_path).digest != before
+
+
+def test_an_old_address_gets_the_file_of_today_but_not_for_ever(client: FlaskClient) -> None:
+    answer = client.get("/assets/own/000000000000/css/styles.css")
+    assert answer.status_code == 200
+    assert answer.headers["Cache-Control"] == "no-cache"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "own/x/../../app.py",
+        "own/x/css/%2e%2e/%2e%2e/app.py",
+        "own/x//etc/passwd",
+        "own/x/css/none.css",
+        "vendor/manifest.json",
+        "vendor/..%2f..%2fapp.py",
+        "vendor/%00",
+        "vendor/licenses",
+    ],
+)
+def test_nothing_else_can_be_fetched(client: FlaskClient, name: str) -> None:
+    answer = client.get(f"/assets/{name}")
+    assert answer.status_code in (404, 308)
+    assert b"create_app" not in answer.data
+
+
+def test_vendor_files_are_those_that_were_pinned(client: FlaskClient) -> None:
+    manifest = json.loads((ROOT / "static/vendor/manifest.json").read_text())
+    html = client.get("/").text + client.get("/symbol/BTCUSDT").text + client.get("/performance").text
+    for entry in manifest.values():
+        body = client.get(f"/assets/vendor/{entry['file']}", headers={"Accept-Encoding": "identity"}).data
+        assert entry["integrity"] == "sha256-" + b64encode(hashlib.sha256(body).digest()).decode()
+        assert entry["file"] in html, "what no page uses need not be fetched"
+        packed = client.get(f"/assets/vendor/{entry['file']}", headers={"Accept-Encoding": "gzip, br, zstd"})
+        assert packed.headers["Content-Encoding"] == "br"
+        assert brotli.decompress(packed.data) == body
+
+
+def test_pages_are_whole_without_vendor_files(replay: Replay, monkeypatch: pytest.MonkeyPatch) -> None:
+    app: Flask = replay.app
+    monkeypatch.setattr(app.extensions[EXTENSION], "vendor", {})
+    replay.app.extensions["services"].pages.clear()
+    for address in ("/", "/symbol/BTCUSDT", "/performance"):
+        answer = app.test_client().get(address)
+        assert answer.status_code == 200
+        assert "/assets/vendor/" not in answer.text
+    replay.app.extensions["services"].pages.clear()
+
+
+def test_the_heaviest_page_stays_light(client: FlaskClient) -> None:
+    headers = {"Accept-Encoding": "br"}
+    html = client.get("/symbol/BTCUSDT", headers=headers)
+    addresses = set(linked(brotli.decompress(html.data).decode()))
+    own = {one.split("/js/")[0] for one in addresses if "/js/" in one}
+    modules = {f"{root}/js/{path.name}" for root in own for path in (ROOT / "static/js").glob("*.js")}
+    bodies = [client.get(one, headers=headers).data for one in sorted(addresses | modules)]
+    chart = client.get("/symbol/BTCUSDT/chart.json", headers=headers).data
+    total = len(html.data) + len(chart) + sum(map(len, bodies))
+    assert total <= HEAVIEST_BYTES, f"{total} bytes"
