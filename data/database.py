@@ -97,7 +97,7 @@ class Database:
 
     def upsert(
         self, table: sa.Table, *, keys: Sequence[str] | None = None, update: Sequence[str] | None = None
-    ) -> sa.Executable:
+    ) -> sa.Insert:
         """An insert that updates the columns `update` where a row with these `keys` exists, and leaves the row as it is
         where `update` is empty. By default `keys` are the primary key and `update` all other columns."""
         insert: Any = postgresql.insert if self.engine.dialect.name == "postgresql" else sqlite.insert

@@ -28,7 +28,8 @@ def ewma(values: Floats, half_life: float) -> Floats:
 
 
 def rolling_sum(values: Floats, window: int) -> Floats:
-    """Sum of the last `window` values, NaN before there are as many; each sum sees only its own window."""
+    """Sum of the last `window` values, NaN before there are as many; each sum sees only its own window. Of several
+    columns, (k, n), at once where given so: a third of the cost for three."""
     return _rolling(values, window, np.add)
 
 
@@ -65,20 +66,22 @@ def _recursion(values: Floats, keep: float, before: float) -> Floats:
 
 def _rolling(values: Floats, window: int, join: Callable[[Floats, Floats], Floats]) -> Floats:
     """Join each window from spans of doubling length: log2(window) passes, and no value outside it is touched."""
-    result = np.full(len(values), np.nan)
-    if len(values) < window:
+    result = np.full(values.shape, np.nan)
+    ends = values.shape[-1] - window + 1
+    if ends < 1:
         return result
     span, length, done = values, 1, 0
     total: Floats | None = None
     while True:
         if window & length:
             # Those joined so far are the last `done` of each window; this piece holds the `length` before them.
-            piece = span[window - done - length :][: len(values) - window + 1]
+            start = window - done - length
+            piece = span[..., start : start + ends]
             total = piece if total is None else join(piece, total)
             done += length
         if done == window:
             break
-        span = join(span[:-length], span[length:])
+        span = join(span[..., :-length], span[..., length:])
         length *= 2
-    result[window - 1 :] = total
+    result[..., window - 1 :] = total
     return result

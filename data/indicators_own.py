@@ -24,9 +24,9 @@ def vwap_day(candles: Candles) -> Floats:
     NaN until a day begins within the candles: of a day seen from its middle, the average is not known.
     """
     days = candles.open_time_ms // _DAY_MS
+    begins = np.append(0, np.flatnonzero(days[1:] != days[:-1]) + 1)
     price = typical_price(candles)
-    begins = np.flatnonzero(np.diff(days, prepend=days[0] - 1))
-    volume, paid = (_since(begins, column) for column in (candles.volume, price * candles.volume))
+    volume, paid = _since(begins, np.array([candles.volume, price * candles.volume]))
     result = np.divide(paid, volume, out=price, where=volume > 0)
     if candles.open_time_ms[0] % _DAY_MS:
         result[: begins[1] if len(begins) > 1 else None] = np.nan
@@ -34,18 +34,19 @@ def vwap_day(candles: Candles) -> Floats:
 
 
 def _since(begins: NDArray[np.int64], values: Floats) -> Floats:
-    """Running sums of `values` that start again at each of `begins`, the first of which is 0."""
-    sums: Floats = np.cumsum(values)
-    before = np.concatenate([[0.0], sums[begins[1:] - 1]])
-    taken: Floats = np.repeat(before, np.diff(begins, append=len(values)))
-    return sums - taken
+    """Running sums of `values` (k, n) that start again at each of `begins`, the first of which is 0."""
+    sums: Floats = values.cumsum(axis=1)
+    before = np.zeros((len(values), len(begins)))
+    before[:, 1:] = sums[:, begins[1:] - 1]
+    sums -= before.repeat(np.diff(begins, append=values.shape[1]), axis=1)
+    return sums
 
 
 def volume_zscore(candles: Candles, window: int) -> Floats:
     """Volume less its mean over the window, in standard deviations (of the population); 0 where it does not vary."""
     volume = candles.volume
-    mean = rolling_sum(volume, window) / window
-    variance = rolling_sum(np.square(volume), window) / window - np.square(mean)
+    mean, mean_square = rolling_sum(np.array([volume, volume * volume]), window) / window
+    variance = mean_square - mean * mean
     spread = np.sqrt(np.maximum(variance, 0.0))
     varies = spread > 1e-6 * rolling_max(volume, window)
     return np.divide(volume - mean, spread, out=np.where(np.isnan(mean), np.nan, 0.0), where=varies)
@@ -66,8 +67,8 @@ def money_flow_index(candles: Candles, window: int) -> Floats:
     """
     price = typical_price(candles)
     flow, step = (price * candles.volume)[1:], np.diff(price)
-    rising = rolling_sum(np.where(step > 0, flow, 0.0), window)
-    total = rising + rolling_sum(np.where(step < 0, flow, 0.0), window)
+    rising, falling = rolling_sum(np.array([flow * (step > 0), flow * (step < 0)]), window)
+    total = rising + falling
     result = np.full(len(candles), np.nan)
     result[1:] = np.divide(100.0 * rising, total, out=np.where(np.isnan(total), np.nan, 50.0), where=total > 0)
     return result

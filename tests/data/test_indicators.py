@@ -38,7 +38,8 @@ DIFFERENT = {"psar", "obv", "aroon_up_25", "aroon_down_25"}
 
 @pytest.fixture(scope="module", params=[("BTCUSDT", "1h"), ("XRPUSDT", "1h"), ("BTCUSDT", "5m"), ("DOGEUSDT", "1d")])
 def real(request: pytest.FixtureRequest) -> Candles:
-    return real_candles(*request.param, -2000, None)
+    symbol, interval = request.param
+    return real_candles(symbol, interval, -2000, None)
 
 
 @pytest.mark.shared
@@ -96,10 +97,10 @@ def test_psar_is_mostly_that_of_ta_and_stands_on_the_same_side(real: Candles) ->
 def test_our_own_indicators_are_what_they_say() -> None:
     candles = made_candles(400, start_ms=1_704_067_200_000 + 5 * 3_600_000)
     columns = compute_indicators(candles)
-    volume, close = pd.Series(candles.volume), pd.Series(candles.close)
+    volume = pd.Series(candles.volume)
     z = (volume - volume.rolling(20).mean()) / volume.rolling(20).std(ddof=0)
     np.testing.assert_allclose(columns.column("volume_zscore_20"), z, rtol=1e-9, atol=1e-12)
-    squares = np.log(close).diff().pow(2)
+    squares = pd.Series(np.log(candles.close)).diff().pow(2)
     volatility = np.sqrt(squares.rolling(24).mean() * 365 * 24)
     np.testing.assert_allclose(columns.column("realised_volatility_24"), volatility, rtol=1e-9)
     price = (candles.high + candles.low + candles.close) / 3
