@@ -43,7 +43,7 @@ class ObservedApp:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         trace = RequestTrace(f"{self._prefix}-{next(self._numbers):06x}", time.perf_counter())
-        answer = _Answer(self._monitor, trace, start_response)
+        answer = _Answer(self._monitor, trace, environ, start_response)
         with tracing(trace):
             try:
                 body = self._app(environ, answer.start)
@@ -68,7 +68,7 @@ class ObservedApp:
     def _finish(self, environ: WSGIEnvironment, answer: _Answer, size_bytes: int) -> None:
         seconds = time.perf_counter() - answer.trace.started_s
         self._monitor.observe(
-            _route_name(environ, answer.status),
+            _route_name(answer.rule, answer.status, environ["REQUEST_METHOD"]),
             seconds,
             kind="route",
             error=answer.status >= 500,
@@ -81,10 +81,18 @@ class ObservedApp:
 class _Answer:
     """One answer on its way out."""
 
-    __slots__ = ("_monitor", "_start_response", "size_bytes", "status", "trace")
+    __slots__ = ("_environ", "_monitor", "_start_response", "rule", "size_bytes", "status", "trace")
 
-    def __init__(self, monitor: PerformanceMonitor, trace: RequestTrace, start_response: StartResponse) -> None:
+    def __init__(
+        self,
+        monitor: PerformanceMonitor,
+        trace: RequestTrace,
+        environ: WSGIEnvironment,
+        start_response: StartResponse,
+    ) -> None:
         self._monitor = monitor
+        self._environ = environ
+        self.rule: str | None = None
         self._start_response = start_response
         self.trace = trace
         self.status = 0
@@ -92,6 +100,8 @@ class _Answer:
 
     def start(self, status: str, headers: _Headers, exc_info: Any = None) -> Callable[[bytes], object]:
         self.status = int(status[:3])
+        matched = getattr(self._environ.get("werkzeug.request"), "url_rule", None)  # gone once Flask is done
+        self.rule = matched.rule if matched is not None else None
         self.size_bytes = _content_length(self.status, headers)
         headers.append(("X-Request-ID", self.trace.request_id))
         if self._monitor.enabled:
@@ -122,14 +132,11 @@ def _token(name: str) -> str:
     return _NOT_A_TOKEN.sub("_", name)
 
 
-def _route_name(environ: WSGIEnvironment, status: int) -> str:
+def _route_name(rule: str | None, status: int, method: str) -> str:
     """`/symbol/<symbol>`; with the method before it where that is not GET or HEAD."""
-    rule = getattr(environ.get("werkzeug.request"), "url_rule", None)
     if rule is None:
         return UNROUTED.get(status, "(unrouted)")
-    method = environ["REQUEST_METHOD"]
-    name: str = rule.rule
-    return name if method in ("GET", "HEAD") else f"{method} {name}"
+    return rule if method in ("GET", "HEAD") else f"{method} {rule}"
 
 
 def _access_record(environ: WSGIEnvironment, answer: _Answer, seconds: float, size_bytes: int) -> AccessRecord:
