@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from threading import RLock
 from typing import Protocol
 
@@ -60,6 +60,10 @@ class Source(Protocol):
 
     def stored(self, symbol: str, interval: Interval, start_ms: int, end_ms: int) -> Series:
         """The same with every value, a plausible one where it was not recorded: what is drawn or added up from."""
+        ...
+
+    def warm(self, symbols: Sequence[str], start_ms: int, end_ms: int) -> None:
+        """Makes ready what will be asked of many markets."""
         ...
 
 
@@ -172,6 +176,7 @@ class Market:
         minute, hour = now_ms // _MINUTE_MS * _MINUTE_MS, now_ms // _HOUR_MS * _HOUR_MS
         with self._lock:
             able = [name for name in symbols if self._batches(name, hour)]
+            self._source.warm(able, minute - _DAY_MS, hour + _HOUR_MS)
             self._prepare_hours(able, hour)
             self._prepare_hours(able, (minute - _DAY_MS) // _HOUR_MS * _HOUR_MS)
             late = [name for name in able if self._seconds.get(name, (-1, None))[0] != minute]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -62,6 +63,9 @@ class ReplaySource:
 
     def stored(self, symbol: str, interval: Interval, start_ms: int, end_ms: int) -> Series:
         return self._read(symbol, interval)[1].between(start_ms, end_ms)
+
+    def warm(self, symbols: Sequence[str], start_ms: int, end_ms: int) -> None:
+        """Files are read when they are first needed."""
 
     def _read(self, symbol: str, interval: Interval) -> tuple[Series, Series]:
         """The rows as they are, and as they are with guesses for what was not recorded."""

@@ -1,45 +1,34 @@
 """Synthetic market: hourly candles of correlated coins, drawn anywhere in time from a seed alone.
 
-A log price is a common factor times beta plus the coin's own path. Each is Brownian motion in the random time of a
-multiplicative cascade (Mandelbrot, Fisher and Calvet, 1997): from a span of 2^14 days down, every span's variance is
-shared out unevenly between its halves and its middle is displaced (Lévy's construction), then a day is shared out over
-its hours with a daily rhythm. So volatility clusters on all scales, returns have fat tails, and a day costs fourteen
-halvings wherever it lies.
+A log price is a common factor times beta plus the coin's own path, both of them multifractal (`paths.py`).
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from threading import Lock
 
 import numpy as np
 
 from data.interval import Interval
 from data.simulated_exchange.candle_series import Series, join
-from data.simulated_exchange.hashing import Floats, keys_at, named_key, normal, uniform
+from data.simulated_exchange.hashing import Floats, Keys, keys_at, named_key, normal, uniform
 from data.simulated_exchange.listings import MAX_SYMBOLS, Character, Listing, default_names, listings
+from data.simulated_exchange.paths import END_DAY, FIRST_DAY, unit_paths
 from data.simulated_exchange.refinement import Integers, bridge_extremes
 from utils.errors import InvalidInput
 
 _DAY_MS = 86_400_000
 _HOUR_MS = 3_600_000
-_FIRST_DAY = 14_610
-"""2010-01-01, in days since 1970; the cascade ends 2^14 days later, in 2054."""
-_LEVELS = 14
 _BLOCK_DAYS = 32
-_CASCADE = 0.55
-"""How unevenly a span's variance is shared between its halves (standard deviation of the log odds)."""
-_DAMPED_SPAN_DAYS = 512
-_DAMPING = 0.4
-"""Spans longer than this wander less, so that price levels stay near those of the listing for decades."""
+_KEPT_BLOCKS = 1_500
+_AT_ONCE = 64
 _COMMON_VOLATILITY = 0.022
+"""Daily standard deviation of the factor all coins share."""
 _MEAN_TRADE = 350.0
-_RHYTHM = np.array([
-    0.95, 0.92, 0.85, 0.78, 0.74, 0.74, 0.80, 0.90, 1.00, 1.02, 1.00, 1.02,
-    1.15, 1.40, 1.55, 1.50, 1.35, 1.20, 1.10, 1.05, 1.05, 1.00, 0.95, 0.98,
-])  # fmt: skip
-"""Activity by UTC hour: quiet before Asia wakes, busiest while Europe and America trade together."""
+"""Quote volume of a usual trade."""
 
 
 class SyntheticSource:
@@ -68,7 +57,7 @@ class SyntheticSource:
         """[first, end) of what this source has itself."""
         if interval is not Interval.H1:
             return None
-        return self.listings[symbol].listed_ms, (_FIRST_DAY + 2**_LEVELS) * _DAY_MS
+        return self.listings[symbol].listed_ms, END_DAY * _DAY_MS
 
     def recorded(self, symbol: str, interval: Interval, start_ms: int, end_ms: int) -> Series:
         """Everything is recorded here."""
@@ -83,38 +72,52 @@ class SyntheticSource:
         parts = self._candles(symbol, _block(start_ms), _block(end_ms - 1) + 1)
         return join(parts).between(start_ms, end_ms)
 
+    def warm(self, symbols: Sequence[str], start_ms: int, end_ms: int) -> None:
+        """Draws the hours of many markets at one go, which is far quicker than one after the other."""
+        first, end = _block(start_ms), _block(end_ms - 1) + 1
+        late = [name for name in symbols if any(self._kept((name, block)) is None for block in range(first, end))]
+        for some in range(0, len(late), _AT_ONCE):
+            self._draw(late[some : some + _AT_ONCE], first, end)
+
     def _candles(self, symbol: str, first: int, end: int) -> list[Series]:
         """Candles of blocks [first, end), those still missing drawn at one go."""
         kept = {block: self._kept((symbol, block)) for block in range(first, end)}
         missing = [block for block, series in kept.items() if series is None]
         if missing:
-            kept.update(self._drawn(symbol, missing[0], missing[-1] + 1))
+            kept.update(self._draw([symbol], missing[0], missing[-1] + 1))
         return [series for series in kept.values() if isinstance(series, Series)]
 
-    def _drawn(self, symbol: str, first: int, end: int) -> dict[int, Series]:
-        listing, coin = self._coins[symbol]
+    def _draw(self, symbols: Sequence[str], first: int, end: int) -> dict[int, Series]:
+        """Draws and keeps blocks [first, end) of each; the answer is the first one's."""
+        coins = _columns([self._coins[name] for name in symbols])
         shared, shared_variance = self._common(first, end)
-        own, own_variance = _unit_path(named_key(self._seed, "path", symbol), _days(first, end))
-        scale = coin.beta * _COMMON_VOLATILITY
-        path = np.log(coin.price) + scale * shared + coin.own_volatility * own
-        variance = (scale**2 * shared_variance + coin.own_volatility**2 * own_variance).ravel()
-        times = (_first_day(first) * 24 + np.arange(len(variance), dtype=np.int64)) * _HOUR_MS
-        values = _hours(named_key(self._seed, "hours", symbol), listing, coin, times, path, variance)
-        values.flags.writeable = False
-        whole = Series(times, values)
-        parts = {}
-        for block in range(first, end):
-            at = _first_day(block) * _DAY_MS
-            parts[block] = whole.between(at, at + _BLOCK_DAYS * _DAY_MS)
-            self._keep((symbol, block), parts[block])
-        return parts
+        own, own_variance = unit_paths(self._keys("path", symbols), _days(first, end))
+        scale = coins.beta * _COMMON_VOLATILITY
+        path = np.log(coins.price) + scale * shared + coins.own_volatility * own
+        variance = scale**2 * shared_variance + coins.own_volatility**2 * own_variance
+        times = (_first_day(first) * 24 + np.arange(variance.shape[1], dtype=np.int64)) * _HOUR_MS
+        values = _hours(self._keys("hours", symbols), coins, times, path, variance)
+        for index, name in enumerate(symbols):
+            for block in range(first, end):
+                hours = slice((block - first) * _BLOCK_DAYS * 24, (block - first + 1) * _BLOCK_DAYS * 24)
+                part = values[:, index, hours].copy()
+                part.flags.writeable = False
+                self._keep((name, block), Series(times[hours], part))
+        return {
+            block: series
+            for block in range(first, end)
+            if isinstance(series := self._kept((symbols[0], block)), Series)
+        }
+
+    def _keys(self, purpose: str, names: Sequence[str]) -> Keys:
+        return np.array([named_key(self._seed, purpose, name) for name in names], dtype=np.uint64)
 
     def _common(self, first: int, end: int) -> tuple[Floats, Floats]:
-        """The path all coins share: edges (hours + 1,) and variances (days, 24) of blocks [first, end)."""
+        """The path all coins share, over blocks [first, end)."""
         kept = self._kept((f"common to {end}", first))
         if isinstance(kept, tuple):
             return kept
-        made = _unit_path(named_key(self._seed, "path", "common"), _days(first, end))
+        made = unit_paths(self._keys("path", ["common"]), _days(first, end))
         self._keep((f"common to {end}", first), made)
         return made
 
@@ -128,16 +131,43 @@ class SyntheticSource:
     def _keep(self, key: tuple[str, int], value: tuple[Floats, Floats] | Series) -> None:
         with self._lock:
             self._blocks[key] = value
-            while len(self._blocks) > 2_000:
+            while len(self._blocks) > _KEPT_BLOCKS:
                 self._blocks.popitem(last=False)
 
 
+@dataclass(frozen=True, slots=True)
+class _Columns:
+    """Coins side by side, every column of shape (s, 1)."""
+
+    price: Floats
+    beta: Floats
+    own_volatility: Floats
+    turnover: Floats
+    ticks_per_unit: Floats
+    quote_unit: Floats
+
+
+def _columns(coins: Sequence[tuple[Listing, Character]]) -> _Columns:
+    rows = [
+        (
+            coin.price,
+            coin.beta,
+            coin.own_volatility,
+            coin.turnover,
+            1e8 / listing.tick_e8,
+            listing.units.quote_e8 * 1e-8,
+        )
+        for listing, coin in coins
+    ]
+    return _Columns(*np.array(rows, dtype=np.float64).T[:, :, None])
+
+
 def _block(at_ms: int) -> int:
-    return (at_ms // _DAY_MS - _FIRST_DAY) // _BLOCK_DAYS
+    return (at_ms // _DAY_MS - FIRST_DAY) // _BLOCK_DAYS
 
 
 def _first_day(block: int) -> int:
-    return _FIRST_DAY + block * _BLOCK_DAYS
+    return FIRST_DAY + block * _BLOCK_DAYS
 
 
 def _days(first: int, end: int) -> Integers:
@@ -145,69 +175,33 @@ def _days(first: int, end: int) -> Integers:
     return np.arange(first * _BLOCK_DAYS, end * _BLOCK_DAYS, dtype=np.int64)
 
 
-def _unit_path(key: int, days: Integers) -> tuple[Floats, Floats]:
-    """A path of variance 1 per day: its value at the hours' edges (24 d + 1,) and each hour's variance (d, 24)."""
-    left, right, variance = _cascade(key, days)
-    cells = keys_at(key, 100, days[:, None] * 24 + np.arange(24))
-    hours = days[:, None] * 24 + np.arange(24)
-    mood = 0.45 * normal(keys_at(cells, 1))
-    mood += 0.45 * normal(keys_at(key, 101, hours // 3)) + 0.35 * normal(keys_at(key, 102, hours // 8))
-    weights = _RHYTHM * np.exp(mood)
-    shares = weights / weights.sum(axis=1, keepdims=True)
-    hour_variance = variance[:, None] * shares
-    steps = np.sqrt(hour_variance) * normal(keys_at(cells, 2))
-    steps += shares * ((right - left)[:, None] - steps.sum(axis=1, keepdims=True))
-    inner = left[:, None] + np.cumsum(steps, axis=1)[:, :-1]
-    edges = np.concatenate([left[:, None], inner], axis=1).ravel()
-    return np.append(edges, right[-1]), hour_variance
-
-
-def _cascade(key: int, days: Integers) -> tuple[Floats, Floats, Floats]:
-    """Path at both ends of each day and the day's variance, by halving the whole span around it."""
-    start = np.zeros_like(days)
-    left, right = np.zeros(len(days)), np.zeros(len(days))
-    variance = np.full(len(days), float(2**_LEVELS))
-    for level in range(_LEVELS):
-        half = 2 ** (_LEVELS - level - 1)
-        cells = keys_at(key, level, start // (2 * half))
-        share = 1.0 / (1.0 + np.exp(-_CASCADE * normal(keys_at(cells, 1))))
-        damping = _DAMPING if 2 * half >= _DAMPED_SPAN_DAYS else 1.0
-        middle = left + (right - left) * share
-        middle += damping * np.sqrt(variance * share * (1.0 - share)) * normal(keys_at(cells, 2))
-        later = days - start >= half
-        left, right = np.where(later, middle, left), np.where(later, right, middle)
-        variance = variance * np.where(later, 1.0 - share, share)
-        start = start + half * later
-    return left, right, variance
-
-
-def _hours(key: int, listing: Listing, coin: Character, opens_ms: Integers, path: Floats, variance: Floats) -> Integers:
-    """Candles (9, n) from a log path at the hours' edges (n + 1,) and the variance inside each hour (n,)."""
-    cells = keys_at(key, opens_ms // _HOUR_MS)
-    edges = _ticks(path, listing)
-    high, low = bridge_extremes(path[:-1], path[1:], variance, uniform(keys_at(cells, 1)), uniform(keys_at(cells, 2)))
-    opens, closes = edges[:-1], edges[1:]
-    highs = np.maximum(_ticks(high, listing), np.maximum(opens, closes))
-    lows = np.minimum(_ticks(low, listing), np.minimum(opens, closes))
-    usual = (coin.beta * _COMMON_VOLATILITY) ** 2 + coin.own_volatility**2
-    turnover = coin.turnover * np.power(variance * 24 / usual, 0.6) * np.exp(0.3 * normal(keys_at(cells, 3)))
+def _hours(keys: Keys, coins: _Columns, opens_ms: Integers, path: Floats, variance: Floats) -> Integers:
+    """Candles (9, s, n) from log paths at the hours' edges (s, n + 1) and the variance inside each hour (s, n)."""
+    cells = keys_at(keys[:, None], opens_ms // _HOUR_MS)
+    starts, ends = path[:, :-1], path[:, 1:]
+    high, low = bridge_extremes(starts, ends, variance, uniform(keys_at(cells, 1)), uniform(keys_at(cells, 2)))
+    edges = _ticks(path, coins)
+    opens, closes = edges[:, :-1], edges[:, 1:]
+    highs = np.maximum(_ticks(high, coins), np.maximum(opens, closes))
+    lows = np.minimum(_ticks(low, coins), np.minimum(opens, closes))
+    usual = (coins.beta * _COMMON_VOLATILITY) ** 2 + coins.own_volatility**2
+    turnover = coins.turnover * np.power(variance * 24 / usual, 0.6) * np.exp(0.3 * normal(keys_at(cells, 3)))
     trades = np.maximum(turnover / _MEAN_TRADE * np.exp(0.15 * normal(keys_at(cells, 4))), 4).astype(np.int64)
     place = np.clip(0.5 * _place(opens, highs, lows) + 0.5 * _place(closes, highs, lows), 0.2, 0.8)
     mean = lows + place * (highs - lows)
-    quote_unit = listing.units.quote_e8 * 1e-8
-    volume = np.maximum((turnover / (mean * quote_unit)).astype(np.int64), 2 * trades)
+    volume = np.maximum((turnover / (mean * coins.quote_unit)).astype(np.int64), 2 * trades)
     quote = np.rint(volume * mean).astype(np.int64)
-    push = np.tanh((path[1:] - path[:-1]) / np.sqrt(variance))
+    push = np.tanh((ends - starts) / np.sqrt(variance))
     taker_share = np.clip(0.5 + 0.05 * push + 0.02 * normal(keys_at(cells, 5)), 0.35, 0.65)
     taker, taker_quote = (volume * taker_share).astype(np.int64), (quote * taker_share).astype(np.int64)
     return np.stack([opens, highs, lows, closes, volume, quote, trades, taker, taker_quote])
 
 
-def _ticks(path: Floats, listing: Listing) -> Integers:
-    return np.maximum(np.rint(np.exp(path) * (1e8 / listing.tick_e8)), 1).astype(np.int64)
+def _ticks(path: Floats, coins: _Columns) -> Integers:
+    return np.maximum(np.rint(np.exp(path) * coins.ticks_per_unit), 1).astype(np.int64)
 
 
 def _place(price: Integers, highs: Integers, lows: Integers) -> Floats:
     """Where in its candle's range a price lies, 0 to 1."""
     spread = (highs - lows).astype(np.float64)
-    return np.asarray(np.divide(price - lows, spread, out=np.full(len(price), 0.5), where=spread > 0))
+    return np.asarray(np.divide(price - lows, spread, out=np.full(price.shape, 0.5), where=spread > 0))
