@@ -41,6 +41,9 @@ class Scale(layers.Layer):  # type: ignore[misc]  # keras is untyped
         super().__init__(**options)
         self.mean, self.std = list(mean), list(std)
 
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "mean": self.mean, "std": self.std}
+
     def call(self, inputs: Any) -> Any:
         mean, inverse = np.array(self.mean, np.float32), np.float32(1.0) / np.array(self.std, np.float32)
         return ops.clip((inputs - mean) * inverse, -CLIP, CLIP)
@@ -54,9 +57,16 @@ class QuantileHead(layers.Layer):  # type: ignore[misc]  # keras is untyped
     median, which is the naive one shifted in units of sigma·√h.
     """
 
-    def __init__(self, head: Head, **options: Any) -> None:
+    def __init__(
+        self, horizons: Sequence[int], baseline: Sequence[Sequence[float]], median: int, **options: Any
+    ) -> None:
         super().__init__(**options)
-        self.head = head
+        self.head = Head(tuple(horizons), np.array(baseline, np.float32), median)
+
+    def get_config(self) -> dict[str, Any]:
+        head = self.head
+        own = {"horizons": list(head.horizons), "baseline": head.baseline.tolist(), "median": head.median}
+        return {**super().get_config(), **own}
 
     def call(self, inputs: Any) -> Any:
         head = self.head
@@ -86,7 +96,8 @@ def build(
     inputs = keras.Input((window, len(mean)), name="windows")
     body = _BODIES[kind](Scale(mean, std, name="scale")(inputs), units, dropout)
     raw = layers.Dense(head.width, kernel_initializer="zeros", name="raw")(body)
-    return keras.Model(inputs, QuantileHead(head, name="quantiles")(raw))
+    quantiles = QuantileHead(head.horizons, head.baseline.tolist(), head.median, name="quantiles")
+    return keras.Model(inputs, quantiles(raw))
 
 
 TCN_KERNEL = 4

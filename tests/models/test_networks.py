@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -127,6 +128,14 @@ def causal(values: Any, kernel: Any, bias: Any, *, dilation: int) -> Any:
     padded = np.pad(values, ((0, 0), (dilation * (taps - 1), 0), (0, 0)))
     length = values.shape[1]
     return bias + sum(padded[:, tap * dilation : tap * dilation + length] @ kernel[tap] for tap in range(taps))
+
+
+@KINDS
+def test_a_network_survives_its_keras_file(kind: Kind, tmp_path: Path) -> None:
+    model = network(kind, randomised=True)
+    model.save(tmp_path / "net.keras")
+    loaded = keras.models.load_model(tmp_path / "net.keras")
+    np.testing.assert_array_equal(model.predict_on_batch(windows(3)), loaded.predict_on_batch(windows(3)))
 
 
 def planted(signal: float, count: int = 3500) -> Samples:
