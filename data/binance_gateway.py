@@ -99,7 +99,7 @@ class BinanceGateway:
 
     def ping(self, *, deadline_s: float | None = None) -> None:
         """Returns when the exchange answers."""
-        self._ask(Question("ping", {}, 1, parse_ping), deadline_s=deadline_s)
+        self._ask(Question("ping", {}, 1, lambda body, _: parse_ping(body)), deadline_s=deadline_s)
 
     def klines(
         self,
@@ -141,7 +141,8 @@ class BinanceGateway:
         def ask(some: Sequence[Symbol]) -> list[dict[Symbol, Ticker]]:
             params = {"symbols": _json_list(some), "type": "MINI"}
             weight = 2 if len(some) <= 20 else 40
-            return [self._ask(Question("ticker/24hr", params, weight, parse_tickers), deadline_s=deadline_s)]
+            question = Question("ticker/24hr", params, weight, lambda body, _: parse_tickers(body))
+            return [self._ask(question, deadline_s=deadline_s)]
 
         found: dict[Symbol, Ticker] = {}
         for part in _of_known(symbols, ask):
@@ -209,15 +210,15 @@ class BinanceGateway:
             raise InvalidInput(f"limit {limit} does not fit; one page holds 1 to {PAGE_LIMIT} candles")
         given = {"symbol": symbol, "interval": str(interval), "startTime": start_ms, "endTime": end_ms, "limit": limit}
 
-        def read(body: bytes) -> KlinePage:
-            page = parse_klines(body, symbol, interval, start_ms=start_ms, now_ms=self.clock.now_ms())
+        def read(body: bytes, asked_ms: int) -> KlinePage:
+            page = parse_klines(body, symbol, interval, start_ms=start_ms, now_ms=asked_ms)
             self._counters.refused_rows += len(page.refused_open_ms)
             return page
 
         params = {name: value for name, value in given.items() if value is not None}
         return Question("klines", params, 2, read, needs_time=True)
 
-    def _read_info(self, body: bytes) -> tuple[MarketInfo, ...]:
+    def _read_info(self, body: bytes, _: int) -> tuple[MarketInfo, ...]:
         markets, weight_limit = parse_exchange_info(body)
         if weight_limit is not None:
             self._budget.weight_limit = weight_limit

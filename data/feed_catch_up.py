@@ -46,6 +46,7 @@ class CatchUp:
         self._due: dict[Pair, _Due] = {
             (symbol, interval): _Due() for symbol in market.symbols for interval in market.intervals
         }
+        self._asking = False
         self._polled_at_s = float("-inf")
         self._pause_s = _FIRST_PAUSE_S
         self._quiet_until_s = float("-inf")
@@ -55,6 +56,11 @@ class CatchUp:
         """Seconds between two polls of everything: so many that they cost at most a fifth of the request weight."""
         per_second = _POLL_SHARE * self._gateway.status().weight_limit / 60
         return max(self._paces.poll_s, len(self._due) * _WEIGHT_PER_CALL / per_second)
+
+    @property
+    def waiting(self) -> int:
+        """How many series wait for a question, the one being asked for included."""
+        return sum(1 for due in self._due.values() if due.wanted) + self._asking
 
     def want(self, pair: Pair) -> None:
         """Something about this series is not known: ask at the next turn that may."""
@@ -94,7 +100,7 @@ class CatchUp:
 
     def _ask(self, pair: Pair, *, poll: bool) -> int:
         due = self._due[pair]
-        due.wanted = False
+        due.wanted, self._asking = False, True
         try:
             found = fill_missing(self._market, self._gateway, *pair)
             if poll and not found:
@@ -108,6 +114,8 @@ class CatchUp:
         except ExchangeError:
             due.wanted = True
             raise
+        finally:
+            self._asking = False
         self._answered()
         if found or not self._overdue(pair):
             due.pause_s, due.not_before_s = _FIRST_PAUSE_S, float("-inf")

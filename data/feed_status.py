@@ -26,7 +26,10 @@ class FeedPaces:
 
 @dataclass(frozen=True, slots=True)
 class FeedStatus:
-    """`state` live: by streams · polling: by REST while streams are down · down: by neither. Times are UTC ms."""
+    """`state` live: by streams · polling: by REST while streams are down · down: by neither. Times are UTC ms.
+
+    `catching_up`: series of which something is not known yet; `backfilled`: closed candles that came over REST.
+    """
 
     state: FeedState
     text: str
@@ -39,6 +42,7 @@ class FeedStatus:
     reconnects: int
     renewals: int
     backfilled: int
+    catching_up: int
     gaps: int
     duplicates_ignored: int
     bad_frames: int

@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
+_LAST_ROUNDS = 10
+
 
 class LoopThread:
     """Started and closed once each; closing cancels what still runs and waits for its end."""
@@ -56,11 +58,18 @@ class LoopThread:
         asyncio.set_event_loop(loop)
         try:
             loop.run_forever()
+            loop.run_until_complete(_transports_closed())
             loop.run_until_complete(loop.shutdown_asyncgens())
             loop.run_until_complete(loop.shutdown_default_executor())
         finally:
             asyncio.set_event_loop(None)
             loop.close()
+
+
+async def _transports_closed() -> None:
+    """A transport that was told to close does so in one of the loop's next rounds."""
+    for _ in range(_LAST_ROUNDS):
+        await asyncio.sleep(0)
 
 
 async def _cancel_everything(loop: asyncio.AbstractEventLoop) -> None:

@@ -37,7 +37,7 @@ def strict_json(body: bytes, path: str) -> Any:
 
 
 def parse_klines(body: bytes, symbol: Symbol, interval: Interval, *, start_ms: int | None, now_ms: int) -> KlinePage:
-    """Rows of /api/v3/klines. A candle is closed if its last millisecond lies before `now_ms` (exchange time).
+    """Rows of /api/v3/klines. Closed is a candle whose last millisecond lies before `now_ms`, exchange time when asked.
 
     Rows without sense (not positive, high below low, off the grid, before `start_ms`) are left out and named.
     Raises BadData for anything that is not a list of rows of twelve.
@@ -56,8 +56,14 @@ def parse_klines(body: bytes, symbol: Symbol, interval: Interval, *, start_ms: i
     forming = None
     if closed_count < len(times):
         forming = candle_of(int(times[-1]), rows[-1, _FLOATS].tolist(), closed=False)
-    answered_to = interval.next_open_ms(int(times[-1])) if len(times) else None
-    return KlinePage(closed, forming, refused, answered_to)
+    return KlinePage(closed, forming, refused, _answered_to(times, closed_count, interval))
+
+
+def _answered_to(times: Times, closed_count: int, interval: Interval) -> int | None:
+    """The first open time that the answer does not settle; None for an answer without rows."""
+    if closed_count < len(times):
+        return int(times[closed_count])
+    return interval.next_open_ms(int(times[-1])) if len(times) else None
 
 
 def candle_of(open_time_ms: int, floats: Sequence[float], *, closed: bool) -> Candle:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -31,12 +32,16 @@ _TIME_SAMPLES = 5
 
 @dataclass(frozen=True, slots=True)
 class Question(Generic[T]):
-    """What to ask, what it weighs, how its answer is read, and whether reading it needs exchange time."""
+    """What to ask, what it weighs, and how its answer is read.
+
+    `read(body, asked_ms)`: a moment of exchange time that was certainly not later than the answer was made. What had
+    closed by then is whole in it; what closed while it was on its way is not.
+    """
 
     path: str
     params: Mapping[str, str | int]
     weight: int
-    read: Callable[[bytes], T]
+    read: Callable[[bytes, int], T]
     needs_time: bool = False
 
 
@@ -59,6 +64,7 @@ class GatewaySession:
         self._budget = budget
         self._counters = counters
         self._clock_measured = False
+        self._uncertainty_ms = 0
         self._measuring = asyncio.Lock()
 
     async def answer(self, question: Question[T], deadline_s: float, patience_s: float) -> T:
@@ -79,7 +85,8 @@ class GatewaySession:
     async def measure_clock(self) -> int:
         """Sets the clock by the fastest of five answers, the nearest to the server's moment; the offset in ms."""
         samples = [await self._time_sample() for _ in range(_TIME_SAMPLES)]
-        self._clock.offset_ms = min(samples)[1]
+        round_trip_s, self._clock.offset_ms = min(samples)
+        self._uncertainty_ms = math.ceil(round_trip_s * 500)
         self._clock_measured = True
         return self._clock.offset_ms
 
@@ -124,6 +131,7 @@ class GatewaySession:
         if question.needs_time:
             await self._know_the_time()
         window = self._budget.reserve(question.weight)
+        asked_ms = self._clock.now_ms() - self._uncertainty_ms
         try:
             answer = await self._fetch(question)
         except BaseException:
@@ -133,7 +141,7 @@ class GatewaySession:
         error = error_of(answer, question.path, self._budget.hold(question.weight))
         if error is not None:
             raise error
-        return question.read(answer.body)
+        return question.read(answer.body, asked_ms)
 
     async def _fetch(self, question: Question[T]) -> Answer:
         if self._client is None:
@@ -158,7 +166,7 @@ class GatewaySession:
 
     async def _time_sample(self) -> tuple[float, int]:
         sent_s, sent_ms = self._clock.monotonic(), self._clock.now_ms() - self._clock.offset_ms
-        server_ms = await self._once(Question("time", {}, 1, parse_server_time))
+        server_ms = await self._once(Question("time", {}, 1, lambda body, _: parse_server_time(body)))
         round_trip_s = self._clock.monotonic() - sent_s
         return round_trip_s, server_ms - (sent_ms + round(round_trip_s * 500))
 

@@ -11,7 +11,7 @@ from data.candles import Candle, Candles
 class KlinePage:
     """`closed` by exchange time, sorted and without duplicates; `refused_open_ms` are rows that made no sense.
 
-    `answered_to_ms`: the open time after the newest row of the answer; up to there, what is absent does not exist.
+    `answered_to_ms`: the open time after the newest closed row; before that, what is absent does not exist.
     """
 
     closed: Candles

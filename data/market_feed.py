@@ -111,6 +111,7 @@ class MarketFeed:
             reconnects=counters.reconnects,
             renewals=counters.renewals,
             backfilled=counters.backfilled,
+            catching_up=self._catch_up.waiting,
             gaps=counters.gaps,
             duplicates_ignored=counters.duplicates_ignored,
             bad_frames=counters.bad_frames,
@@ -118,7 +119,9 @@ class MarketFeed:
         )
 
     def _current_state(self, connected: int) -> FeedState:
-        if self._groups and connected == len(self._groups):
+        if not self._groups:
+            return "down"
+        if connected == len(self._groups):
             return "live"
         now_s = self._clock.monotonic()
         if not self._ever_up and now_s - self._started_at_s <= self._paces.open_timeout_s:

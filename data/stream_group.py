@@ -160,8 +160,9 @@ class StreamGroup:
 
 
 async def _ended(task: asyncio.Task[None]) -> None:
-    """Cancels the task and waits for it; what it raised was told before or does not matter any more."""
-    task.cancel()
+    """Cancels the task, once, and waits for it; what it raised was told before or does not matter any more."""
+    if not task.cancelling():
+        task.cancel()
     await asyncio.wait({task})
     if not task.cancelled():
         task.exception()

@@ -41,6 +41,14 @@ class StreamSocket(ReconnectingWebsocket):  # type: ignore[misc]  # python-binan
             raise ExchangeUnavailable(f"the streams could not be opened: {_words(error)}") from error
         return self
 
+    async def __aexit__(self, *error: object) -> None:
+        connection = self.ws
+        try:
+            await super().__aexit__(None, None, None)
+        finally:
+            if connection is not None:
+                connection.transport.abort()
+
     async def recv(self) -> dict[str, Any]:
         """The next frame. Raises ExchangeUnavailable when the connection is gone."""
         try:

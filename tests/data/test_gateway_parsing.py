@@ -127,6 +127,7 @@ def test_no_rows_are_an_empty_page() -> None:
 
 def test_the_page_tells_how_far_it_answers() -> None:
     assert page([row(0), row(1)]).answered_to_ms == T0 + 2 * MINUTE
+    assert page([row(0), row(1)], now_ms=T0 + MINUTE + 1).answered_to_ms == T0 + MINUTE
 
 
 @pytest.mark.parametrize("interval", list(Interval))
@@ -136,7 +137,7 @@ def test_each_interval_knows_its_grid(interval: Interval) -> None:
     found = parse_klines(orjson.dumps(rows), BTC, interval, start_ms=None, now_ms=opens[-1])
     assert found.closed.open_time_ms.tolist() == opens[:-1]
     assert found.refused_open_ms == ()
-    rows[0][0] += 1000
+    rows[0][0] = opens[0] + 1000
     if interval is not Interval.S1:
         assert parse_klines(orjson.dumps(rows), BTC, interval, start_ms=None, now_ms=opens[-1]).refused_open_ms
 

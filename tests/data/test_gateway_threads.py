@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from data.binance_gateway import BinanceGateway
+from data.candles import Candles
 from data.interval import Interval
 from data.symbol import Symbol
 from tests.support.exchange import RunningExchange, running_exchange
@@ -74,7 +75,7 @@ def test_history_comes_in_pages_without_a_gap_or_a_row_twice(
 def test_history_is_resumed_where_it_broke(exchange: RunningExchange, gateway: BinanceGateway) -> None:
     start_ms = NOON - 1500 * Interval.M1.ms
     exchange.faults.add("status", "/api/v3/klines", times=3, skip=1, status=500)
-    got = []
+    got: list[Candles] = []
     with pytest.raises(ExchangeUnavailable):
         got.extend(gateway.history(BTC, Interval.M1, start_ms, NOON))
     pages = gateway.history(BTC, Interval.M1, start_ms, NOON)
