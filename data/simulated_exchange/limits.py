@@ -18,6 +18,7 @@ class _Address:
     refused: int = 0
     five_minutes: int = -1
     requests: int = 0
+    connects: int = 0
     banned_until_ms: int = 0
     bans: int = 0
 
@@ -54,11 +55,18 @@ class Limits:
         known = self._addresses.get(address)
         return known.weight if known and known.minute == self._now_ms() // _MINUTE_MS else 0
 
+    def connect(self, address: str) -> bool:
+        """Counts a stream connection; False when it is one too many."""
+        known = self._addresses.setdefault(address, _Address())
+        self._open_windows(known, self._now_ms())
+        known.connects += 1
+        return known.connects <= self._settings.connect_limit
+
     def _open_windows(self, known: _Address, now: int) -> None:
         if known.minute != now // _MINUTE_MS:
             known.minute, known.weight, known.refused = now // _MINUTE_MS, 0, 0
         if known.five_minutes != now // (5 * _MINUTE_MS):
-            known.five_minutes, known.requests = now // (5 * _MINUTE_MS), 0
+            known.five_minutes, known.requests, known.connects = now // (5 * _MINUTE_MS), 0, 0
 
     def _refuse(self, known: _Address, now: int) -> None:
         known.refused += 1

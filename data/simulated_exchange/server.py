@@ -45,7 +45,7 @@ class SimulatedExchange:
         self.faults = faults or FaultPlan()
         self.journal = Journal()
         self.limits = Limits(clock, self.settings)
-        self.streams = StreamHub(market, clock, self.settings, self.faults)
+        self.streams = StreamHub(market, clock, self.limits, self.settings, self.faults)
         self.port = 0
         self._runner: web.AppRunner | None = None
 

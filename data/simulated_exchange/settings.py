@@ -19,6 +19,8 @@ class ExchangeSettings:
     connection_limit_s: float = 86_400.0
     max_streams: int = 1_024
     max_messages_per_s: int = 5
+    connect_limit: int = 300
+    """stream connections of one address in five minutes"""
     weight_limit: int = 6_000
     raw_limit: int = 300_000
     patience: int = 10

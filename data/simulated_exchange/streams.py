@@ -12,6 +12,7 @@ from aiohttp import web
 from data.simulated_exchange.connection import Connection
 from data.simulated_exchange.events import Stream, open_stream
 from data.simulated_exchange.faults import FaultPlan
+from data.simulated_exchange.limits import Limits
 from data.simulated_exchange.market import Market
 from data.simulated_exchange.settings import ExchangeSettings
 from utils.clock import Clock
@@ -20,9 +21,12 @@ from utils.clock import Clock
 class StreamHub:
     """All connections of one exchange; lives on one event loop."""
 
-    def __init__(self, market: Market, clock: Clock, settings: ExchangeSettings, faults: FaultPlan) -> None:
+    def __init__(
+        self, market: Market, clock: Clock, limits: Limits, settings: ExchangeSettings, faults: FaultPlan
+    ) -> None:
         self._market = market
         self._clock = clock
+        self._limits = limits
         self._settings = settings
         self._faults = faults
         self._streams: dict[str, Stream | None] = {}
@@ -42,12 +46,11 @@ class StreamHub:
 
     async def connect(self, request: web.Request) -> web.StreamResponse:
         """`/ws`, `/ws/<stream>[/<stream>]` and `/stream?streams=<a>/<b>`."""
-        for fault in self._faults.strike(request.path, ("status", "reset", "delay")):
-            if fault.kind == "status":
-                return web.Response(status=fault.status, text=fault.body)
-            if fault.kind == "reset" and request.transport is not None:
-                request.transport.abort()
-            await asyncio.sleep(fault.delay_s if fault.kind == "delay" else 0)
+        if not self._limits.connect(request.remote or ""):
+            return web.Response(status=429, text="too many connections")
+        refusal = await self._refusal(request)
+        if refusal is not None:
+            return refusal
         combined = request.path == "/stream"
         named = request.query.get("streams", "") if combined else request.match_info.get("streams", "")
         streams = [name for name in unquote(named).split("/") if name]
@@ -63,6 +66,17 @@ class StreamHub:
         finally:
             self.connections.discard(connection)
         return socket
+
+    async def _refusal(self, request: web.Request) -> web.Response | None:
+        """What a fault wants instead of a connection."""
+        for fault in self._faults.strike(request.path, ("status", "reset", "delay")):
+            if fault.kind == "status":
+                return web.Response(status=fault.status, text=fault.body)
+            if fault.kind == "delay":
+                await asyncio.sleep(fault.delay_s)
+            elif request.transport is not None:
+                request.transport.abort()
+        return None
 
     async def _pump(self) -> None:
         while True:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import pairwise
@@ -251,6 +253,46 @@ def test_too_many_streams_are_refused(clock: ManualClock) -> None:
             pass
         with listen(exchange, "ws/a/b") as client:
             assert ask(client, method="SUBSCRIBE", params=["c"], id=1)["error"]["code"] == 2
+
+
+def test_too_many_connections_are_refused(clock: ManualClock) -> None:
+    settings = quick_settings(connect_limit=2)
+    with running_exchange(Market(SyntheticSource(symbols=1)), clock, settings=settings) as exchange:
+        for _ in range(2):
+            with listen(exchange, "ws"):
+                pass
+        with pytest.raises(InvalidStatus, match="429"), listen(exchange, "ws"):
+            pass
+        clock.tick(300)
+        with listen(exchange, "ws"):
+            pass
+        assert exchange.stream_connects == 3
+
+
+def test_the_real_client_reads_the_streams(exchange: RunningExchange) -> None:
+    async def read() -> list[Any]:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of websockets, inside python-binance
+            from binance import AsyncClient, BinanceSocketManager
+
+        class Client(AsyncClient):  # type: ignore[misc]  # python-binance carries no types
+            API_URL = exchange.rest_url
+
+        class Sockets(BinanceSocketManager):  # type: ignore[misc]
+            STREAM_URL = exchange.stream_url + "/"
+
+        client = await Client.create()
+        try:
+            reader = Sockets(client).multiplex_socket(["btcusdt@kline_1m", "!miniTicker@arr"])
+            reader.TIMEOUT = 0.2  # its close waits this long for a message
+            async with reader as stream:
+                return [await asyncio.wait_for(stream.recv(), 5) for _ in range(2)]
+        finally:
+            await client.close_connection()
+
+    messages = {message["stream"]: message["data"] for message in asyncio.run(read())}
+    assert messages["btcusdt@kline_1m"]["k"]["t"] == OPEN_MS
+    assert len(messages["!miniTicker@arr"]) == 3
 
 
 def test_pings_come_and_who_does_not_answer_is_dropped(clock: ManualClock) -> None:

@@ -76,6 +76,11 @@ class RunningExchange:
 
         return self.call(cut)
 
+    @property
+    def stream_connects(self) -> int:
+        """How many stream connections there have been."""
+        return self.exchange.streams.connects
+
     def stream_count(self) -> int:
         """How many stream connections are open now."""
         return self.call(lambda: len(self.exchange.streams.connections))
