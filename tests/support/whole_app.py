@@ -26,7 +26,7 @@ def settings_in(folder: Path, **overrides: str) -> Settings:
 
 
 @contextmanager
-def whole_app(folder: Path, clock: Clock | None = None, **overrides: str) -> Iterator[Flask]:
+def whole_app(folder: Path, clock: Clock | None = None, /, **overrides: str) -> Iterator[Flask]:
     """Built, and closed again afterwards."""
     app = application.create_app(settings_in(folder, **overrides), clock=clock)
     try:
