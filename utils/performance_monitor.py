@@ -10,8 +10,8 @@ import functools
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar
 from types import TracebackType
 from typing import Any, Literal, ParamSpec, TypeVar
@@ -53,14 +53,20 @@ def current_trace() -> RequestTrace | None:
     return _TRACE.get()
 
 
-@contextmanager
-def tracing(trace: RequestTrace) -> Iterator[RequestTrace]:
-    """Inside, spans are also added to this trace."""
-    token = _TRACE.set(trace)
-    try:
-        yield trace
-    finally:
-        _TRACE.reset(token)
+class tracing:
+    """`with tracing(trace):` inside, spans are also added to this trace."""
+
+    __slots__ = ("_token", "_trace")
+
+    def __init__(self, trace: RequestTrace) -> None:
+        self._trace = trace
+
+    def __enter__(self) -> RequestTrace:
+        self._token = _TRACE.set(self._trace)
+        return self._trace
+
+    def __exit__(self, *_: object) -> None:
+        _TRACE.reset(self._token)
 
 
 class _Series:
