@@ -14,11 +14,11 @@ class Recipe:
 
     kind: Kind = Kind.TCN
     window: int = 16
-    units: int = 32
+    units: int = 64
     epochs: int = 8
     batch_size: int = 1024
     learning_rate: float = 5e-4
-    dropout: float = 0.2
+    dropout: float = 0.3
     patience: int = 3
     stride: int = 3
     half_life_days: float = 730.0
@@ -52,6 +52,6 @@ LIMITS: dict[str, tuple[float, float]] = {
 }
 
 PRESETS = {
-    "quick": Recipe(window=16, units=8, epochs=3, stride=4, learning_rate=2e-3, patience=2),
+    "quick": Recipe(window=16, units=8, epochs=3, stride=4, learning_rate=2e-3, dropout=0.1, patience=2),
     "standard": Recipe(),
 }
