@@ -26,7 +26,7 @@ def run(*, short: bool = False) -> dict[str, Any]:
         for path in PATHS.values():
             load(server.port, path, seconds=0.3)
         loads, rates = _measure(server, rounds, seconds)
-    rows = _rows(rates)
+        rows = [*_rows(rates), _watched(server, rounds, seconds)]
     print_rows("Pages (requests a second)", rows)
     latencies = {
         name: {
@@ -50,6 +50,18 @@ def _measure(server: Served, rounds: int, seconds: float) -> tuple[dict[str, Loa
 
     works = {name: (lambda name=name, path=path: one(name, path)) for name, path in PATHS.items()}
     return last, interleaved(works, rounds)
+
+
+def _watched(server: Served, rounds: int, seconds: float) -> Row:
+    """The constant route beside that of a second server whose monitor and access log are off."""
+    with served(compared=True, ENABLE_PERFORMANCE_LOGGING="False") as silent:
+        works = {
+            "on": lambda: load(server.port, CONSTANT, seconds=seconds).per_second,
+            "off": lambda: load(silent.port, CONSTANT, seconds=seconds).per_second,
+        }
+        seen = {name: reading(values, "/s") for name, values in interleaved(works, rounds).items()}
+    ratio = seen["on"].median / seen["off"].median
+    return at_least("monitoring and access log on, against off", seen["on"], seen["off"], ratio, 0.9)
 
 
 def _rows(rates: dict[str, list[float]]) -> list[Row]:

@@ -47,11 +47,11 @@ def _requests(log: AccessLog, rounds: int, calls: int) -> list[Row]:
     plain, stored = seen["constant"], seen["stored page"]
     return [
         at_least(
-            "monitoring and access log on, against off",
+            "a request without a server: monitoring and access log on, against off",
             seen["constant, watched"],
             plain,
             plain.median / seen["constant, watched"].median,
-            0.9,
+            None,
         ),
         at_least("stored page, against a constant", stored, plain, plain.median / stored.median, 0.5),
         at_least(
@@ -102,7 +102,7 @@ def _app(monitor: PerformanceMonitor | None, log: AccessLog) -> Flask:
 
 
 _ENVIRONS = {
-    str(path): EnvironBuilder(path, headers={"Accept-Encoding": "gzip, deflate, br"}).get_environ()
+    path: EnvironBuilder(path, headers=[("Accept-Encoding", "gzip, deflate, br")]).get_environ()
     for path in ("/constant", "/stored", "/rendered")
 }
 
