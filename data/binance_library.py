@@ -9,7 +9,7 @@ from websockets.asyncio.client import ClientConnection
 vars(websockets)["WebSocketClientProtocol"] = ClientConnection
 
 from binance.async_client import AsyncClient  # noqa: E402 - the line above has to come first
-from binance.exceptions import BinanceAPIException, BinanceRequestException, ReadLoopClosed  # noqa: E402
+from binance.exceptions import BinanceAPIException, BinanceRequestException  # noqa: E402
 from binance.ws.reconnecting_websocket import ReconnectingWebsocket  # noqa: E402
 
-__all__ = ["AsyncClient", "BinanceAPIException", "BinanceRequestException", "ReadLoopClosed", "ReconnectingWebsocket"]
+__all__ = ["AsyncClient", "BinanceAPIException", "BinanceRequestException", "ReconnectingWebsocket"]

@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 _LAST_ROUNDS = 10
+_CANCELLATIONS = 3
+_CLEANING_UP_S = 1.5
 
 
 class LoopThread:
@@ -75,8 +77,10 @@ async def _transports_closed() -> None:
 async def _cancel_everything(loop: asyncio.AbstractEventLoop) -> None:
     try:
         others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-        for task in others:
-            task.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
+        for _ in range(_CANCELLATIONS):
+            for task in others:
+                task.cancel()
+            if not others or not (await asyncio.wait(others, timeout=_CLEANING_UP_S))[1]:
+                break
     finally:
         loop.call_soon(loop.stop)

@@ -14,6 +14,8 @@ from utils.errors import ExchangeUnavailable
 
 log = logging.getLogger(__name__)
 
+_CLEANING_UP_S = 2.0
+
 
 class Socket(Protocol):
     """An open connection; `recv` gives the next frame. Its faults are ExchangeUnavailable."""
@@ -160,9 +162,14 @@ class StreamGroup:
 
 
 async def _ended(task: asyncio.Task[None]) -> None:
-    """Cancels the task, once, and waits for it; what it raised was told before or does not matter any more."""
+    """Cancels the task and waits for it; what it raised was told before or does not matter any more.
+
+    A second cancellation would cut its cleaning up short, so that comes only if the first was lost.
+    """
     if not task.cancelling():
         task.cancel()
-    await asyncio.wait({task})
+    while not task.done():
+        await asyncio.wait({task}, timeout=_CLEANING_UP_S)
+        task.cancel()
     if not task.cancelled():
         task.exception()

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import orjson
 from websockets.exceptions import WebSocketException
 
-from data.binance_library import ReadLoopClosed, ReconnectingWebsocket
+from data.binance_library import ReconnectingWebsocket
 from utils.errors import ExchangeUnavailable
 
 BAD_FRAME = {"e": "badFrame"}
@@ -50,11 +50,11 @@ class StreamSocket(ReconnectingWebsocket):  # type: ignore[misc]  # python-binan
                 connection.transport.abort()
 
     async def recv(self) -> dict[str, Any]:
-        """The next frame. Raises ExchangeUnavailable when the connection is gone."""
-        try:
-            frame: dict[str, Any] = await super().recv()
-        except (OSError, WebSocketException, ReadLoopClosed) as error:
-            raise ExchangeUnavailable(f"the streams broke: {_words(error)}") from error
+        """The next frame; the last one of a broken connection is {"e": "error"}.
+
+        The library's own `recv` waits with `asyncio.wait_for`, which in Python 3.11 may swallow a cancellation.
+        """
+        frame: dict[str, Any] = await self._queue.get()
         return frame
 
     def _handle_message(self, frame: str | bytes) -> dict[str, Any]:
