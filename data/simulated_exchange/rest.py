@@ -24,7 +24,6 @@ from data.simulated_exchange.zoned import zoned_klines
 _MINUTE_MS = 60_000
 _HOUR_MS = 3_600_000
 _TYPES = ("FULL", "MINI")
-_STATUSES = ("TRADING", "HALT", "BREAK")
 _SYMBOL_PARAMS = ("symbol", "symbols", "symbolStatus")
 _KLINE_PARAMS = ("symbol", "interval", "startTime", "endTime", "timeZone", "limit")
 
@@ -70,7 +69,7 @@ def time(scene: Scene, params: Params) -> dict[str, int]:
 
 def info(scene: Scene, params: Params) -> dict[str, Any]:
     asked = _asked_symbols(scene, params)
-    status = params.choice("symbolStatus", _STATUSES)
+    status = params.status()
     if status and asked is not None:
         raise errors.invalid_combination()
     listings = [scene.listing(name) for name in (scene.listed() if asked is None else asked)]
@@ -172,7 +171,7 @@ def _for_each(scene: Scene, params: Params, one: Callable[[str], dict[str, Any]]
     """One object for `symbol`, a list for `symbols` or for neither."""
     symbol = params.symbol()
     asked = _asked_symbols(scene, params)
-    status = params.choice("symbolStatus", _STATUSES)
+    status = params.status()
     names = scene.listed() if asked is None else asked
     if status and asked is not None and any(scene.listing(name).status != status for name in names):
         raise errors.status_mismatch()

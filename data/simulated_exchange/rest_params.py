@@ -14,6 +14,7 @@ from data.simulated_exchange import errors
 _INTEGER = re.compile(errors.INTEGER)
 _SYMBOL = re.compile(r"^[\w.-]{1,20}$")
 _SYMBOLS = re.compile(r'^\[("[\w.-]{1,20}"(,"[\w.-]{1,20}")*)?\]$')
+_STATUSES = ("TRADING", "HALT", "BREAK")
 _ZONE = re.compile(r"^([+-]?)(\d{1,2})(?::(\d{2}))?$")
 
 
@@ -74,6 +75,13 @@ class Params:
         text = self._text(name)
         if text is not None and text not in choices:
             raise errors.invalid_data(name)
+        return text
+
+    def status(self) -> str | None:
+        """`symbolStatus`."""
+        text = self._text("symbolStatus")
+        if text is not None and text not in _STATUSES:
+            raise errors.invalid_symbol_status()
         return text
 
     def zone_ms(self) -> int:

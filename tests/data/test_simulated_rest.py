@@ -162,6 +162,7 @@ ERRORS = [
     ("ticker/24hr", {"symbol": "BTCUSDT", "type": "HUGE"}, -1130, "Data sent for parameter 'type' is not valid."),
     ("ticker/24hr", {"symbol": "BTCUSDT", "symbolStatus": "HALT"}, -1220,
      "The symbol's status does not match the requested symbolStatus."),
+    ("exchangeInfo", {"symbolStatus": "ASLEEP"}, -1122, "Invalid symbolStatus."),
     ("aggTrades", {"symbol": "BTCUSDT", "fromId": "1", "startTime": "1"}, -1128,
      "Combination of optional parameters invalid."),
 ]  # fmt: skip
