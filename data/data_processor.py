@@ -82,23 +82,23 @@ def engine_families(engine: str) -> Mapping[tuple[str, ...], Compute]:
 
 
 def compute_with(engine: str, candles: Candles, names: tuple[str, ...]) -> Floats:
-    """(k, n): the columns by one engine, NaN while warming up whatever the engine gives there."""
-    matrix = np.full((len(names), len(candles)), np.nan)
+    """(k, n): the columns by one engine, NaN while warming up."""
+    matrix = np.empty((len(names), len(candles)))
     for compute, shortest, places in _plan(engine, names):
-        if len(candles) > shortest:
-            columns = compute(candles)
-            for index, row, warm_up in places:
-                matrix[row, warm_up:] = columns[index][warm_up:]
+        # Each column is copied at once: forty kept beside the matrix would have the allocator fetch fresh pages.
+        computed = compute(candles) if len(candles) > shortest else None
+        for index, row in places:
+            matrix[row] = np.nan if computed is None else computed[index]
     return matrix
 
 
 @lru_cache(maxsize=64)
-def _plan(engine: str, names: tuple[str, ...]) -> list[tuple[Compute, int, list[tuple[int, int, int]]]]:
-    """What to call for these names: (function, most candles that give nothing, [(its column, our row, warm-up)])."""
+def _plan(engine: str, names: tuple[str, ...]) -> list[tuple[Compute, int, list[tuple[int, int]]]]:
+    """What to call for these names: (function, most candles that give nothing, [(its column, our row)])."""
     rows = {name: row for row, name in enumerate(names)}
     plan = []
     for family, compute in engine_families(engine).items():
-        places = [(index, rows[name], BY_NAME[name].warm_up) for index, name in enumerate(family) if name in rows]
+        places = [(index, rows[name]) for index, name in enumerate(family) if name in rows]
         if places:
-            plan.append((compute, min(warm_up for _, _, warm_up in places), places))
+            plan.append((compute, min(BY_NAME[names[row]].warm_up for _, row in places), places))
     return plan

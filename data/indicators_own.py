@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
 from data.candles import Candles, Floats
 from data.filters import rolling_max, rolling_sum
@@ -23,23 +22,19 @@ def vwap_day(candles: Candles) -> Floats:
 
     NaN until a day begins within the candles: of a day seen from its middle, the average is not known.
     """
+    rows = np.arange(len(candles))
     days = candles.open_time_ms // _DAY_MS
-    begins = np.append(0, np.flatnonzero(days[1:] != days[:-1]) + 1)
+    begins = np.zeros(len(candles), dtype=np.int64)
+    np.multiply(rows[1:], days[1:] != days[:-1], out=begins[1:])
+    np.maximum.accumulate(begins, out=begins)
     price = typical_price(candles)
-    volume, paid = _since(begins, np.array([candles.volume, price * candles.volume]))
-    result = np.divide(paid, volume, out=price, where=volume > 0)
+    sums = np.zeros((2, len(candles) + 1))
+    np.cumsum([candles.volume, price * candles.volume], axis=1, out=sums[:, 1:])
+    volume, paid = sums[:, 1:] - sums[:, begins]
+    result: Floats = np.divide(paid, volume, out=price, where=volume > 0)
     if candles.open_time_ms[0] % _DAY_MS:
-        result[: begins[1] if len(begins) > 1 else None] = np.nan
+        result[begins == 0] = np.nan
     return result
-
-
-def _since(begins: NDArray[np.int64], values: Floats) -> Floats:
-    """Running sums of `values` (k, n) that start again at each of `begins`, the first of which is 0."""
-    sums: Floats = values.cumsum(axis=1)
-    before = np.zeros((len(values), len(begins)))
-    before[:, 1:] = sums[:, begins[1:] - 1]
-    sums -= before.repeat(np.diff(begins, append=values.shape[1]), axis=1)
-    return sums
 
 
 def volume_zscore(candles: Candles, window: int) -> Floats:
@@ -49,7 +44,8 @@ def volume_zscore(candles: Candles, window: int) -> Floats:
     variance = mean_square - mean * mean
     spread = np.sqrt(np.maximum(variance, 0.0))
     varies = spread > 1e-6 * rolling_max(volume, window)
-    return np.divide(volume - mean, spread, out=np.where(np.isnan(mean), np.nan, 0.0), where=varies)
+    scores: Floats = np.divide(volume - mean, spread, out=np.where(np.isnan(mean), np.nan, 0.0), where=varies)
+    return scores
 
 
 def realised_volatility(candles: Candles, window: int) -> Floats:

@@ -13,6 +13,7 @@ import pandas as pd
 import ta
 
 from data.candles import Candles, Floats
+from data.indicator_catalogue import BY_NAME
 
 Columns = tuple[Floats, ...]
 
@@ -116,12 +117,16 @@ def _quiet() -> Iterator[None]:
         yield
 
 
-def _compute(compute: Callable[[_Frame], list[Any]], candles: Candles) -> Columns:
+def _compute(names: tuple[str, ...], compute: Callable[[_Frame], list[Any]], candles: Candles) -> Columns:
+    """`ta` gives zeros or half-filled windows while some columns warm up; here all are NaN until their time."""
     with _quiet():
-        return tuple(np.asarray(column, dtype=np.float64) for column in compute(_Frame(candles)))
+        columns = tuple(np.array(column, dtype=np.float64) for column in compute(_Frame(candles)))
+    for name, column in zip(names, columns, strict=True):
+        column[: BY_NAME[name].warm_up] = np.nan
+    return columns
 
 
 FAMILIES: dict[tuple[str, ...], Callable[[Candles], Columns]] = {
-    names: partial(_compute, compute) for names, compute in _COMPUTE.items()
+    names: partial(_compute, names, compute) for names, compute in _COMPUTE.items()
 }
 """Names, and the function that computes them together."""
