@@ -26,9 +26,13 @@ _REGION_REFUSED = 451
 _SILENT = 0
 
 
-class Closable(Protocol):
-    """Something that runs until it is closed."""
+class Running(Protocol):
+    """An exchange that was started for this program and runs until it is closed."""
 
+    @property
+    def rest_url(self) -> str: ...
+    @property
+    def stream_url(self) -> str: ...
     def close(self) -> None: ...
 
 
@@ -41,7 +45,7 @@ class Exchange:
     stream_url: str
     simulated: bool
     notice: str
-    process: Closable | None = field(default=None, repr=False, compare=False)
+    process: Running | None = field(default=None, repr=False, compare=False)
 
     def close(self) -> None:
         """Ends the simulated exchange, if one was started for this."""
@@ -65,7 +69,7 @@ TESTNET = Exchange(
 )
 
 Probe = Callable[[str, float], int]
-StartSimulation = Callable[[Simulation], SimulatedProcess]
+StartSimulation = Callable[[Simulation], Running]
 
 
 def choose(
