@@ -78,7 +78,7 @@ def engine_name() -> str:
 def engine_families(engine: str) -> Mapping[tuple[str, ...], Compute]:
     """Which columns an engine computes together, by which function, with our own; imported at the first call."""
     chosen, own = import_module(f"data.indicators_{engine}"), import_module("data.indicators_own")
-    return {**chosen.FAMILIES, **own.FAMILIES}
+    return {**own.FAMILIES, **chosen.FAMILIES}
 
 
 def compute_with(engine: str, candles: Candles, names: tuple[str, ...]) -> Floats:

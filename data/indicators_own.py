@@ -42,17 +42,26 @@ def volume_zscore(candles: Candles, window: int) -> Floats:
     volume = candles.volume
     mean, mean_square = rolling_sum(np.array([volume, volume * volume]), window) / window
     variance = mean_square - mean * mean
-    spread = np.sqrt(np.maximum(variance, 0.0))
-    varies = spread > 1e-6 * rolling_max(volume, window)
-    scores: Floats = np.divide(volume - mean, spread, out=np.where(np.isnan(mean), np.nan, 0.0), where=varies)
-    return scores
+    return zscore(volume, mean, np.sqrt(np.maximum(variance, 0.0)), rolling_max(volume, window))
+
+
+def zscore(values: Floats, mean: Floats, spread: Floats, largest: Floats) -> Floats:
+    """(values - mean) / spread, 0 where the spread is nothing beside the largest value."""
+    scores = values - mean
+    varies = spread > 1e-6 * largest
+    return np.multiply(scores, varies, out=np.divide(scores, spread, out=scores, where=varies))
+
+
+def per_year(candles: Candles) -> float:
+    """How many candles a year of 365 days has."""
+    return _YEAR_MS / candles.interval.ms
 
 
 def realised_volatility(candles: Candles, window: int) -> Floats:
     """Root mean square of the last `window` log returns, scaled to a year of 365 days; 0.6 is 60 % a year."""
     squares = np.square(np.diff(np.log(candles.close)))
     result = np.full(len(candles), np.nan)
-    result[1:] = np.sqrt(rolling_sum(squares, window) / window * (_YEAR_MS / candles.interval.ms))
+    result[1:] = np.sqrt(rolling_sum(squares, window) / window * per_year(candles))
     return result
 
 

@@ -13,7 +13,7 @@ from types import ModuleType, SimpleNamespace
 import numpy as np
 
 from data.candles import Candles, Floats
-from data.indicators_own import money_flow_index
+from data.indicators_own import money_flow_index, per_year, zscore
 
 _KEPT_OUT = ("pandas", "polars")
 
@@ -106,6 +106,21 @@ def _rsi(c: Candles) -> Columns:
     return (50.0 + 0.5 * talib.CMO(c.close, 14),)
 
 
+def _volume_zscore(c: Candles) -> Columns:
+    mean, spread = talib.SMA(c.volume, 20), talib.STDDEV(c.volume, 20)
+    return (zscore(c.volume, mean, spread, talib.MAX(c.volume, 20)),)
+
+
+def _realised_volatility(c: Candles) -> Columns:
+    logs = np.log(c.close)
+    squares = np.empty(len(c))
+    squares[0] = 0.0
+    np.square(logs[1:] - logs[:-1], out=squares[1:])
+    mean = talib.SMA(squares, 24)
+    mean[:24] = np.nan
+    return (np.sqrt(np.maximum(mean, 0.0) * per_year(c)),)
+
+
 FAMILIES: dict[tuple[str, ...], Callable[[Candles], Columns]] = {
     **{(f"sma_{window}",): _sma(window) for window in (5, 10, 20, 50, 200)},
     **{(f"ema_{window}",): _ema(window) for window in (12, 26, 50)},
@@ -134,5 +149,7 @@ FAMILIES: dict[tuple[str, ...], Callable[[Candles], Columns]] = {
     ("atr_14",): lambda c: (talib.ATR(c.high, c.low, c.close, 14),),
     ("obv",): lambda c: (talib.OBV(c.close, c.volume),),
     ("mfi_14",): lambda c: (money_flow_index(c, 14),),
+    ("volume_zscore_20",): _volume_zscore,
+    ("realised_volatility_24",): _realised_volatility,
 }
 """Names, and the function that computes them together."""
