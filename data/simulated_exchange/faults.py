@@ -46,7 +46,10 @@ class Fault:
 
 
 class FaultPlan:
-    """Faults by path (`/api/v3/klines`, `/api/*`) or stream name (`btcusdt@kline_1h`, `*@kline_*`), shell patterns."""
+    """Faults by path (`/api/v3/klines`, `/api/*`) or stream name (`btcusdt@kline_1h`, `*@kline_*`), shell patterns.
+
+    A lone `*` means requests and events alike; faults of a stream's handshake go by its path (`/stream`, `/ws/…`).
+    """
 
     def __init__(self) -> None:
         self._faults: list[Fault] = []

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
-
-from multidict import MultiMapping
+from typing import TYPE_CHECKING, Any
 
 from data.interval import Interval
 from data.simulated_exchange import errors
@@ -20,6 +18,9 @@ from data.simulated_exchange.settings import ExchangeSettings
 from data.simulated_exchange.tape import aggregate_row, newest_trades, trade_row, trades_between, trades_from_id
 from data.simulated_exchange.tickers import day_bar, full_ticker, mini_ticker
 from data.simulated_exchange.zoned import zoned_klines
+
+if TYPE_CHECKING:
+    from multidict import MultiMapping
 
 _MINUTE_MS = 60_000
 _HOUR_MS = 3_600_000

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 import orjson
-from multidict import MultiMapping
 
 from data.interval import Interval
 from data.simulated_exchange import errors
+
+if TYPE_CHECKING:
+    from multidict import MultiMapping
 
 _INTEGER = re.compile(errors.INTEGER)
 _SYMBOL = re.compile(r"^[\w.-]{1,20}$")
@@ -36,7 +39,7 @@ class Params:
         text = self._text(name)
         if text is None:
             return None
-        if not _INTEGER.match(text):
+        if not _INTEGER.fullmatch(text):
             raise errors.illegal_characters(name, errors.INTEGER)
         return int(text)
 
@@ -49,7 +52,7 @@ class Params:
 
     def symbol(self) -> str | None:
         text = self._text("symbol")
-        if text is not None and (not _SYMBOL.match(text) or text != text.upper()):
+        if text is not None and (not _SYMBOL.fullmatch(text) or text != text.upper()):
             raise errors.illegal_characters("symbol", errors.SYMBOL)
         return text
 
@@ -58,7 +61,7 @@ class Params:
         text = self._text("symbols")
         if text is None:
             return None
-        if not _SYMBOLS.match(text) or text != text.upper():
+        if not _SYMBOLS.fullmatch(text) or text != text.upper():
             raise errors.illegal_characters("symbols", errors.SYMBOLS)
         names: list[str] = orjson.loads(text)
         if len(set(names)) != len(names):
@@ -89,7 +92,7 @@ class Params:
         text = self._text("timeZone")
         if text is None:
             return 0
-        match = _ZONE.match(text)
+        match = _ZONE.fullmatch(text)
         if match is None:
             raise errors.invalid_data("timeZone")
         minutes = int(match[2]) * 60 + int(match[3] or 0)
