@@ -12,7 +12,7 @@ from typing import Any, cast
 import xxhash
 from flask import Blueprint, Flask, Response, current_app, request, url_for
 
-from utils.content_encoding import IDENTITY, choose_encoding
+from utils.content_encoding import IDENTITY, choose_encoding, compress
 from utils.errors import NotFound
 
 bp = Blueprint("assets", __name__, url_prefix="/assets")
@@ -41,7 +41,7 @@ class VendorFile:
 
 
 class Assets:
-    """What lies in `static/`: read when made, compressed when first asked for (or by `compress_all` before that).
+    """What lies in `static/`: read when made, each file compressed when first asked for (2 ms) and kept.
 
     Our own files share one digest in their address, so that modules import each other by relative names and any change
     renews all of them at once (they are a few kilobytes together). Vendor files carry their own hash and come
@@ -69,7 +69,7 @@ class Assets:
         with self._lock:
             key = (name, encoding)
             if key not in self._bodies:
-                self._bodies[key] = _squeeze(body, encoding)
+                self._bodies[key] = compress(body, encoding)
             return self._bodies[key]
 
     def vendored(self, name: str, encoding: str) -> bytes:
@@ -80,10 +80,6 @@ class Assets:
         if key not in self._bodies:
             self._bodies[key] = (self._vendor_folder / (name + _SUFFIXES.get(encoding, ""))).read_bytes()
         return self._bodies[key]
-
-    def compress_all(self) -> int:
-        """Makes every encoding of our own files now; answers how many bytes they hold together."""
-        return sum(len(self.own(name, encoding)) for name in self._own for encoding in ("br", "gzip"))
 
 
 def static_url(name: str) -> str:
@@ -174,13 +170,3 @@ def _read_manifest(folder: Path) -> dict[str, VendorFile]:
         return {}
     files = {name: VendorFile(entry["file"], entry["integrity"]) for name, entry in entries.items()}
     return {name: file for name, file in files.items() if (folder / file.file).is_file()}
-
-
-def _squeeze(body: bytes, encoding: str) -> bytes:
-    if encoding == "br":
-        import brotli
-
-        return cast(bytes, brotli.compress(body, quality=11))
-    import gzip
-
-    return gzip.compress(body, 9, mtime=0)

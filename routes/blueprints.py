@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Flask, request
+from flask import Flask, current_app, request
 
 from routes import api, assets, errors, health, overview, performance, symbol, theme, wording
 from routes.forms import theme_of
 from routes.services import EXTENSION
 
 PRODUCT = "Binance AI Dashboard"
+_BANNER = "Simulated market"
 _BLUEPRINTS = (overview.bp, symbol.bp, performance.bp, api.bp, health.bp, theme.bp)
 
 
@@ -31,21 +32,23 @@ def register(app: Flask) -> None:
         "compact": wording.compact,
         "duration": wording.duration,
     }
-    app.jinja_env.globals |= {"product": PRODUCT, "shapes": wording.SHAPES}
+    app.jinja_env.globals |= {"product": PRODUCT, "banner": _BANNER, "shapes": wording.SHAPES}
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
 
 
 def _shared() -> dict[str, Any]:
-    parts = request_services()
+    parts = current_app.extensions.get(EXTENSION)
+    exchange = parts.exchange if parts else None
     return {
         "theme": theme_of(request),
         "here": request.path,
-        "exchange": parts.exchange if parts else None,
+        "exchange": exchange,
+        "notice": _notice(exchange.notice) if exchange else "",
         "app_version": parts.app_version if parts else "",
     }
 
 
-def request_services() -> Any:
-    from flask import current_app
-
-    return current_app.extensions.get(EXTENSION)
+def _notice(text: str) -> str:
+    """Without the words that the banner begins with anyway."""
+    first, colon, rest = text.partition(": ")
+    return rest[:1].upper() + rest[1:] if colon and first.casefold() == _BANNER.casefold() else text

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
@@ -113,6 +113,7 @@ class ForecasterFace(Protocol):
     """`answers` gives one forecast per market, or a value whose `reason` says why there is none."""
 
     def answers(self, candles: Sequence[Candles]) -> Sequence[Any]: ...
+    def forecast_all(self, candles: Sequence[Candles]) -> Mapping[Symbol, Any]: ...
 
 
 class SkillFace(Protocol):

@@ -1,4 +1,4 @@
-"""download_assets.py: pinned bytes or nothing, compressed copies, a second run that does nothing, a check for damage."""
+"""download_assets.py: pinned bytes or nothing, compressed copies, an idle second run, a check that sees damage."""
 
 from __future__ import annotations
 

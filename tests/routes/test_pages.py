@@ -236,7 +236,7 @@ def test_real_banner_only_for_a_simulated_exchange(replay: Replay, monkeypatch: 
     client = replay.app.test_client()
     assert "Simulated market" not in client.get("/").text
     connection = replay.app.extensions["parts"].connection
-    simulated = Exchange("simulated exchange", "", "", simulated=True, notice="None of this is real.")
+    simulated = Exchange("simulated exchange", "", "", simulated=True, notice="SIMULATED MARKET: none of this is real.")
     monkeypatch.setattr(connection, "_exchange", simulated)
     for address in ("/", "/symbol/BTCUSDT", "/performance", "/nowhere"):
         html = client.get(address).text

@@ -123,7 +123,7 @@ def replayed_app(folder: Path, symbols: Sequence[str] = SYMBOLS, **overrides: st
     clock = ManualClock(first.last_open_time_ms)
     default_model(folder / "models")
     given = {"symbols": ",".join(symbols), "intervals": "1h", "exchange": "simulated", **overrides}
-    with whole_app(folder, clock=clock, **given) as app:
+    with whole_app(folder, clock, **given) as app:
         replay = Replay(app, clock, real, len(first) - SHORTER)
         for candles in real.values():
             clock.set_wall(candles.row(replay.place - 1).open_time_ms + candles.interval.ms + 1000)
