@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -39,7 +40,7 @@ def run(*, short: bool = False) -> dict[str, Any]:
 
 
 def _against_ta(candles: Candles, rounds: int, calls: int) -> list[Row]:
-    works = {
+    works: dict[str, Callable[[], float]] = {
         "ta": lambda: 1e3 * seconds_per_call(lambda: compute_with("ta", candles, NAMES), 1),
         "ours": lambda: 1e3 * seconds_per_call(lambda: compute_indicators(candles), calls),
     }
