@@ -17,10 +17,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from data.symbol import Symbol
 from models.evaluation import HorizonScore, Outcomes, evaluate
 from models.forecaster import check_features
-from models.kline_files import between, markets
+from models.kline_files import between, markets, parse_symbols
 from models.registry import Registry, RegistryEntry
 from models.spec import ModelSpec
 from models.split import parse_date
@@ -46,7 +45,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     entry, spec = _usable(Registry(options.models).get(options.model))
     from_ms = parse_date(options.from_) if options.from_ else 0
     until_ms = parse_date(options.until, end=True) if options.until else _FOREVER_MS
-    found = markets(options.data, spec.interval, [Symbol.parse(name) for name in options.symbols])
+    found = markets(options.data, spec.interval, parse_symbols(options.symbols))
     found = [part for part in (between(one, None, until_ms) for one in found) if len(part)]
     progress = tqdm(total=len(found), desc="markets", unit="market", file=sys.stderr, disable=None)
     with _dump(options.dump, spec) as write:

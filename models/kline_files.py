@@ -55,6 +55,11 @@ def markets(folder: Path, interval: Interval, symbols: Sequence[Symbol] = ()) ->
     return [read_market(files[symbol]) for symbol in chosen]
 
 
+def parse_symbols(names: Sequence[str]) -> list[Symbol]:
+    """Market names, given one by one or joined by commas, each once."""
+    return list(dict.fromkeys(Symbol.parse(name) for part in names for name in part.split(",") if name))
+
+
 def between(candles: Candles, from_ms: int | None, until_ms: int | None) -> Candles:
     """Those that open in [from_ms, until_ms)."""
     times = candles.open_time_ms

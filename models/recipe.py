@@ -14,11 +14,11 @@ class Recipe:
 
     kind: Kind = Kind.TCN
     window: int = 16
-    units: int = 64
+    units: int = 32
     epochs: int = 8
     batch_size: int = 1024
     learning_rate: float = 5e-4
-    dropout: float = 0.3
+    dropout: float = 0.2
     patience: int = 3
     stride: int = 3
     half_life_days: float = 730.0

@@ -8,17 +8,13 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from data.interval import Interval
-from data.symbol import Symbol
+from models.kline_files import parse_symbols
 from models.recipe import PRESETS, Recipe
 from models.spec import Kind, parse_id
 from models.split import parse_date
 from utils.errors import DashboardError
-
-if TYPE_CHECKING:
-    pass
 
 SAVED_MODELS = Path(__file__).resolve().parents[1] / "saved_models"
 
@@ -34,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         order = Order(
             recipe=recipe,
             interval=Interval.parse(options.interval),
-            symbols=tuple(Symbol.parse(name) for name in options.symbols),
+            symbols=tuple(parse_symbols(options.symbols)),
             data=options.data,
             from_ms=parse_date(options.from_) if options.from_ else None,
             until_ms=parse_date(options.until, end=True) if options.until else None,

@@ -57,7 +57,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trained(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("models")
     finished = run(
-        "models.train", "--model", "tcn", "--interval", "1h", "--data", data, "--symbols", "AAAUSDT", "BBBUSDT",
+        "models.train", "--model", "tcn", "--interval", "1h", "--data", data, "--symbols", "AAAUSDT,bbbusdt",
         "--until", "2024-05-15", "--preset", "quick", "--epochs", "6", "--stride", "1", "--batch-size", "128",
         "--id", "quick", "--out", out,
     )  # fmt: skip

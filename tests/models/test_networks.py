@@ -130,6 +130,7 @@ def causal(values: Any, kernel: Any, bias: Any, *, dilation: int) -> Any:
     return bias + sum(padded[:, tap * dilation : tap * dilation + length] @ kernel[tap] for tap in range(taps))
 
 
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras' own, while it saves
 @KINDS
 def test_a_network_survives_its_keras_file(kind: Kind, tmp_path: Path) -> None:
     model = network(kind, randomised=True)
