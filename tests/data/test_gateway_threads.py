@@ -15,7 +15,7 @@ from data.candles import Candles
 from data.interval import Interval
 from data.symbol import Symbol
 from tests.support.exchange import RunningExchange, running_exchange
-from tests.support.market import BTC, no_thread_left, running_gateway
+from tests.support.market import BTC, no_thread_left, running_gateway, wait_until
 from utils.clock import ManualClock
 from utils.errors import ExchangeUnavailable, InvalidInput
 
@@ -117,6 +117,25 @@ def test_the_exchanges_clock_decides_what_is_closed(skew_s: int) -> None:
         assert gateway.clock.now_ms() == NOON + 1
 
 
+def test_a_candle_that_closes_while_the_answer_is_on_its_way_is_not_whole_and_not_closed() -> None:
+    clock = ManualClock(NOON + 30_000)
+    with running_exchange(clock=clock) as exchange, running_gateway(exchange, clock=clock) as gateway:
+        gateway.klines(BTC, Interval.M1, limit=1)
+        exchange.journal.clear()
+        exchange.faults.add("drip_body", "/api/v3/klines", delay_s=0.001)
+        with ThreadPoolExecutor(1) as thread:
+            answer = thread.submit(gateway.klines, BTC, Interval.M1, limit=2)
+            wait_until(lambda: exchange.journal.entries("klines"))
+            clock.tick(40)
+            page = answer.result()
+        assert page.closed.last_open_time_ms == NOON - Interval.M1.ms
+        assert page.forming is not None
+        assert page.forming.open_time_ms == page.answered_to_ms == NOON
+        after = gateway.klines(BTC, Interval.M1, limit=2)
+        assert after.closed.last_open_time_ms == NOON
+        assert after.closed.row(-1).volume > page.forming.volume
+
+
 def test_a_time_heard_from_the_exchange_puts_a_slow_clock_forward_never_back() -> None:
     gateway = BinanceGateway(clock=ManualClock(NOON))
     gateway.heard(NOON + 700)
@@ -150,6 +169,4 @@ def test_starting_costs_the_caller_nothing_and_closing_leaves_nothing(exchange: 
         for _ in range(3):
             with running_gateway(exchange) as gateway, ThreadPoolExecutor(8) as threads:
                 list(threads.map(lambda _, asked=gateway: asked.ping(), range(16)))
-    from tests.support.market import wait_until
-
     wait_until(lambda: len(os.listdir(open_files)) <= before + 1, what="file descriptors left open")  # noqa: PTH208
