@@ -131,7 +131,8 @@ def test_a_candle_that_closes_while_the_answer_is_on_its_way_is_not_whole_and_no
         assert page.closed.last_open_time_ms == NOON - Interval.M1.ms
         assert page.forming is not None
         assert page.forming.open_time_ms == page.answered_to_ms == NOON
-        after = gateway.klines(BTC, Interval.M1, limit=2)
+        with running_gateway(exchange, clock=clock) as later:
+            after = later.klines(BTC, Interval.M1, limit=2)
         assert after.closed.last_open_time_ms == NOON
         assert after.closed.row(-1).volume > page.forming.volume
 
