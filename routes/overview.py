@@ -16,6 +16,9 @@ from routes.svg import SPARK_HEIGHT, SPARK_WIDTH
 
 bp = Blueprint("overview", __name__)
 
+_BURST_S = 0.25
+"""A burst of readers asks all markets for their versions once in this time."""
+
 
 @bp.get("/")
 def page() -> Response:
@@ -39,7 +42,8 @@ def _respond(template: str, theme: str) -> Response:
     return parts.pages.respond(
         request,
         key=(template, interval, sort, search, theme),
-        version=overview_version(parts, interval),
+        version=lambda: overview_version(parts, interval),
+        version_age_s=_BURST_S,
         render=lambda: render_template(template, **overview_context(parts, interval, sort, search)),
     )
 

@@ -21,6 +21,7 @@ from routes.wording import Outlook, Trend
 from utils.errors import NotReady
 
 SPARK_CANDLES = 48
+_MODEL_LOOK_S = 1.0
 
 
 _NO_AGE = Age("empty", "never", None)
@@ -132,8 +133,13 @@ def feed_state(services: Services) -> str:
 
 
 def model_digest(services: Services, interval: Interval) -> str:
-    entry = services.registry.default(interval) if services.registry is not None else None
-    return str(entry.digest) if entry is not None else ""
+    """Of the model in use; the folder of models is looked at once a second at most."""
+
+    def look() -> str:
+        entry = services.registry.default(interval) if services.registry is not None else None
+        return str(entry.digest) if entry is not None else ""
+
+    return services.data_cache.get_or_load(("model digest", interval), look, ttl_s=_MODEL_LOOK_S)
 
 
 def overview_page(services: Services, interval: Interval, *, sort: str = "", search: str = "") -> OverviewPage:

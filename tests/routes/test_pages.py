@@ -171,6 +171,7 @@ def test_old_data_says_how_old_it_is(replay: Replay, client: FlaskClient) -> Non
     now_ms = replay.clock.now_ms()
     try:
         replay.clock.set_wall(now_ms + 7 * 60_000)
+        replay.app.extensions["services"].pages.clear()
         for address in ("/", "/symbol/BTCUSDT"):
             answer = client.get(address)
             assert answer.status_code == 200
@@ -238,6 +239,7 @@ def test_real_banner_only_for_a_simulated_exchange(replay: Replay, monkeypatch: 
     connection = replay.app.extensions["parts"].connection
     simulated = Exchange("simulated exchange", "", "", simulated=True, notice="SIMULATED MARKET: none of this is real.")
     monkeypatch.setattr(connection, "_exchange", simulated)
+    replay.app.extensions["services"].pages.clear()
     for address in ("/", "/symbol/BTCUSDT", "/performance", "/nowhere"):
         html = client.get(address).text
         assert 'class="simulated"' in html, address
