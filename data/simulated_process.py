@@ -19,7 +19,6 @@ _ROOT = Path(__file__).resolve().parent.parent
 _START_WITHIN_S = 20.0
 _LISTENING = re.compile(r"listening on (http://\S+)")
 _KEPT_LINES = 20
-_LEAST_SYMBOLS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +38,7 @@ class Simulation:
             "--start": self.start,
             "--speed": self.speed,
             "--seed": self.seed,
-            "--symbols": max(_LEAST_SYMBOLS, len(self.symbols)) if self.replay_path is None else None,
+            "--symbols": ",".join(self.symbols) if self.replay_path is None else None,
         }
         return [text for name, value in named.items() if value not in (None, "") for text in (name, str(value))]
 
