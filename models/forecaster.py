@@ -145,6 +145,10 @@ class Forecaster:
     def _run(self, entry: RegistryEntry, spec: ModelSpec, markets: Sequence[Candles]) -> list[Forecast | NoForecast]:
         check_features(spec)
         session = self._cache.get(entry.id, entry.digest, entry.open)
+        if tuple(session.output_shape[1:]) != spec.baseline_array.shape:
+            raise SchemaMismatch(
+                f"model {spec.id!r} answers {session.output_shape}, its spec says otherwise; train it again"
+            )
         prepared = [prepare(spec, candles) for candles in markets]
         ready = [one for one in prepared if isinstance(one, _Ready)]
         if not ready:

@@ -31,8 +31,11 @@ class Session:
         self.output_shape: tuple[Any, ...] = tuple(outputs[0].shape)
 
     def run(self, windows: Windows) -> NDArray[np.float32]:
-        """One call of the runtime for all of `windows`."""
-        output: NDArray[np.float32] = self._runtime.run(None, {self._input: windows})[0]
+        """One call of the runtime for all of `windows`; ModelCorrupt where the graph cannot answer."""
+        try:
+            output: NDArray[np.float32] = self._runtime.run(None, {self._input: windows})[0]
+        except _refusals() as error:
+            raise ModelCorrupt(f"the graph cannot answer windows of shape {windows.shape}: {error}") from error
         return output
 
 
@@ -87,7 +90,6 @@ def _chunks(windows: Windows, size: int) -> Iterator[Windows]:
 
 def _build(content: bytes, name: str) -> Any:
     import onnxruntime
-    from onnxruntime.capi import onnxruntime_pybind11_state as state
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
@@ -95,8 +97,22 @@ def _build(content: bytes, name: str) -> Any:
     options.enable_cpu_mem_arena = False
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 4
-    refusals = (state.Fail, state.InvalidArgument, state.InvalidGraph, state.InvalidProtobuf, state.NotImplemented)
     try:
         return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    except (*refusals, state.RuntimeException, state.NoModel) as error:
+    except _refusals() as error:
         raise ModelCorrupt(f"{name} is not a usable graph: {error}") from error
+
+
+def _refusals() -> tuple[type[Exception], ...]:
+    """What the runtime raises; it has no common ancestor."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    return (
+        state.Fail,
+        state.InvalidArgument,
+        state.InvalidGraph,
+        state.InvalidProtobuf,
+        state.NoModel,
+        state.NotImplemented,
+        state.RuntimeException,
+    )

@@ -6,14 +6,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
+from onnx import numpy_helper
 
 from data.candles import FLOAT_COLUMNS, Candles
 from data.features import ewma_sigma
 from data.interval import Interval
 from data.symbol import Symbol
 from models.forecaster import Forecaster, NoForecast
-from models.registry import Registry
+from models.registry import Registry, write_model
 from tests.support import tiny_model
 from utils.clock import ManualClock
 from utils.model_cache import ModelCache
@@ -201,6 +203,26 @@ def test_a_graph_damaged_after_the_listing_is_a_reason(
     answer = forecaster.answer(tiny_model.candles(300))
     assert isinstance(answer, NoForecast)
     assert "SHA-256" in answer.reason
+
+
+def test_a_graph_that_answers_otherwise_than_its_spec_says_is_a_reason(tmp_path: Path, make: Make) -> None:
+    spec = tiny_model.spec()
+    short = tiny_model.spec(horizons=spec.horizons[:6], baseline=spec.baseline[:6])
+    write_model(tmp_path, spec, tiny_model.graph(short), {})
+    answer = make().answer(tiny_model.candles(300))
+    assert isinstance(answer, NoForecast)
+    assert "its spec says otherwise" in answer.reason
+
+
+def test_a_graph_that_fails_while_running_is_a_reason(tmp_path: Path, make: Make) -> None:
+    spec = tiny_model.spec()
+    proto = onnx.load_from_string(tiny_model.graph(spec))
+    shape = next(one for one in proto.graph.initializer if one.name == "column_shape")
+    shape.CopyFrom(numpy_helper.from_array(np.array([-1, 23, 1], dtype=np.int64), "column_shape"))
+    write_model(tmp_path, spec, proto.SerializeToString(), {})
+    answer = make().answer(tiny_model.candles(300))
+    assert isinstance(answer, NoForecast)
+    assert "graph" in answer.reason
 
 
 def test_unknown_features_are_refused_readably(tmp_path: Path, make: Make) -> None:
