@@ -87,6 +87,7 @@ export class MarketChart {
     const range = this.data && this.data.symbol === data.symbol ? scale.getVisibleLogicalRange() : null;
     this.clear();
     this.data = data;
+    this.afterHole = new Set(data.holes.map(([, to]) => to));
     this.index = new Map(data.open_time_ms.map((ms, i) => [seconds(ms), i]));
     this.addCandles(data);
     const panes = data.curves.filter((curve) => !curve.overlay);
@@ -160,8 +161,9 @@ export class MarketChart {
 
   addCurve(curve, pane, colour) {
     const drawn = [];
+    const many = pane > 0 || curve.lines.length > 3;
     curve.lines.forEach((line, i) => {
-      const own = this.colours[`curve-${((pane ? i : colour) % 6) + 1}`];
+      const own = this.colours[`curve-${((many ? colour + i : colour) % 6) + 1}`];
       const histogram = line.name.includes("histogram");
       const dots = line.name === "psar";
       const series = this.add(histogram ? "HistogramSeries" : "LineSeries", {
@@ -175,7 +177,7 @@ export class MarketChart {
       drawn.push({ name: line.name, series, colour: own, values: line.values });
     });
     this.curves.push({ ...curve, pane, drawn });
-    return colour + 1;
+    return colour + (many ? curve.lines.length : 1);
   }
 
   priceFormat() {
@@ -197,6 +199,8 @@ export class MarketChart {
     return this.data.open_time_ms.map((ms, i) => {
       const value = line.values[i];
       if (value === null) return { time: seconds(ms) };
+      // A piece of line has the colour of the point it starts from: from the last one before a hole it is not seen.
+      if (this.afterHole.has(this.data.open_time_ms[i + 1]) && !histogram) return { time: seconds(ms), value, color: "transparent" };
       return histogram ? { time: seconds(ms), value, color: faded(value >= 0 ? rise : fall, 0.6) } : { time: seconds(ms), value };
     });
   }
@@ -272,7 +276,7 @@ export class MarketChart {
     return curve.drawn.map((line, nth) => {
       const value = line.values[i];
       const text = value === null || value === undefined ? "–" : number ? number.format(value) : Number(value.toPrecision(5)).toLocaleString("en-US");
-      return { name: curve.title, text, colour: line.colour, quiet: nth > 0 };
+      return { name: curve.title, text, colour: line.colour, quiet: nth > 0 && line.colour === curve.drawn[0].colour, named: nth === 0 };
     });
   }
 
@@ -287,7 +291,7 @@ export class MarketChart {
 
   write(place, entries, more = false) {
     if (!more) place.replaceChildren();
-    for (const { name, text, colour, quiet } of entries) {
+    for (const { name, text, colour, quiet, named = true } of entries) {
       const item = document.createElement("span");
       if (more) item.className = "curve";
       if (colour) {
@@ -296,7 +300,7 @@ export class MarketChart {
         swatch.style.background = colour;
         if (!quiet) item.append(swatch);
       }
-      if (name && !quiet) item.append(`${name} `);
+      if (name && named) item.append(`${name} `);
       const value = document.createElement("b");
       value.textContent = text;
       item.append(value);

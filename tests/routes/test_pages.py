@@ -137,6 +137,7 @@ def test_the_live_part_is_empty_until_something_changed(replay: Replay, client: 
     forming = replay.market.forming(Symbol("ETHUSDT"), Interval.H1)
     assert forming is not None
     assert f"{forming.close:,.2f}" in fragment.text
+    replay.app.extensions["services"].pages.clear()
     overview = client.get("/").text
     version = re.search(r'data-version="(\w+)"', overview)
     assert version is not None
