@@ -29,6 +29,7 @@ from models.registry import write_model
 from models.samples import Ints, Samples, cut, data_hash, gather
 from models.spec import HORIZONS, QUANTILES, SIGMA_HALF_LIFE, ModelSpec
 from models.split import Period, Split, split
+from models.stored_markets import stored_markets
 from models.training import Fitted, decided, fit
 from utils.clock import SystemClock
 from utils.errors import InvalidInput
@@ -46,7 +47,8 @@ class Order:
     recipe: Recipe
     interval: Interval
     symbols: tuple[Symbol, ...]
-    data: Path
+    data: Path | None
+    """A folder of kline files; None: the dashboard's own candle store."""
     from_ms: int | None
     until_ms: int | None
     out: Path
@@ -58,7 +60,7 @@ def build_model(order: Order) -> str:
     """Trains, exports, checks, tests and writes the model; returns what to tell the user. Nothing half-done is left."""
     clock = SystemClock()
     started = clock.monotonic()
-    found = [between(one, order.from_ms, None) for one in markets(order.data, order.interval, order.symbols)]
+    found = [between(one, order.from_ms, None) for one in _markets(order)]
     found = [one for one in found if len(one)]
     if not found:
         raise InvalidInput("no candles are left after --from; give an earlier date")
@@ -107,6 +109,12 @@ def build_model(order: Order) -> str:
     }
     path = write_model(order.out, spec, graph, report)
     return _told(path, report)
+
+
+def _markets(order: Order) -> list[Candles]:
+    if order.data is None:
+        return stored_markets(order.interval, order.symbols)
+    return markets(order.data, order.interval, order.symbols)
 
 
 def _fit(recipe: Recipe, samples: Samples, train: Ints, validation: Ints, head: Head) -> Fitted:

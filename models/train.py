@@ -57,9 +57,11 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m models.train", description=__doc__)
     parser.add_argument("--model", dest="kind", required=True, choices=[str(kind) for kind in Kind])
     parser.add_argument("--interval", default="1h", help="candle length (default: 1h)")
-    parser.add_argument("--symbols", nargs="+", default=[], metavar="SYMBOL", help="default: every market in --data")
     parser.add_argument(
-        "--data", type=Path, required=True, metavar="DIR", help="folder of SYMBOL-INTERVAL.parquet files"
+        "--symbols", nargs="+", default=[], metavar="SYMBOL", help="default: every market of --data, or of the settings"
+    )
+    parser.add_argument(
+        "--data", type=Path, metavar="DIR", help="SYMBOL-INTERVAL.parquet files (default: the dashboard's candle store)"
     )
     parser.add_argument("--from", dest="from_", metavar="DATE", help="first day used (UTC)")
     parser.add_argument("--until", metavar="DATE", help="last day fitted on (UTC, included); what follows is the test")
