@@ -22,6 +22,7 @@ from flask import Flask
 from flask_compress import Compress
 
 from config import Settings, install_secret, load_settings
+from data import venue as venues
 from data.binance_gateway import BinanceGateway
 from data.candle_store import CandleStore
 from data.data_processor import indicators
@@ -115,7 +116,7 @@ def create_app(settings: Settings | None = None, *, clock: Clock | None = None) 
 def assemble(settings: Settings, clock: Clock) -> Parts:
     """Builds every part from the settings; no other file hands settings to a part."""
     configure_caches(settings, clock)
-    database = connect(settings.database_address)
+    database = connect(settings.database_address, on_notice=log.warning)
     gateway = BinanceGateway(
         api_key=settings.binance_api_key,
         api_secret=settings.binance_api_secret,
@@ -123,7 +124,7 @@ def assemble(settings: Settings, clock: Clock) -> Parts:
         deadline_s=settings.exchange_deadline_seconds,
         state_path=settings.instance_path / "exchange_limits.json",
     )
-    store = CandleStore(database)
+    store = CandleStore(database, venue=venues.UNKNOWN)
     market = MarketData(
         store=store,
         gateway=gateway,
@@ -134,7 +135,19 @@ def assemble(settings: Settings, clock: Clock) -> Parts:
         history_candles=settings.history_candles,
     )
     feed = MarketFeed(gateway=gateway, market=market)
-    connection = MarketConnection(choose=partial(choose_exchange, settings), gateway=gateway, market=market, feed=feed)
+    ledger = Ledger(database, gateway.clock, venue=venues.UNKNOWN)
+
+    def enter(venue: str) -> None:
+        store.use(venue)
+        ledger.use(venue)
+
+    connection = MarketConnection(
+        choose=partial(choose_exchange, settings),
+        gateway=gateway,
+        market=market,
+        feed=feed,
+        enter=enter,
+    )
     registry = Registry(settings.models_path)
     forecaster = Forecaster(
         registry=registry,
@@ -143,7 +156,6 @@ def assemble(settings: Settings, clock: Clock) -> Parts:
         max_workers=settings.max_workers,
         clock=gateway.clock,
     )
-    ledger = Ledger(database, gateway.clock)
     scorekeeper = Scorekeeper(forecaster=forecaster, ledger=ledger, candles=market.candles)
     market.listen(scorekeeper.notice)
     pages = ResponseCache(max_bytes=settings.max_cache_mb * _MEGABYTE, enabled=settings.enable_data_caching)

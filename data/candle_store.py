@@ -15,6 +15,7 @@ from data.database import Database
 from data.interval import Interval
 from data.ranges import Range, merged, subtracted
 from data.symbol import Symbol
+from data.venue import BINANCE, lasts
 from utils.errors import InvalidInput
 
 METADATA = sa.MetaData()
@@ -23,15 +24,18 @@ SERIES = sa.Table(
     "series",
     METADATA,
     sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("venue", sa.String(80), nullable=False),
     sa.Column("symbol", sa.String(40), nullable=False),
     sa.Column("interval", sa.String(4), nullable=False),
     sa.Column("candles", sa.BigInteger, nullable=False),
     sa.Column("first_open_ms", sa.BigInteger),
     sa.Column("last_open_ms", sa.BigInteger),
-    sa.UniqueConstraint("symbol", "interval"),
+    sa.UniqueConstraint("venue", "symbol", "interval"),
 )
-"""One row per market and interval. `candles`, `first_open_ms` and `last_open_ms` are kept with every write, so that
-nothing ever counts a million rows to say how many there are."""
+"""One row per market and interval of one venue: a simulated exchange's candles never mix with the real ones.
+
+`candles`, `first_open_ms` and `last_open_ms` are kept with every write, so that nothing ever counts a million rows to
+say how many there are."""
 
 CANDLES = sa.Table(
     "candles",
@@ -67,9 +71,13 @@ _READ = (
     .limit(sa.bindparam("limit", type_=sa.BigInteger))
 )
 _TIMES = sa.select(CANDLES.c.open_time_ms).where(_IN_SERIES, _IN_RANGE).order_by(CANDLES.c.open_time_ms)
-_SERIES_ID = sa.select(SERIES.c.id).where(
-    SERIES.c.symbol == sa.bindparam("symbol"), SERIES.c.interval == sa.bindparam("interval")
+_THE_SERIES = (
+    SERIES.c.venue == sa.bindparam("venue"),
+    SERIES.c.symbol == sa.bindparam("symbol"),
+    SERIES.c.interval == sa.bindparam("interval"),
 )
+_SERIES_ID = sa.select(SERIES.c.id).where(*_THE_SERIES)
+_LATEST = sa.select(SERIES.c.last_open_ms).where(*_THE_SERIES)
 _MAX_MS = 2**62
 _REQUIRED_COLUMNS = 5
 
@@ -112,11 +120,25 @@ class CandleStore:
     value that a source lacks (NaN) never overwrites one that is known.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, venue: str = BINANCE) -> None:
         self._database = database
         database.create_tables(METADATA)
         self._upsert = database.upsert(CANDLES)
-        self._ids: dict[tuple[str, str], int] = {}
+        self._venue = venue
+        self._ids: dict[tuple[str, str, str], int] = {}
+
+    def use(self, venue: str) -> None:
+        """From now on reads and writes the candles of this venue; those of past simulations that do not last go."""
+        self._venue = venue
+        with self._database.write() as connection:
+            kept = connection.execute(sa.select(SERIES.c.id, SERIES.c.venue)).all()
+            for gone in [row.id for row in kept if row.venue != venue and not lasts(row.venue)]:
+                for table, column in (
+                    (CANDLES, CANDLES.c.series_id),
+                    (HOLES, HOLES.c.series_id),
+                    (SERIES, SERIES.c.id),
+                ):
+                    connection.execute(sa.delete(table).where(column == gone))
 
     def write(self, candles: Candles) -> WriteCount:
         """Store the candles, all or none. InvalidInput where a price or volume is not a finite number."""
@@ -183,14 +205,15 @@ class CandleStore:
 
     def latest_open_ms(self, symbol: Symbol, interval: Interval) -> int | None:
         """Open time of the newest stored candle."""
-        chosen = sa.select(SERIES.c.last_open_ms).where(SERIES.c.symbol == symbol, SERIES.c.interval == interval)
         with self._database.read() as connection:
-            latest = connection.execute(chosen).scalar()
+            latest = connection.execute(_LATEST, _place(self._venue, symbol, interval)).scalar()
         return None if latest is None else int(latest)
 
     def stats(self) -> StoreStats:
+        """Of the venue in use; the file holds the others too."""
+        ours = sa.select(SERIES).where(SERIES.c.venue == self._venue).order_by(SERIES.c.symbol, SERIES.c.interval)
         with self._database.read() as connection:
-            rows = connection.execute(sa.select(SERIES).order_by(SERIES.c.symbol, SERIES.c.interval)).all()
+            rows = connection.execute(ours).all()
             holes = connection.execute(sa.select(sa.func.count()).select_from(HOLES)).scalar_one()
         series = tuple(
             SeriesStats(Symbol(row.symbol), Interval(row.interval), row.candles, row.first_open_ms, row.last_open_ms)
@@ -199,11 +222,12 @@ class CandleStore:
         return StoreStats(series, sum(one.candles for one in series), holes, self._database.file_size_bytes)
 
     def _known_id(self, connection: sa.Connection, symbol: Symbol, interval: Interval) -> int | None:
-        known = self._ids.get((symbol, interval))
+        venue = self._venue
+        known = self._ids.get((venue, symbol, interval))
         if known is None:
-            known = connection.execute(_SERIES_ID, {"symbol": str(symbol), "interval": str(interval)}).scalar()
+            known = connection.execute(_SERIES_ID, _place(venue, symbol, interval)).scalar()
             if known is not None:
-                self._ids[symbol, interval] = known
+                self._ids[venue, symbol, interval] = known
         return known
 
     def _begun_series(self, connection: sa.Connection, symbol: Symbol, interval: Interval) -> int:
@@ -211,7 +235,7 @@ class CandleStore:
         known = self._known_id(connection, symbol, interval)
         if known is not None:
             return known
-        values = {"symbol": str(symbol), "interval": str(interval), "candles": 0}
+        values = {**_place(self._venue, symbol, interval), "candles": 0}
         key = connection.execute(sa.insert(SERIES).values(values)).inserted_primary_key
         return int(key[0]) if key else 0
 
@@ -229,6 +253,10 @@ class CandleStore:
             connection.execute(self._upsert, _parameters(series_id, times[chosen], floats[:, chosen]))
         duplicate = int(same.sum())
         return WriteCount(len(times) - len(common), duplicate, len(common) - duplicate)
+
+
+def _place(venue: str, symbol: Symbol, interval: Interval) -> dict[str, str]:
+    return {"venue": venue, "symbol": str(symbol), "interval": str(interval)}
 
 
 def _refuse_broken(candles: Candles) -> None:

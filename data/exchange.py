@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 from urllib.parse import urlsplit
 
+from data import venue as venues
 from data.simulated_process import SimulatedProcess, Simulation
 from utils.clock import SystemClock
 from utils.errors import ConfigError
@@ -45,6 +46,8 @@ class Exchange:
     stream_url: str
     simulated: bool
     notice: str
+    venue: str = venues.BINANCE
+    """Under which name its candles and forecasts are kept."""
     process: Running | None = field(default=None, repr=False, compare=False)
 
     def close(self) -> None:
@@ -66,6 +69,7 @@ TESTNET = Exchange(
     "wss://stream.testnet.binance.vision",
     simulated=False,
     notice="Binance's test network: these are play-money prices, not those of the market.",
+    venue=venues.TESTNET,
 )
 
 Probe = Callable[[str, float], int]
@@ -156,6 +160,7 @@ def _simulated(why: str, simulation: Simulation | None, start: StartSimulation) 
         stream_url=process.stream_url,
         simulated=True,
         notice=_simulated_notice(why, replayed=played.replay_path is not None),
+        venue=venues.invented(played.seed) if played.in_real_time else venues.run(SystemClock().now_ms()),
         process=process,
     )
 
@@ -176,10 +181,13 @@ def _overridden(setting: str, rest_override: str, stream_override: str) -> Excha
             stream_url,
             True,
             _simulated_notice("EXCHANGE=simulated is set", replayed=False),
+            venue=venues.run(SystemClock().now_ms()),
         )
     host = urlsplit(rest_url).netloc
     notice = f"Prices come from {host}, an address set in BINANCE_REST_URL, not from Binance itself."
-    return Exchange(host, rest_url, stream_url, False, notice if rest_override else base.notice)
+    return Exchange(
+        host, rest_url, stream_url, False, notice if rest_override else base.notice, venue=venues.mirror(host)
+    )
 
 
 def _ping(rest_url: str, timeout_s: float) -> int:

@@ -30,11 +30,14 @@ class MarketConnection:
         gateway: BinanceGateway,
         market: MarketData,
         feed: MarketFeed,
+        enter: Callable[[str], None],
     ) -> None:
+        """`enter` is told the venue before anything is asked of it (see `data.venue`)."""
         self._choose = choose
         self._gateway = gateway
         self._market = market
         self._feed = feed
+        self._enter = enter
         self._listeners: list[Callable[[], None]] = []
         self._closing = threading.Event()
         self._ready = threading.Event()
@@ -106,5 +109,7 @@ class MarketConnection:
         return True
 
     def _connect(self) -> None:
-        self._exchange = self._choose()
+        chosen = self._choose()
+        self._enter(chosen.venue)
+        self._exchange = chosen
         self._gateway.start(self._exchange.rest_url, self._exchange.stream_url)

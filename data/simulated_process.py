@@ -31,6 +31,11 @@ class Simulation:
     seed: int = 1
     symbols: tuple[str, ...] = ()
 
+    @property
+    def in_real_time(self) -> bool:
+        """Whether its clock is ours, so that a later start finds the market further on."""
+        return self.replay_path is None and not self.start and self.speed == 1.0
+
     def arguments(self) -> list[str]:
         """Of `python -m data.simulated_exchange`."""
         named: dict[str, object] = {

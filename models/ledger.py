@@ -19,6 +19,7 @@ from data.candles import Candles
 from data.database import Database
 from data.interval import Interval
 from data.symbol import Symbol
+from data.venue import BINANCE, lasts
 from models.baseline import naive_log_returns
 from models.forecaster import Forecast
 from models.ledger_scores import SUMS, Decided, LedgerRow, Skill, State, decide, skill_of, target_times
@@ -37,11 +38,12 @@ _MODELS = sa.Table(
     sa.Column("key", sa.Integer, primary_key=True),
     sa.Column("model_id", sa.String(64), nullable=False, index=True),
     sa.Column("digest", sa.String(64), nullable=False),
+    sa.Column("venue", sa.String(80), nullable=False),
     sa.Column("interval", sa.String(4), nullable=False),
     sa.Column("horizons", sa.JSON, nullable=False),
     sa.Column("quantiles", sa.JSON, nullable=False),
     sa.Column("baseline", sa.JSON, nullable=False),  # (h, q) in sigma
-    sa.UniqueConstraint("digest", "interval"),
+    sa.UniqueConstraint("digest", "venue", "interval"),
 )
 
 _FORECASTS = sa.Table(
@@ -111,10 +113,26 @@ class _Model:
 class Ledger:
     """Append-only. Its promises hold over restarts and clock steps: they rest on unique keys, not on memory."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database, clock: Clock, *, venue: str = BINANCE) -> None:
         self._database = database
         self._clock = clock
+        self._venue = venue
         database.create_tables(_METADATA)
+
+    def use(self, venue: str) -> None:
+        """From now on keeps the score of this venue: what was forecast of an invented market says nothing of the real.
+
+        The scores of past simulations that do not last go: their time has begun anew.
+        """
+        self._venue = venue
+        with self._database.write() as connection:
+            kept = connection.execute(sa.select(_MODELS.c.key, _MODELS.c.venue)).all()
+            gone = [row.key for row in kept if row.venue != venue and not lasts(row.venue)]
+            forecasts = sa.select(_FORECASTS.c.key).where(_FORECASTS.c.model.in_(gone))
+            connection.execute(sa.delete(_SCORES).where(_SCORES.c.forecast.in_(forecasts)))
+            connection.execute(sa.delete(_FORECASTS).where(_FORECASTS.c.model.in_(gone)))
+            connection.execute(sa.delete(_DAYS).where(_DAYS.c.model.in_(gone)))
+            connection.execute(sa.delete(_MODELS).where(_MODELS.c.key.in_(gone)))
 
     def append(self, forecasts: Iterable[Forecast]) -> int:
         """Writes those not yet there (by model digest, market, interval, last candle); returns how many were new."""
@@ -134,8 +152,9 @@ class Ledger:
         if not len(candles):
             return 0
         with self._database.write() as connection:
-            models = _models(connection, candles.interval)
-            return sum(self._score(connection, models[key], rows, candles) for key, rows in _open(connection, candles))
+            models = _models(connection, self._venue, candles.interval)
+            ours = _open(connection, self._venue, candles)
+            return sum(self._score(connection, models[key], rows, candles) for key, rows in ours)
 
     def skill(
         self,
@@ -157,7 +176,8 @@ class Ledger:
         query = (
             sa.select(_MODELS.c.interval, _DAYS.c.day, *sums)
             .join(_MODELS, _MODELS.c.key == _DAYS.c.model)
-            .where(_MODELS.c.model_id == model_id, *(column == value for column, value in wanted if value is not None))
+            .where(_MODELS.c.model_id == model_id, _MODELS.c.venue == self._venue)
+            .where(*(column == value for column, value in wanted if value is not None))
             .group_by(_MODELS.c.interval, _DAYS.c.day)
         )
         with self._database.read() as connection:
@@ -169,7 +189,7 @@ class Ledger:
     def recent(self, symbol: Symbol, interval: Interval, limit: int) -> list[LedgerRow]:
         """The newest `limit` rows of a market, newest forecast first, then by horizon."""
         with self._database.read() as connection:
-            models = _models(connection, interval)
+            models = _models(connection, self._venue, interval)
             query = (
                 sa.select(_FORECASTS)
                 .where(_FORECASTS.c.symbol == symbol, _FORECASTS.c.model.in_(list(models)))
@@ -185,7 +205,7 @@ class Ledger:
         return rows[:limit]
 
     def counts(self) -> dict[str, int]:
-        """How many forecasts are stored, and how many horizons were scored or found unscorable."""
+        """Of every venue: how many forecasts are stored, and how many horizons were scored or found unscorable."""
         sums = sa.select(sa.func.sum(_DAYS.c.scored), sa.func.sum(_DAYS.c.unscorable))
         with self._database.read() as connection:
             forecasts = connection.execute(sa.select(sa.func.count()).select_from(_FORECASTS)).scalar_one()
@@ -213,12 +233,13 @@ class Ledger:
         row = {
             "model_id": forecast.model_id,
             "digest": forecast.model_digest,
+            "venue": self._venue,
             "interval": str(forecast.interval),
             "horizons": list(forecast.horizons),
             "quantiles": list(forecast.quantiles),
             "baseline": (forecast.baseline_log_returns / forecast.sigma).tolist(),
         }
-        keys = ("digest", "interval")
+        keys = ("digest", "venue", "interval")
         connection.execute(self._database.upsert(_MODELS, keys=keys, update=()), [row])
         found = sa.select(_MODELS.c.key).where(*(_MODELS.c[name] == row[name] for name in keys))
         return int(connection.execute(found).scalar_one())
@@ -266,8 +287,9 @@ class Ledger:
         )
 
 
-def _models(connection: sa.Connection, interval: Interval) -> dict[int, _Model]:
-    rows = connection.execute(sa.select(_MODELS).where(_MODELS.c.interval == str(interval))).all()
+def _models(connection: sa.Connection, venue: str, interval: Interval) -> dict[int, _Model]:
+    ours = sa.select(_MODELS).where(_MODELS.c.venue == venue, _MODELS.c.interval == str(interval))
+    rows = connection.execute(ours).all()
     return {
         row.key: _Model(
             row.key, row.model_id, row.digest, tuple(row.horizons), tuple(row.quantiles), np.array(row.baseline)
@@ -276,12 +298,13 @@ def _models(connection: sa.Connection, interval: Interval) -> dict[int, _Model]:
     }
 
 
-def _open(connection: sa.Connection, candles: Candles) -> Iterator[tuple[int, list[Any]]]:
+def _open(connection: sa.Connection, venue: str, candles: Candles) -> Iterator[tuple[int, list[Any]]]:
     """The market's forecasts with undecided horizons that end by the newest candle, by model."""
     query = (
         sa.select(_FORECASTS)
         .join(_MODELS, _MODELS.c.key == _FORECASTS.c.model)
         .where(
+            _MODELS.c.venue == venue,
             _MODELS.c.interval == str(candles.interval),
             _FORECASTS.c.symbol == candles.symbol,
             _FORECASTS.c.open_mask != 0,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 from functools import lru_cache
 
-import brotli  # type: ignore[import-untyped]  # it ships no types
+import brotli
 from backports import zstd
 
 IDENTITY = "identity"

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-import brotli  # type: ignore[import-untyped]  # it ships no types
+import brotli
 import pytest
 from backports import zstd
 from flask import Flask, Response, request
