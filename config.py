@@ -80,6 +80,9 @@ class Settings:
     )
     batch_size: int = setting("32", whole(1, 4_096), "Windows per model call.", group="Caches and models")
     max_workers: int = setting("4", whole(1, 64), "Threads that answer requests.", group="Caches and models")
+    max_training_jobs: int = setting(
+        "1", whole(1, 16), "Trainings that run at the same time; further ones wait.", group="Caches and models"
+    )
     models_path: Path = setting("saved_models", place(), "Folder of the trained models.", group="Caches and models")
 
     # performance
@@ -154,6 +157,16 @@ class Settings:
     )
     history_candles: int = setting(
         "1000", whole(100, 5_000), "Closed candles kept in memory per market and interval.", group="Market"
+    )
+
+    trading_fee_bps: float = setting(
+        "10",
+        number(0, 500),
+        "Fee of one trade in basis points, against which a forecast's move is held.",
+        group="Market",
+    )
+    spread_bps: float = setting(
+        "2", number(0, 500), "Half the bid-ask spread crossed by one trade, in basis points.", group="Market"
     )
 
     # storage
