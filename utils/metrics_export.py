@@ -1,0 +1,302 @@
+"""Metrics export: what the monitor and the parts counted, as Prometheus metrics, read when somebody scrapes.
+
+Nothing is counted here, so nothing is counted twice and a request pays nothing. Labels come from closed or bounded
+sets: route templates, function names (400 of them at most, by the monitor), caches, endpoints, states.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from utils import histogram as scale
+from utils.performance_monitor import Kind, PerformanceMonitor
+
+OTHERS = "(others)"
+FEED_STATES = ("starting", "live", "polling", "down")
+_MOST_LABELS = 50
+_EVERY = 6
+_SHORTEST_S, _LONGEST_S = 1e-5, 60.0
+
+EDGES_S = scale._LOWEST_S * scale._GROWTH ** np.arange(1, scale._BUCKETS + 1)
+"""Upper ends of the monitor's buckets, seconds (buckets,)."""
+EXPORTED = np.flatnonzero((EDGES_S >= _SHORTEST_S) & (EDGES_S <= _LONGEST_S))[::_EVERY]
+"""Every sixth of them leaves here, each 1.59 times the one before: 34 buckets whose counts are exact."""
+
+Sources = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """What the monitor counted under one name since it began; `buckets` (300,) of the log-scale histogram."""
+
+    kind: Kind
+    name: str
+    buckets: NDArray[np.int64]
+    total_s: float
+    errors: int
+    size_bytes: int
+
+    @property
+    def count(self) -> int:
+        return int(self.buckets.sum())
+
+
+def timings(monitor: PerformanceMonitor) -> list[Timing]:
+    """Every series of the monitor, each copied under its lock. The one place that reaches into the monitor."""
+    return [_copied(series) for series in list(monitor._series.values())]
+
+
+def _copied(series: Any) -> Timing:
+    series.fold(wait=True)
+    with series._lock:
+        counted = series.histogram
+        return Timing(
+            series.kind, series.name, counted._buckets.copy(), counted.total_s, series.errors, series.size_bytes
+        )
+
+
+def percentile_s(buckets: NDArray[np.int64], fraction: float) -> float | None:
+    """Seconds below which that fraction (0 … 1) of the durations lies, off by 4 % at most; None where there are none.
+
+    For the difference of two copies: what happened between them.
+    """
+    count = int(buckets.sum())
+    if not count:
+        return None
+    index = int(np.searchsorted(np.cumsum(buckets), max(1, np.ceil(fraction * count))))
+    return float(EDGES_S[index] / scale._GROWTH**0.5)
+
+
+class MetricsExport:
+    """The page under `/metrics`: ours, and the official collectors of process, platform and garbage collector."""
+
+    def __init__(self, monitor: PerformanceMonitor, *, more: Callable[[], Iterable[Metric]] = tuple) -> None:
+        self._registry = CollectorRegistry(auto_describe=False)
+        ProcessCollector(registry=self._registry)
+        PlatformCollector(registry=self._registry)
+        GCCollector(registry=self._registry)
+        self._registry.register(_Dashboard(monitor, more))
+
+    def page(self, accept: str = "") -> tuple[bytes, str]:
+        """The metrics now, and their content type: OpenMetrics or the older text format, as `Accept` asks."""
+        encode, content_type = choose_encoder(accept)
+        return encode(self._registry), content_type
+
+
+class _Dashboard(Collector):
+    def __init__(self, monitor: PerformanceMonitor, more: Callable[[], Iterable[Metric]]) -> None:
+        self._monitor = monitor
+        self._more = more
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing: registering must not read the parts, which are not running yet."""
+        return ()
+
+    def collect(self) -> Iterator[Metric]:
+        metrics = self._monitor.get_metrics()
+        sources: Sources = metrics["sources"]
+        yield gauge("dashboard_monitor_enabled", "1 while requests are timed.", float(metrics["enabled"]))
+        yield gauge("dashboard_uptime_seconds", "Since the monitor began to count.", metrics["uptime_s"])
+        yield from _timing_metrics(timings(self._monitor))
+        yield from _process_metrics(metrics["process"] or {})
+        yield from _cache_metrics(sources)
+        yield from _field_metrics(sources)
+        yield from _exchange_metrics(sources.get("exchange", {}), metrics["at_ms"])
+        yield from _feed_metrics(sources.get("feed", {}))
+        yield _sources_up(sources)
+        yield from self._more()
+
+
+def gauge(name: str, text: str, value: float) -> Metric:
+    return GaugeMetricFamily(name, text, value=float(value))
+
+
+def labelled(
+    family: Literal["counter", "gauge"], name: str, text: str, label: str, values: Iterable[tuple[str, float]]
+) -> Metric:
+    """One metric with one label; past 50 values of it the rest is added up under `(others)`."""
+    kind = CounterMetricFamily if family == "counter" else GaugeMetricFamily
+    made = kind(name, text, labels=(label,))
+    kept = dict(list(pairs := sorted(values))[:_MOST_LABELS])
+    if rest := pairs[_MOST_LABELS:]:
+        kept[OTHERS] = sum(value for _, value in rest)
+    for value, number in kept.items():
+        made.add_metric((value,), float(number))
+    return made
+
+
+_NAMES: Mapping[Kind, tuple[str, str, tuple[str, ...]]] = {
+    "route": ("dashboard_http_request", "Requests by method and route template", ("method", "route")),
+    "function": ("dashboard_function", "Timed parts of the program", ("function",)),
+    "load": ("dashboard_load", "Loads of caches and models", ("load",)),
+}
+
+
+def _timing_metrics(seen: Sequence[Timing]) -> Iterator[Metric]:
+    for kind, (name, text, labels) in _NAMES.items():
+        ours = [timing for timing in seen if timing.kind == kind]
+        durations = HistogramMetricFamily(f"{name}_duration_seconds", f"{text}: how long they took.", labels=labels)
+        errors = CounterMetricFamily(
+            f"{name}_errors", f"{text}: how many failed (status 5xx, exception).", labels=labels
+        )
+        sizes = CounterMetricFamily(f"{name}_response_bytes", f"{text}: bytes of the answers.", labels=labels)
+        for timing in ours:
+            values = method_and_route(timing.name) if kind == "route" else (timing.name,)
+            durations.add_metric(values, cumulative(timing.buckets), timing.total_s)
+            errors.add_metric(values, timing.errors)
+            sizes.add_metric(values, timing.size_bytes)
+        yield from (durations, errors, sizes) if kind == "route" else (durations, errors)
+
+
+def method_and_route(name: str) -> tuple[str, str]:
+    """`POST /theme` → POST, /theme; the monitor counts GET and HEAD together, without the method: GET."""
+    method, space, route = name.partition(" ")
+    return (method, route) if space and method.isupper() else ("GET", name)
+
+
+def cumulative(buckets: NDArray[np.int64]) -> list[tuple[str, float]]:
+    """(le, how many took no longer), ending with +Inf."""
+    sums = np.cumsum(buckets)
+    return [*((f"{EDGES_S[i]:.6g}", float(sums[i])) for i in EXPORTED), ("+Inf", float(sums[-1]))]
+
+
+_PROCESS = (
+    ("uss_bytes", "dashboard_process_unique_memory_bytes", "Memory that ends with this process (USS)."),
+    ("threads", "dashboard_process_threads", "Threads of this process."),
+    ("memory_total_bytes", "dashboard_machine_memory_bytes", "Memory of the machine."),
+    ("memory_available_bytes", "dashboard_machine_memory_available_bytes", "Memory the machine has left."),
+)
+
+
+def _process_metrics(process: Mapping[str, Any]) -> Iterator[Metric]:
+    """What the official collector lacks; nothing before the monitor's first sample."""
+    for field, name, text in _PROCESS:
+        if process.get(field) is not None:
+            yield gauge(name, text, process[field])
+    if process.get("system_cpu_percent") is not None:
+        yield gauge("dashboard_machine_cpu_ratio", "CPU of the machine in use.", process["system_cpu_percent"] / 100)
+
+
+_CACHE_COUNTS = (
+    ("hits", "Reads that found something fresh."),
+    ("misses", "Reads that did not."),
+    ("loads", "Loads on a miss."),
+    ("renders", "Pages rendered on a miss."),
+    ("load_errors", "Loads that failed."),
+    ("evictions", "Entries dropped for want of room."),
+    ("not_modified", "Answers without a body, for the reader had it."),
+    ("stale_served", "Old values answered while a load failed."),
+)
+_CACHE_SIZES = (
+    ("entries", "entries", "Entries held."),
+    ("models", "entries", "Entries held."),
+    ("size_bytes", "size_bytes", "Bytes held."),
+    ("max_bytes", "limit_bytes", "Bytes that may be held."),
+)
+_CACHE_TIMES = ("load_time_s", "render_time_s")
+
+
+def _cache_metrics(sources: Sources) -> Iterator[Metric]:
+    caches = {name.removesuffix("_cache"): stats for name, stats in sources.items() if is_cache(stats)}
+    for field, text in _CACHE_COUNTS:
+        yield labelled("counter", f"dashboard_cache_{field}", text, "cache", _column(caches, (field,)))
+    for name in dict.fromkeys(name for _, name, _ in _CACHE_SIZES):
+        fields = tuple(field for field, to, _ in _CACHE_SIZES if to == name)
+        text = next(text for _, to, text in _CACHE_SIZES if to == name)
+        yield labelled("gauge", f"dashboard_cache_{name}", text, "cache", _column(caches, fields))
+    text = "Seconds spent on loads or renders."
+    yield labelled("counter", "dashboard_cache_load_seconds", text, "cache", _column(caches, _CACHE_TIMES))
+
+
+def is_cache(stats: Any) -> bool:
+    return isinstance(stats, Mapping) and {"hits", "misses"} <= stats.keys()
+
+
+def _column(rows: Mapping[str, Mapping[str, Any]], fields: Sequence[str]) -> list[tuple[str, float]]:
+    """The first of these fields that a row has, of the rows that have one."""
+    return [(name, row[found]) for name, row in rows.items() for found in [f for f in fields if f in row][:1]]
+
+
+_FIELDS: tuple[tuple[str, str, Literal["counter", "gauge"], str, str], ...] = (
+    ("exchange", "used_weight", "gauge", "dashboard_exchange_used_weight", "Request weight used this minute."),
+    ("exchange", "weight_limit", "gauge", "dashboard_exchange_weight_limit", "Request weight allowed a minute."),
+    ("exchange", "retries", "counter", "dashboard_exchange_retries", "Calls tried again."),
+    ("exchange", "refused_rows", "counter", "dashboard_exchange_refused_rows", "Rows of answers thrown away."),
+    ("feed", "events", "counter", "dashboard_feed_events", "Stream events taken in."),
+    ("feed", "reconnects", "counter", "dashboard_feed_reconnects", "Connections opened again after a failure."),
+    ("feed", "renewals", "counter", "dashboard_feed_renewals", "Connections renewed as planned."),
+    ("feed", "backfilled", "counter", "dashboard_feed_backfilled_candles", "Closed candles that came over REST."),
+    ("feed", "gaps", "counter", "dashboard_feed_gaps", "Gaps noticed in the streams."),
+    ("feed", "bad_frames", "counter", "dashboard_feed_bad_frames", "Frames thrown away."),
+    ("feed", "streams", "gauge", "dashboard_feed_streams", "Streams asked for."),
+    ("feed", "connections", "gauge", "dashboard_feed_connections", "Connections wanted."),
+    ("feed", "connected", "gauge", "dashboard_feed_connected", "Connections open."),
+    ("feed", "catching_up", "gauge", "dashboard_feed_catching_up_series", "Series of which something is missing."),
+    ("market", "symbols", "gauge", "dashboard_market_symbols", "Markets followed."),
+    ("market", "closes", "counter", "dashboard_market_closed_candles", "Closed candles taken in."),
+    ("market", "reader_calls", "counter", "dashboard_market_reader_calls", "Exchange calls caused by a reader."),
+    ("store", "candles", "gauge", "dashboard_store_candles", "Candles stored."),
+    ("store", "holes", "gauge", "dashboard_store_holes", "Known holes in the stored candles."),
+    ("store", "file_size_bytes", "gauge", "dashboard_store_file_bytes", "Database file and its write-ahead log."),
+    ("database", "count", "counter", "dashboard_database_queries", "Statements run."),
+    ("database", "errors", "counter", "dashboard_database_errors", "Transactions that failed."),
+    ("database", "total_s", "counter", "dashboard_database_query_seconds", "Seconds spent in statements."),
+    ("database", "slowest_s", "gauge", "dashboard_database_slowest_query_seconds", "The slowest since the start."),
+    ("memory_guard", "rounds", "counter", "dashboard_memory_guard_rounds", "Rounds of trimming."),
+)
+
+
+def _field_metrics(sources: Sources) -> Iterator[Metric]:
+    for source, field, family, name, text in _FIELDS:
+        value = _number(sources.get(source), field)
+        if value is not None:
+            kind = CounterMetricFamily if family == "counter" else GaugeMetricFamily
+            yield kind(name, text, value=value)
+    percent = _number(sources.get("memory_guard"), "max_percent")
+    if percent is not None:
+        yield gauge("dashboard_memory_guard_limit_ratio", "Memory in use above which caches shrink.", percent / 100)
+
+
+def _exchange_metrics(exchange: Mapping[str, Any], now_ms: int) -> Iterator[Metric]:
+    for field, name, label, text in (
+        ("calls", "dashboard_exchange_calls", "endpoint", "Calls of the exchange."),
+        ("errors", "dashboard_exchange_errors", "kind", "Calls that failed, by the error's class."),
+    ):
+        if isinstance(exchange.get(field), Mapping):
+            yield labelled("counter", name, text, label, exchange[field].items())
+    if "clock_offset_ms" in exchange:
+        text = "The exchange's clock less ours."
+        yield gauge("dashboard_exchange_clock_offset_seconds", text, exchange["clock_offset_ms"] / 1000)
+        banned = (exchange.get("banned_until_ms") or 0) > now_ms
+        yield gauge("dashboard_exchange_banned", "1 while the exchange refuses this address.", float(banned))
+
+
+def _feed_metrics(feed: Mapping[str, Any]) -> Iterator[Metric]:
+    if "state" in feed:
+        states = [(state, float(state == feed["state"])) for state in FEED_STATES]
+        yield labelled("gauge", "dashboard_feed_state", "1 for the state the feed is in.", "state", states)
+
+
+def _sources_up(sources: Sources) -> Metric:
+    """A part that cannot report takes only its own metrics away, and shows here."""
+    up = [
+        (name, float(not (isinstance(stats, Mapping) and stats.keys() == {"error"}))) for name, stats in sources.items()
+    ]
+    return labelled(
+        "gauge", "dashboard_source_up", "1 where the part reported, 0 where asking it failed.", "source", up
+    )
+
+
+def _number(stats: Any, field: str) -> float | None:
+    value = stats.get(field) if isinstance(stats, Mapping) else None
+    return float(value) if isinstance(value, int | float) else None
