@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -18,6 +18,7 @@ from tqdm import tqdm
 from data.candles import Candles
 from data.interval import Interval
 from data.symbol import Symbol
+from data.venue import BINANCE
 from models.architectures import Head
 from models.baseline import scaled_quantiles
 from models.evaluation import evaluate
@@ -31,6 +32,7 @@ from models.spec import HORIZONS, QUANTILES, SIGMA_HALF_LIFE, ModelSpec
 from models.split import Period, Split, split
 from models.stored_markets import stored_markets
 from models.training import Fitted, decided, fit
+from models.training_progress import Tell, epochs_told, silent
 from utils.clock import SystemClock
 from utils.errors import InvalidInput
 from utils.model_utils import Session, session_of
@@ -54,17 +56,26 @@ class Order:
     out: Path
     id: str
     threads: int = 2
+    database: str = ""
+    """The candle store's address; empty: that of the settings."""
+    venue: str = BINANCE
+    """Whose candles of the store."""
 
 
-def build_model(order: Order) -> str:
-    """Trains, exports, checks, tests and writes the model; returns what to tell the user. Nothing half-done is left."""
+def build_model(order: Order, tell: Tell = silent) -> str:
+    """Trains, exports, checks, tests and writes the model; returns what to tell the user. Nothing half-done is left.
+
+    `tell` hears of each stage as it begins, and of each epoch.
+    """
     clock = SystemClock()
     started = clock.monotonic()
+    tell("reading")
     found = [between(one, order.from_ms, None) for one in _markets(order)]
     found = [one for one in found if len(one)]
     if not found:
         raise InvalidInput("no candles are left after --from; give an earlier date")
     parts = split(found, max(HORIZONS), order.until_ms)
+    tell("preparing", candles=sum(map(len, found)))
     tf.config.threading.set_intra_op_parallelism_threads(order.threads)
     tf.config.threading.set_inter_op_parallelism_threads(1)
     known = [part for part in (between(one, None, parts.fit_until_ms) for one in found) if len(part)]
@@ -79,14 +90,20 @@ def build_model(order: Order) -> str:
             f"{parts.train}; give a longer history"
         )
     head = Head(HORIZONS, scaled_quantiles(samples.scaled[train], QUANTILES).astype(np.float32), QUANTILES.index(0.5))
-    fitted = _fit(order.recipe, samples, train, validation, head)
+    windows = max(1, len(train) // order.recipe.stride) + len(decided(samples, validation))
+    tell("training", epoch=0, epochs=order.recipe.epochs, windows=windows)
+    on_epoch = epochs_told(tell, order.recipe.epochs, windows, clock.monotonic)
+    fitted = _fit(order.recipe, samples, train, validation, head, on_epoch)
+    tell("checking")
     graph, difference = checked(fitted.model, order.recipe.kind, _parity_windows(samples, train, order.recipe))
     spec = _spec(order, parts, known, head, clock.now_ms())
     session = session_of(graph, order.id)
+    tell("judging")
     report = {
         "data": {
             "markets": {str(one.symbol): len(one) for one in known},
             "hash": spec.data_hash,
+            "venue": order.venue if order.data is None else "files",
             "train": str(parts.train),
             "validation": str(parts.validation),
             "test": str(parts.test),
@@ -107,21 +124,30 @@ def build_model(order: Order) -> str:
         "test": _scores(spec, session, found, parts.test),
         "training_s": round(clock.monotonic() - started, 1),
     }
+    tell("writing")
     path = write_model(order.out, spec, graph, report)
     return _told(path, report)
 
 
 def _markets(order: Order) -> list[Candles]:
     if order.data is None:
-        return stored_markets(order.interval, order.symbols)
+        return stored_markets(order.interval, order.symbols, database=order.database, venue=order.venue)
     return markets(order.data, order.interval, order.symbols)
 
 
-def _fit(recipe: Recipe, samples: Samples, train: Ints, validation: Ints, head: Head) -> Fitted:
+def _fit(
+    recipe: Recipe,
+    samples: Samples,
+    train: Ints,
+    validation: Ints,
+    head: Head,
+    on_epoch: Callable[[int, float, float], None],
+) -> Fitted:
     """With a progress bar of epochs on standard error."""
     with tqdm(total=recipe.epochs, desc="epochs", unit="epoch", file=sys.stderr, disable=None) as bar:
 
-        def seen(_: int, train_loss: float, validation_loss: float) -> None:
+        def seen(epoch: int, train_loss: float, validation_loss: float) -> None:
+            on_epoch(epoch, train_loss, validation_loss)
             bar.set_postfix(train=f"{train_loss:.5f}", validation=f"{validation_loss:.5f}")
             bar.update()
 

@@ -54,4 +54,5 @@ LIMITS: dict[str, tuple[float, float]] = {
 PRESETS = {
     "quick": Recipe(window=16, units=8, epochs=3, stride=4, learning_rate=2e-3, dropout=0.1, patience=2),
     "standard": Recipe(),
+    "thorough": Recipe(units=64, epochs=24, stride=1, patience=5),
 }

@@ -10,19 +10,24 @@ from data.candles import Candles
 from data.database import connect
 from data.interval import Interval
 from data.symbol import Symbol
+from data.venue import BINANCE
 from utils.errors import NotFound
 
 
-def stored_markets(interval: Interval, symbols: Sequence[Symbol] = ()) -> list[Candles]:
-    """The named markets, or all that the settings track; NotFound where the store has none of their candles."""
-    settings = load_settings()
-    wanted = symbols or [Symbol.parse(name) for name in settings.symbols]
-    database = connect(settings.database_address)
+def stored_markets(
+    interval: Interval, symbols: Sequence[Symbol] = (), *, database: str = "", venue: str = BINANCE
+) -> list[Candles]:
+    """The named markets of a venue, or all that the settings track; NotFound where the store has none of their candles.
+
+    The store is that of the settings where no `database` address is given.
+    """
+    wanted = symbols or [Symbol.parse(name) for name in load_settings().symbols]
+    opened = connect(database or load_settings().database_address)
     try:
-        store = CandleStore(database)
+        store = CandleStore(opened, venue=venue)
         found = [candles for symbol in wanted if len(candles := store.read(symbol, interval))]
     finally:
-        database.close()
+        opened.close()
     if not found:
         raise NotFound(
             f"the candle store has no {interval} candles of {', '.join(wanted)}; name a folder of kline files with "
