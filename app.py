@@ -49,7 +49,7 @@ from utils.clock import Clock, SystemClock
 from utils.data_cache import data_cache
 from utils.errors import ConfigError, DashboardError
 from utils.logs import start_logging
-from utils.memory_guard import MemoryGuard, TrimStep
+from utils.memory_guard import MemoryGuard, TrimStep, give_back, hold_less
 from utils.model_cache import model_cache
 from utils.performance_monitor import performance_monitor
 from utils.response_cache import ResponseCache
@@ -240,6 +240,7 @@ def warm_up(app: Flask) -> None:
                 render=render,
             )
         )
+        give_back()
         for step in steps:
             log.info("warmed %s: %s, %s (%.0f ms)", step.name, step.result, step.detail, step.took_ms)
 
@@ -351,6 +352,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     signal.signal(signal.SIGTERM, end)
+    hold_less()
     with listener:
         try:
             serve(settings, listener)

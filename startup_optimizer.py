@@ -97,7 +97,7 @@ def optimize(parts: Parts, timer: Callable[[], float] = time.perf_counter) -> li
     steps = [
         timed("models", lambda: check_models(parts.registry), timer),
         timed("candles", lambda: read_candles(parts.market, held), timer),
-        timed("indicators", lambda: compute_indicators(parts.indicators, held), timer),
+        timed("indicators", lambda: compute_indicators(parts.indicators, shown_first(held)), timer),
         timed("forecasts", lambda: forecast(parts.forecaster, held), timer),
     ]
     if parts.render is not None:
@@ -149,6 +149,11 @@ def read_candles(market: Market, held: list[Candles]) -> Outcome:
     rows = sum(map(len, held))
     told = f"{rows} candles of {len(held)} of {len(wanted)} series"
     return (Result.WARNING, f"{told}; none yet of {_some(missing)}") if missing else (Result.OK, told)
+
+
+def shown_first(held: Sequence[Candles]) -> list[Candles]:
+    """Those of the interval that pages show first: the others' indicators are computed when somebody looks."""
+    return [candles for candles in held if candles.interval == held[0].interval]
 
 
 def compute_indicators(indicators: Callable[[Candles], Any], held: Sequence[Candles]) -> Outcome:

@@ -29,7 +29,7 @@ _PRAGMAS = (
     "PRAGMA synchronous=NORMAL",
     f"PRAGMA busy_timeout={round(BUSY_TIMEOUT_S * 1000)}",
     "PRAGMA foreign_keys=ON",
-    "PRAGMA cache_size=-1024",
+    "PRAGMA cache_size=-256",
     "PRAGMA temp_store=MEMORY",
 )
 

@@ -9,7 +9,8 @@ import brotli
 from backports import zstd
 
 IDENTITY = "identity"
-PREFERENCE = ("br", "zstd", "gzip")
+ZSTD = "zstd"
+PREFERENCE = ("br", ZSTD, "gzip")
 """Ours, best first, where the reader is indifferent: bytes are made once and sent often, so the smallest comes
 first."""
 MIN_SIZE_BYTES = 500
@@ -33,11 +34,19 @@ def compress(body: bytes, encoding: str) -> bytes:
     if encoding == "br":
         compressed: bytes = brotli.compress(body, mode=brotli.MODE_TEXT, quality=_BROTLI_QUALITY)
         return compressed
-    if encoding == "zstd":
+    if encoding == ZSTD:
         return zstd.compress(body, _ZSTD_LEVEL)
     if encoding == "gzip":
         return gzip.compress(body, _GZIP_LEVEL, mtime=0)
     return body
+
+
+def decompress(body: bytes, length: int) -> bytes:
+    """What `compress(…, ZSTD)` was given; `length` of the original in bytes."""
+    plain = zstd.decompress(body)
+    if len(plain) != length:
+        raise ValueError(f"a stored page of {length} bytes unpacks to {len(plain)}")
+    return plain
 
 
 def _choose(accept_encoding: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import logging
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -61,6 +62,22 @@ class MemoryGuardStats:
 def read_memory() -> MemoryReading:
     """The machine and this process, now."""
     return MemoryReading(psutil.virtual_memory().percent, psutil.Process().memory_info().rss)
+
+
+_MALLOPT = {"M_ARENA_MAX": (-8, 2), "M_MMAP_THRESHOLD": (-3, 128 * 1024), "M_TRIM_THRESHOLD": (-1, 256 * 1024)}
+"""glibc's numbers for them (malloc.h), and what serves a long-lived process with short-lived large buffers."""
+
+
+def hold_less() -> None:
+    """Asks glibc to keep less of what is freed; elsewhere nothing happens.
+
+    By default each thread gets an arena of its own and every large buffer that is freed raises the size from which
+    buffers are returned to the machine at once: both leave a web server with memory that nothing uses.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:
+        for name, value in _MALLOPT.values():
+            mallopt(name, value)
 
 
 def give_back() -> None:

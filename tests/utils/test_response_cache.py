@@ -246,7 +246,9 @@ def test_pages_cleared_during_a_render_are_not_kept() -> None:
 
 
 def test_the_bytes_are_bounded_and_the_least_recently_read_page_goes_first() -> None:
-    one_page = len(f"a 1 {LONG}") + 600
+    alone = Site()
+    alone.client.get("/page/a")
+    one_page = alone.cache.stats().size_bytes
     site = Site(max_bytes=2 * one_page + 100)
     for name in ("a", "b", "a", "c"):
         site.client.get(f"/page/{name}")
@@ -325,3 +327,17 @@ def test_statistics_say_what_a_reader_would_count() -> None:
 )
 def test_the_encoding_is_what_the_reader_prefers(header: str, expected: str) -> None:
     assert choose_encoding(header) == expected
+
+
+def test_a_page_is_kept_packed_and_a_large_one_is_unpacked_for_whoever_wants_it_plain() -> None:
+    cache, app = ResponseCache(), Flask("site")
+    large = "0123456789 candle\n" * 20_000
+
+    def ask(encoding: str) -> bytes:
+        with app.test_request_context("/", headers={"Accept-Encoding": encoding}):
+            return cache.respond(request, key=("a",), version="1", render=lambda: large).get_data()
+
+    assert ask("identity") == ask("identity") == large.encode()
+    assert zstd.decompress(ask("zstd")) == large.encode()
+    assert cache.stats().renders == 1
+    assert cache.stats().size_bytes < len(large) / 10
