@@ -6,12 +6,13 @@ import heapq
 import itertools
 import threading
 from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, fields, is_dataclass
 from sys import getsizeof
 from typing import Any, TypeVar, cast
 
 from utils.clock import SystemClock
+from utils.second_level import Found, SecondLevel
 
 T = TypeVar("T")
 TimeToLive = float | Callable[[T], float] | None
@@ -52,7 +53,7 @@ class CacheStats:
 
 
 class _Entry:
-    """One kept value. Only `used` and `retry_at` change after it is made."""
+    """One kept value. Only `used`, `retry_at` and, when it is outdated, `expires_at` change after it is made."""
 
     __slots__ = ("expires_at", "keep_until", "retry_at", "size_bytes", "used", "value")
 
@@ -99,11 +100,13 @@ class DataCache:
       expiry: then that is returned, and the load is not tried again for a second.
     - `delete`, `clear` and `set` win over a load that began before them: its value goes to its waiters and is not kept.
     - Disabled, nothing is kept and every read is a miss, but concurrent loads of one key are still one load.
+    - A `second_level` is asked on a miss, and told of every `set`, `delete` and `clear`, for the keys that it shares.
     """
 
     def __init__(self, name: str = "data") -> None:
         self._name = name
         self._lock = threading.Lock()
+        self._telling = threading.Lock()  # so that both levels see the writes of this process in the same order
         self._ticks = itertools.count()
         self.configure()
 
@@ -115,6 +118,7 @@ class DataCache:
         max_entries: int = 1000,
         max_bytes: int = 64 * 1024 * 1024,
         timer: Callable[[], float] | None = None,
+        second_level: SecondLevel | None = None,
     ) -> None:
         """Begin anew, empty and with zeroed statistics, under these bounds. `timer` gives monotonic seconds."""
         with self._lock:
@@ -130,6 +134,10 @@ class DataCache:
             self._hits = self._misses = self._loads = self._load_errors = 0
             self._stale_served = self._evictions = self._expired = 0
             self._load_time_s = 0.0
+            self._changes = 0
+            self._second = second_level if enabled else None
+        if self._second is not None:
+            self._second.attach(self)
 
     def get(self, key: Hashable, default: Any = None) -> Any:
         """The value, or `default` where there is none or its time has passed."""
@@ -139,14 +147,21 @@ class DataCache:
             self._hits += 1
             return entry.value
         self._misses += 1
-        return default
+        second = self._sharer(key)
+        return default if second is None else self._get_shared(second, key, default)
 
     def set(self, key: Hashable, value: object, *, ttl_s: float | None = None, size_bytes: int | None = None) -> None:
         """Keep `value` for `ttl_s` seconds (the configured time by default). `size_bytes` is estimated unless given."""
         size = size_bytes_of(value) if size_bytes is None else size_bytes
-        with self._lock:
-            self._flights.pop(key, None)
-            self._keep(key, value, self._ttl_s if ttl_s is None else ttl_s, size, 0.0)
+        seconds = self._ttl_s if ttl_s is None else ttl_s
+        second = self._sharer(key)
+        with self._told(second):
+            with self._lock:
+                self._changes += 1
+                self._flights.pop(key, None)
+                self._keep(key, value, seconds if second is None else second.local_s(seconds), size, 0.0)
+            if second is not None:
+                second.set(key, value, seconds)
 
     def get_or_load(
         self,
@@ -171,17 +186,45 @@ class DataCache:
 
     def delete(self, key: Hashable) -> None:
         """Forget one key; no error where it is unknown."""
-        with self._lock:
-            self._flights.pop(key, None)
-            self._drop(key)
+        second = self._sharer(key)
+        with self._told(second):
+            self.drop(key)
+            if second is not None:
+                second.delete(key)
 
     def clear(self, region: Hashable = None) -> None:
         """Forget everything, or only the keys of one region: those equal to it and the tuples that begin with it."""
+        with self._told(self._second):
+            self.drop_region(region)
+            if self._second is not None:
+                self._second.clear(region)
+
+    def drop(self, key: Hashable) -> None:
+        """Forget one key in this process alone: another process said so."""
         with self._lock:
+            self._changes += 1
+            self._flights.pop(key, None)
+            self._drop(key)
+
+    def drop_region(self, region: Hashable = None) -> None:
+        """The same for a region, or for everything."""
+        with self._lock:
+            self._changes += 1
             for key in [key for key in self._flights if region is None or _region(key) == region]:
                 del self._flights[key]
             for key in [key for key in self._entries if region is None or _region(key) == region]:
                 self._drop(key)
+
+    def outdate(self, key: Hashable) -> None:
+        """There is a newer value in another process: this one may only stand in for a load that fails."""
+        with self._lock:
+            self._outdate(key)
+
+    def outdate_region(self, region: Hashable) -> None:
+        """The same for all keys of a region: nobody knows which of them have newer values elsewhere."""
+        with self._lock:
+            for key in {key for key in (*self._entries, *self._flights) if _region(key) == region}:
+                self._outdate(key)
 
     def trim(self, fraction: float) -> int:
         """Drop `fraction` of the bytes, first what is past its time, then the least recently used; the bytes freed."""
@@ -258,18 +301,54 @@ class DataCache:
     ) -> None:
         started = self._timer()
         try:
-            value = load()
-            seconds = ttl_s(value) if callable(ttl_s) else self._ttl_s if ttl_s is None else ttl_s
+            found = self._found_or_loaded(key, load, ttl_s)
+            value: T = found.value
             size = size_bytes_of(value) if size_bytes is None else size_bytes
         except Exception as error:  # noqa: BLE001 - handed on to every waiter
             self._failed(key, flight, error, self._timer() - started)
             return
         flight.value = value
         with self._lock:
-            self._loads += 1
-            self._load_time_s += self._timer() - started
+            if found.loaded:
+                self._loads += 1
+                self._load_time_s += self._timer() - started
             if self._flights.get(key) is flight:
-                self._keep(key, value, seconds, size, stale_if_error_s)
+                self._keep(key, value, found.fresh_s, size, stale_if_error_s)
+
+    def _found_or_loaded(self, key: Hashable, load: Callable[[], T], ttl_s: TimeToLive[T]) -> Found:
+        def fresh_s(value: T) -> float:
+            return ttl_s(value) if callable(ttl_s) else self._ttl_s if ttl_s is None else ttl_s
+
+        second = self._sharer(key)
+        if second is None:
+            value = load()
+            return Found(value, fresh_s(value), loaded=True)
+        found = second.get_or_load(key, load, fresh_s)
+        return Found(found.value, second.local_s(found.fresh_s), found.loaded)
+
+    def _sharer(self, key: Hashable) -> SecondLevel | None:
+        return self._second if self._second is not None and self._second.shares(key) else None
+
+    def _told(self, second: SecondLevel | None) -> AbstractContextManager[object]:
+        return nullcontext() if second is None else self._telling
+
+    def _get_shared(self, second: SecondLevel, key: Hashable, default: Any) -> Any:
+        """Kept here too, unless anything changed while the answer was on its way."""
+        changes = self._changes
+        found = second.get(key)
+        if found is None:
+            return default
+        with self._lock:
+            if changes == self._changes and key not in self._flights:
+                self._keep(key, found.value, second.local_s(found.fresh_s), size_bytes_of(found.value), 0.0)
+        return found.value
+
+    def _outdate(self, key: Hashable) -> None:
+        self._changes += 1
+        self._flights.pop(key, None)
+        entry = self._entries.get(key)
+        if entry is not None:
+            entry.expires_at = entry.retry_at = min(entry.expires_at, self._timer())
 
     def _failed(self, key: Hashable, flight: _Flight, error: Exception, seconds: float) -> None:
         with self._lock:
