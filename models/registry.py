@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from data.interval import Interval
+from models.in_use import FILE as IN_USE_FILE
+from models.in_use import Choice, read_choices
 from models.spec import SCHEMA, ModelSpec, parse_id
 from utils.errors import InvalidInput, ModelCorrupt, ModelError, ModelNotFound
 from utils.model_utils import Session, file_sha256, open_session
@@ -54,6 +56,7 @@ class Registry:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._known: dict[str, tuple[object, RegistryEntry]] = {}
+        self._choices: tuple[object, dict[Interval, Choice]] = (None, {})
 
     def all(self) -> tuple[RegistryEntry, ...]:
         """Every entry by name; an absent folder is an empty registry."""
@@ -80,13 +83,23 @@ class Registry:
         return entry
 
     def default(self, interval: Interval) -> RegistryEntry | None:
-        """The newest usable model of that interval which serves any market; None if there is none."""
-        fitting = [
-            entry
-            for entry in self.usable()
-            if entry.spec and entry.spec.interval is interval and not entry.spec.symbols
-        ]
-        return max(fitting, key=lambda entry: (entry.spec.created_ms if entry.spec else 0, entry.id), default=None)
+        """The model chosen for that interval, or where none was (or it cannot be used) the newest usable one.
+
+        Only models that serve any market count; None if there is none.
+        """
+        fitting = [entry for entry in self.usable() if fits(entry, interval)]
+        choice = self.choices().get(interval)
+        chosen = next((entry for entry in fitting if choice is not None and entry.id == choice.model), None)
+        return chosen or max(
+            fitting, key=lambda entry: (entry.spec.created_ms if entry.spec else 0, entry.id), default=None
+        )
+
+    def choices(self) -> dict[Interval, Choice]:
+        """Which models were chosen to serve; read again only when the file changed."""
+        signature = _file_signature(self.path / IN_USE_FILE)
+        if signature != self._choices[0]:
+            self._choices = (signature, read_choices(self.path))
+        return self._choices[1]
 
     def _entry(self, name: str) -> tuple[object, RegistryEntry]:
         path = self.path / name
@@ -95,6 +108,12 @@ class Registry:
         if known is not None and known[0] == signature:
             return known
         return signature, read_entry(path)
+
+
+def fits(entry: RegistryEntry, interval: Interval) -> bool:
+    """Whether the model can serve every market of that interval."""
+    spec = entry.spec
+    return entry.status is Status.OK and spec is not None and spec.interval is interval and not spec.symbols
 
 
 def read_entry(path: Path) -> RegistryEntry:
@@ -189,6 +208,15 @@ def _signature(path: Path) -> object:
         )
     except OSError:
         return object()
+
+
+def _file_signature(path: Path) -> object:
+    """Changes when the file is replaced, even within one tick of the clock that dates files."""
+    try:
+        found = path.lstat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_ino, found.st_size
 
 
 def _size(path: Path) -> int:

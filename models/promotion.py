@@ -1,0 +1,142 @@
+"""Promotion: chooses which model serves an interval, goes back to the one before, and lays models aside unharmed."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+
+from data.interval import Interval
+from models.in_use import Choice, write_choices
+from models.registry import Registry, RegistryEntry, fits, read_entry
+from models.spec import parse_id
+from utils.clock import Clock
+from utils.errors import InvalidInput, ModelNotFound, StoreError
+
+ARCHIVE = ".archive"
+"""Inside the models' folder, where the registry does not look: laid aside, never deleted."""
+
+
+class Promotion:
+    """Changes take effect with the next forecast: caches go by the model's digest."""
+
+    def __init__(self, *, registry: Registry, clock: Clock) -> None:
+        self._registry = registry
+        self._clock = clock
+        self._lock = threading.Lock()
+
+    def in_use(self) -> dict[Interval, RegistryEntry]:
+        """By interval, the models that serve now, chosen or not."""
+        intervals = {entry.spec.interval for entry in self._registry.usable() if entry.spec is not None}
+        serving = {interval: self._registry.default(interval) for interval in intervals}
+        return {interval: entry for interval, entry in serving.items() if entry is not None}
+
+    def previous(self, interval: Interval) -> RegistryEntry | None:
+        """The model that `roll_back` would bring back; None where there is none or it cannot be used."""
+        choice = self._registry.choices().get(interval)
+        if choice is None or not choice.previous:
+            return None
+        found = (entry for entry in self._registry.usable() if entry.id == choice.previous and fits(entry, interval))
+        return next(found, None)
+
+    def promote(self, model_id: str) -> Interval:
+        """Lets a model serve its interval; the one that did is remembered. ModelError where it cannot be used."""
+        with self._lock:
+            entry = self._registry.get(parse_id(model_id))
+            if entry.spec is None or not fits(entry, entry.spec.interval):
+                raise InvalidInput(f"model {model_id!r} serves some markets only; one that serves any is needed")
+            interval = entry.spec.interval
+            serving = self._registry.default(interval)
+            if serving is not None and serving.id != entry.id:
+                self._choose(interval, entry.id, serving.id)
+            elif interval not in self._registry.choices():
+                self._choose(interval, entry.id, "")
+            return interval
+
+    def roll_back(self, interval: Interval) -> str:
+        """Brings back the model before; returns its id. A second call undoes the first."""
+        with self._lock:
+            before = self.previous(interval)
+            if before is None:
+                raise InvalidInput(f"no earlier model of {interval} candles is there to go back to")
+            serving = self._registry.default(interval)
+            self._choose(interval, before.id, serving.id if serving is not None else "")
+            return before.id
+
+    def pin(self, interval: Interval) -> None:
+        """Keeps what serves now in use, so that a newer model does not replace it by being newer."""
+        with self._lock:
+            self._pin(interval)
+
+    def archive(self, model_id: str) -> None:
+        """Lays a model aside, files untouched. InvalidInput for one in use; ModelNotFound for one that is not there."""
+        with self._lock:
+            entry = self._listed(parse_id(model_id))
+            for interval, serving in self.in_use().items():
+                if serving.id == entry.id:
+                    raise InvalidInput(
+                        f"model {entry.id!r} serves {interval} candles; let another serve before archiving it"
+                    )
+            folder = self._archive()
+            folder.mkdir(exist_ok=True)
+            _move(entry.path, folder / entry.id)
+
+    def unarchive(self, model_id: str) -> None:
+        """Puts it back among the models; it serves only once it is promoted."""
+        with self._lock:
+            path = self._archive() / parse_id(model_id)
+            if path.is_symlink() or not path.is_dir():
+                known = ", ".join(entry.id for entry in self.archived()) or "none"
+                raise ModelNotFound(f"no archived model is named {model_id!r}; archived: {known}")
+            entry = read_entry(path)
+            if entry.spec is not None:
+                self._pin(entry.spec.interval)
+            _move(path, self._registry.path / path.name)
+
+    def archived(self) -> tuple[RegistryEntry, ...]:
+        """What was laid aside, verified like the rest."""
+        folder = self._archive()
+        try:
+            names = sorted(entry.name for entry in os.scandir(folder) if not entry.name.startswith("."))
+        except FileNotFoundError:
+            return ()
+        return tuple(read_entry(folder / name) for name in names)
+
+    def taken(self, model_id: str) -> bool:
+        """Whether a model of that name is there, archived or not."""
+        return (self._registry.path / model_id).exists() or (self._archive() / model_id).exists()
+
+    def _listed(self, model_id: str) -> RegistryEntry:
+        entries = {entry.id: entry for entry in self._registry.all() if entry.path.is_dir()}
+        if model_id not in entries or entries[model_id].path.is_symlink():
+            raise ModelNotFound(f"there is no model {model_id!r}; known: {', '.join(entries) or 'none'}")
+        return entries[model_id]
+
+    def _archive(self) -> Path:
+        folder = self._registry.path / ARCHIVE
+        if folder.is_symlink():
+            raise StoreError(f"{folder.name} in the models' folder is a link; make it a folder")
+        return folder
+
+    def _pin(self, interval: Interval) -> None:
+        serving = self._registry.default(interval)
+        if serving is not None and interval not in self._registry.choices():
+            self._choose(interval, serving.id, "")
+
+    def _choose(self, interval: Interval, model_id: str, previous: str) -> None:
+        choice = Choice(model_id, previous, self._clock.now_ms())
+        try:
+            write_choices(self._registry.path, self._registry.choices() | {interval: choice})
+        except OSError as error:
+            raise StoreError(
+                f"the choice could not be written ({error.strerror}); look at the models' folder"
+            ) from error
+
+
+def _move(path: Path, to: Path) -> None:
+    if to.exists():
+        raise InvalidInput(f"a model named {to.name!r} is already there")
+    try:
+        path.rename(to)
+    except OSError as error:
+        raise StoreError(f"{path.name} could not be moved ({error.strerror}); look at the models' folder") from error
