@@ -35,7 +35,7 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class DieboldMariano:
-    """`statistic` below zero: the model's loss is lower. `p_better` is one-sided (it is no better), `p_value` two-sided."""
+    """A negative `statistic`: the model has the lower loss. `p_better` is one-sided (against: it is no better)."""
 
     statistic: float
     p_value: float
@@ -75,19 +75,24 @@ def diebold_mariano(losses: ArrayLike, baseline_losses: ArrayLike, horizon: int)
     """Whether two forecasts are equally good (Diebold & Mariano 1995), from losses per moment (t,) in time order.
 
     d = loss − baseline loss; statistic = mean(d) / √(V / t), V the long-run variance by Bartlett weights (Newey & West
-    1987) over max(horizon − 1, ⌊4 (t/100)^(2/9)⌋) lags, times √((t + 1 − 2h + h(h − 1)/t) / t), read off Student's t
-    with t − 1 degrees of freedom (Harvey, Leybourne & Newbold 1997). None where t < 2·horizon + 8 or nothing differs.
+    1987) over L = max(3h, ⌊1.3 √t⌋) lags (Lazarus, Lewis, Stock & Watson 2018; overlapping outcomes depend on each
+    other over h moments, and weights that end there would see two thirds of it), at most t/3. It is multiplied by
+    √((t + 1 − 2h + h(h − 1)/t) / t) (Harvey, Leybourne & Newbold 1997) and by 1.96 / (1.96 + 2.9694 b + 0.416 b² −
+    0.5324 b³), b = L/t, for what V itself does not know (fixed-b: Kiefer & Vogelsang 2005), and read off Student's t
+    with t − 1 degrees of freedom. None where t < 2h + 8 or nothing differs.
     """
     ours, theirs = _paired(losses, baseline_losses)
     difference = ours - theirs
     count = len(difference)
     if count < 2 * horizon + 8:
         return None
-    lags = min(count - 1, max(horizon - 1, int(4.0 * (count / 100.0) ** (2.0 / 9.0))))
+    lags = min(count // 3, max(3 * horizon, int(1.3 * math.sqrt(count))))
     variance = long_run_variance(difference, lags)
     if not variance > 0:
         return None
+    fraction = lags / count
     correction = math.sqrt((count + 1 - 2 * horizon + horizon * (horizon - 1) / count) / count)
+    correction *= 1.96 / (1.96 + 2.9694 * fraction + 0.416 * fraction**2 - 0.5324 * fraction**3)
     statistic = correction * float(difference.mean()) / math.sqrt(variance / count)
     upper = student_tail(abs(statistic), count - 1)
     return DieboldMariano(statistic, min(1.0, 2.0 * upper), upper if statistic < 0 else 1.0 - upper, lags, count)
@@ -115,7 +120,8 @@ def wilson(hits: float, count: float, level: float = LEVEL) -> Bounds:
     shrink = 1.0 + z * z / count
     centre = (share + z * z / (2.0 * count)) / shrink
     half = z / shrink * math.sqrt(share * (1.0 - share) / count + z * z / (4.0 * count * count))
-    return Bounds(max(0.0, centre - half), min(1.0, centre + half), level)
+    low, high = (0.0 if hits == 0 else centre - half), (1.0 if hits == count else centre + half)
+    return Bounds(max(0.0, low), min(1.0, high), level)
 
 
 def binomial(hits: int, count: int, level: float = LEVEL) -> Bounds:
@@ -145,6 +151,8 @@ def share_bounds(hits: ArrayLike, counts: ArrayLike, level: float = LEVEL) -> Bo
 
 def student_tail(statistic: float, freedom: float) -> float:
     """P(T > statistic) of Student's t, statistic ≥ 0: ½ I_x(ν/2, ½), x = ν/(ν + t²) (Abramowitz & Stegun 26.7.1)."""
+    if statistic < 1.0:  # from the other side, where x is too near 1 to tell apart
+        return 0.5 - 0.5 * incomplete_beta(statistic**2 / (freedom + statistic**2), 0.5, freedom / 2.0)
     return 0.5 * incomplete_beta(freedom / (freedom + statistic * statistic), freedom / 2.0, 0.5)
 
 

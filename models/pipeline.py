@@ -1,0 +1,121 @@
+"""Pipeline: the steps between candles and a trained model, as one value, so that each can be tried for leaks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.candles import FLOAT_COLUMNS, Candles
+from data.features import FEATURES
+from models.baseline import horizon_returns
+from models.inputs import INPUTS, input_matrix
+from models.samples import Ints, Samples, known_sigma, usable_ends
+from models.scaling import fit_scaler
+from models.spec import SIGMA_HALF_LIFE
+from models.split import Split, split
+
+Floats = NDArray[np.float64]
+_ROOT = Path(__file__).resolve().parents[1]
+_STEP_FILES = {
+    "inputs": "models/inputs.py",
+    "sigma": "data/features.py",
+    "targets": "models/baseline.py",
+    "scaler": "models/scaling.py",
+    "split": "models/split.py",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """What a model is trained by. Each step is a function that can be replaced, for instance by one that leaks."""
+
+    features: tuple[str, ...]
+    inputs: Callable[[Candles, Sequence[str]], NDArray[np.float32]]
+    """(n, f); row t may depend on candles up to t."""
+    sigma: Callable[[Candles], Floats]
+    """(n,); the same."""
+    targets: Callable[[Candles, Sequence[int]], Floats]
+    """(n, h) log returns from close t to close t + h."""
+    scaler: Callable[[NDArray[np.float32], Ints], tuple[Floats, Floats]]
+    """Mean and spread (f,) of the given rows alone."""
+    split: Callable[[Sequence[Candles], int, int | None], Split]
+    files: Callable[[str], str]
+    """Where a feature, or a step by its name here, is written: `file.py:line`."""
+
+    def gather(self, markets: Sequence[Candles], horizons: Sequence[int], window: int, warm_up: int) -> Samples:
+        """What `models.samples.gather` gives, by these steps."""
+        features, sigmas, targets, ends, offset = [], [], [], [], 0
+        for candles in markets:
+            matrix, sigma = self.inputs(candles, self.features), self.sigma(candles)
+            usable = usable_ends(candles, matrix, window, warm_up)
+            ends.append(usable[np.isfinite(sigma[usable])] + offset)
+            features.append(matrix)
+            sigmas.append(sigma)
+            targets.append(self.targets(candles, horizons))
+            offset += len(candles)
+        return Samples(
+            symbols=tuple(candles.symbol for candles in markets),
+            features=np.concatenate(features),
+            sigma=np.concatenate(sigmas),
+            returns=np.concatenate(targets),
+            open_time_ms=np.concatenate([candles.open_time_ms for candles in markets]),
+            market=np.repeat(np.arange(len(markets), dtype=np.int32), [len(candles) for candles in markets]),
+            ends=np.concatenate(ends),
+        )
+
+
+def real_pipeline(features: Sequence[str] = INPUTS, half_life: float = SIGMA_HALF_LIFE) -> Pipeline:
+    """The one that models are trained by."""
+    return Pipeline(
+        features=tuple(features),
+        inputs=input_matrix,
+        sigma=lambda candles: known_sigma(candles, half_life),
+        targets=horizon_returns,
+        scaler=fit_scaler,
+        split=split,
+        files=written_in,
+    )
+
+
+def written_in(name: str) -> str:
+    """`data/features.py:301` of a feature or a step; only the file where the line is not found."""
+    file = _STEP_FILES.get(name) or ("data/features.py" if name in FEATURES else "models/inputs.py")
+    return located(_ROOT / file, name)
+
+
+def located(path: Path, name: str) -> str:
+    """The file as seen from the repository, and the line that defines `name` in it (a def or a table's key)."""
+    file = path.relative_to(_ROOT).as_posix() if path.is_relative_to(_ROOT) else path.name
+    lines = path.read_text("utf-8").splitlines()
+    starts = (f'"{name}":', f"def {name}(")
+    at = next((number for number, line in enumerate(lines, 1) if line.strip().startswith(starts)), None)
+    return file if at is None else f"{file}:{at}"
+
+
+def with_other_future(candles: Candles, row: int, seed: int, volatility: float) -> Candles:
+    """The same candles up to and with `row`; every one after it replaced by a walk of that volatility per candle."""
+    random = np.random.default_rng(seed)
+    count = len(candles) - row - 1
+    close = candles.close[row] * np.exp(np.cumsum(random.normal(0.0, volatility, count)))
+    opened = np.concatenate([candles.close[row : row + 1], close])[:-1]
+    high = np.maximum(opened, close) * np.exp(random.exponential(volatility, count))
+    low = np.minimum(opened, close) * np.exp(-random.exponential(volatility, count))
+    volume = random.lognormal(3.0, 1.0, count)
+    later = [opened, high, low, close, volume, volume * close, np.round(volume), 0.3 * volume, 0.3 * volume * close]
+    columns = [
+        np.concatenate([getattr(candles, name)[: row + 1], column])
+        for name, column in zip(FLOAT_COLUMNS, later, strict=True)
+    ]
+    return Candles.from_columns(candles.symbol, candles.interval, candles.open_time_ms.copy(), columns)
+
+
+def with_other_candle(candles: Candles, row: int) -> Candles:
+    """The same candles but for one, whose prices are 1 % higher and whose volumes are doubled."""
+    columns = [getattr(candles, name).copy() for name in FLOAT_COLUMNS]
+    for place, column in enumerate(columns):
+        column[row] *= 1.01 if place < FLOAT_COLUMNS.index("volume") else 2.0
+    return Candles.from_columns(candles.symbol, candles.interval, candles.open_time_ms.copy(), columns)
