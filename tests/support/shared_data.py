@@ -1,4 +1,4 @@
-"""Where the real candles and recorded answers lie, beside the repository; a user who has only the repository skips those tests."""
+"""Where the real candles and recorded answers lie; a user who has only the repository skips those tests."""
 
 from __future__ import annotations
 
