@@ -6,7 +6,8 @@ same transaction, keep the skill over a million scores a matter of milliseconds.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -20,9 +21,36 @@ from data.database import Database
 from data.interval import Interval
 from data.symbol import Symbol
 from data.venue import BINANCE, lasts
+from models import ledger_chain
 from models.baseline import naive_log_returns
 from models.forecaster import Forecast
-from models.ledger_scores import SUMS, Decided, LedgerRow, Skill, State, decide, skill_of, target_times
+from models.ledger_chain import Verification, Walk
+from models.ledger_scores import (
+    NOTHING_SCORED,
+    RATIOS,
+    SUMS,
+    Decided,
+    Latest,
+    LedgerModel,
+    LedgerRow,
+    Skill,
+    State,
+    decide,
+    judge,
+    skill_of,
+    target_times,
+)
+from models.ledger_sums import (
+    EVERY_HORIZON,
+    EVERY_SYMBOL,
+    WEATHER_SUMS,
+    Course,
+    Weather,
+    day_sums,
+    rank_sums,
+    weather_of,
+    weather_sums,
+)
 from utils.clock import Clock
 
 PATIENCE_CANDLES = 3
@@ -58,7 +86,7 @@ _FORECASTS = sa.Table(
     sa.Column("sigma", sa.Double, nullable=False),
     sa.Column("log_returns", sa.LargeBinary, nullable=False),  # (h, q) little-endian float64
     sa.Column("open_mask", sa.BigInteger, nullable=False),  # bit i: the model's i-th horizon is undecided
-    sa.Column("chain", sa.LargeBinary),  # the hash over this row and the one before it, once rows are chained
+    sa.Column("chain", sa.LargeBinary),  # over this row and the one before it; none in rows from before the chain
     sa.UniqueConstraint("model", "symbol", "last_open_time_ms"),
 )
 sa.Index(
@@ -87,27 +115,60 @@ _DAYS = sa.Table(
     "ledger_days",
     _METADATA,
     sa.Column("model", sa.ForeignKey("ledger_models.key"), primary_key=True),
-    sa.Column("symbol", sa.String(20), primary_key=True),
-    sa.Column("horizon", sa.SmallInteger, primary_key=True),
+    sa.Column("symbol", sa.String(20), primary_key=True),  # nothing: all of them together
+    sa.Column("horizon", sa.SmallInteger, primary_key=True),  # 0: all of them together
     sa.Column("day", sa.Integer, primary_key=True),  # of the forecast's last candle, since 1970
     *(sa.Column(name, sa.Double, nullable=False) for name in SUMS),
     sqlite_with_rowid=False,
 )
-_PLACE = ("model", "symbol", "horizon", "day")
+
+_RANKS = sa.Table(
+    "ledger_ranks",
+    _METADATA,
+    sa.Column("model", sa.ForeignKey("ledger_models.key"), primary_key=True),
+    sa.Column("horizon", sa.SmallInteger, primary_key=True),
+    sa.Column("rank", sa.SmallInteger, primary_key=True),
+    sa.Column("scored", sa.Double, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+_WEATHER = sa.Table(
+    "ledger_weather",
+    _METADATA,
+    sa.Column("model", sa.ForeignKey("ledger_models.key"), primary_key=True),
+    sa.Column("horizon", sa.SmallInteger, primary_key=True),
+    sa.Column("hour", sa.SmallInteger, primary_key=True),
+    sa.Column("bin", sa.SmallInteger, primary_key=True),
+    *(sa.Column(name, sa.Double, nullable=False) for name in WEATHER_SUMS),
+    sqlite_with_rowid=False,
+)
+
+_HEADS = sa.Table(
+    "ledger_heads",
+    _METADATA,
+    sa.Column("venue", sa.String(80), primary_key=True),
+    sa.Column("rows", sa.BigInteger, nullable=False),
+    sa.Column("chain", sa.LargeBinary, nullable=False),
+)
+_SUM_TABLES = (_DAYS, _RANKS, _WEATHER)
+_BATCH = 2_000
 
 
 @dataclass(frozen=True, slots=True)
-class _Model:
-    key: int
-    id: str
-    digest: str
-    horizons: tuple[int, ...]
-    quantiles: tuple[float, ...]
-    baseline: NDArray[np.float64]
+class _Batch:
+    """Forecasts of one model in one market, as columns: (n,), and (n, h, q)."""
+
+    model: LedgerModel
+    symbol: Symbol
+    starts_ms: NDArray[np.int64]
+    made_at_ms: NDArray[np.int64]
+    closes: NDArray[np.float64]
+    sigmas: NDArray[np.float64]
+    log_returns: NDArray[np.float64]
 
     @property
-    def shape(self) -> tuple[int, int]:
-        return len(self.horizons), len(self.quantiles)
+    def naive(self) -> NDArray[np.float64]:
+        return naive_log_returns(self.model.baseline, self.sigmas)
 
 
 class Ledger:
@@ -117,7 +178,16 @@ class Ledger:
         self._database = database
         self._clock = clock
         self._venue = venue
+        self._changes = 0
+        self._walk = Walk(venue)
+        self._walking = threading.Lock()
         database.create_tables(_METADATA)
+        self._complete_sums()
+
+    @property
+    def version(self) -> str:
+        """Changes whenever this process writes something down, and with the venue."""
+        return f"{self._venue} {self._changes}"
 
     def use(self, venue: str) -> None:
         """From now on keeps the score of this venue: what was forecast of an invented market says nothing of the real.
@@ -125,14 +195,19 @@ class Ledger:
         The scores of past simulations that do not last go: their time has begun anew.
         """
         self._venue = venue
+        self._changes += 1
+        with self._walking:
+            self._walk = Walk(venue)
         with self._database.write() as connection:
             kept = connection.execute(sa.select(_MODELS.c.key, _MODELS.c.venue)).all()
             gone = [row.key for row in kept if row.venue != venue and not lasts(row.venue)]
+            venues = {row.venue for row in kept if row.key in set(gone)}
             forecasts = sa.select(_FORECASTS.c.key).where(_FORECASTS.c.model.in_(gone))
             connection.execute(sa.delete(_SCORES).where(_SCORES.c.forecast.in_(forecasts)))
-            connection.execute(sa.delete(_FORECASTS).where(_FORECASTS.c.model.in_(gone)))
-            connection.execute(sa.delete(_DAYS).where(_DAYS.c.model.in_(gone)))
+            for table in (_FORECASTS, *_SUM_TABLES):
+                connection.execute(sa.delete(table).where(table.c.model.in_(gone)))
             connection.execute(sa.delete(_MODELS).where(_MODELS.c.key.in_(gone)))
+            connection.execute(sa.delete(_HEADS).where(_HEADS.c.venue.in_(venues)))
 
     def append(self, forecasts: Iterable[Forecast]) -> int:
         """Writes those not yet there (by model digest, market, interval, last candle); returns how many were new."""
@@ -141,7 +216,9 @@ class Ledger:
             return 0
         with self._database.write() as connection:
             groups = groupby(ordered, key=lambda one: (one.model_digest, one.interval))
-            return sum(self._append(connection, list(group)) for _, group in groups)
+            added = sum(self._append(connection, list(group)) for _, group in groups)
+        self._changes += added > 0
+        return added
 
     def score(self, candles: Candles) -> int:
         """Decides each open horizon that these closed candles can decide, once; returns how many were decided.
@@ -152,9 +229,11 @@ class Ledger:
         if not len(candles):
             return 0
         with self._database.write() as connection:
-            models = _models(connection, self._venue, candles.interval)
+            models = _models(connection, self._venue, interval=candles.interval)
             ours = _open(connection, self._venue, candles)
-            return sum(self._score(connection, models[key], rows, candles) for key, rows in ours)
+            decided = sum(self._score(connection, models[key], rows, candles) for key, rows in ours)
+        self._changes += decided > 0
+        return decided
 
     def skill(
         self,
@@ -166,30 +245,115 @@ class Ledger:
         digest: str | None = None,
     ) -> Skill:
         """Over the scored forecasts of the model (every digest of that id, unless one is named) that fit."""
-        wanted = (
-            (_DAYS.c.symbol, symbol),
-            (_DAYS.c.horizon, horizon),
-            (_MODELS.c.interval, interval),
-            (_MODELS.c.digest, digest),
+        name = EVERY_SYMBOL if symbol is None else str(symbol)
+        found = self._skills((), [name], [horizon or EVERY_HORIZON], model_id, interval, digest)
+        return found.get((), NOTHING_SCORED)
+
+    def skills(
+        self,
+        *,
+        model_id: str,
+        symbols: Sequence[Symbol],
+        horizon: int | None = None,
+        interval: Interval | None = None,
+        digest: str | None = None,
+    ) -> dict[Symbol, Skill]:
+        """The same for each of these markets, asked at once."""
+        names = [str(symbol) for symbol in symbols]
+        found = self._skills((_DAYS.c.symbol,), names, [horizon or EVERY_HORIZON], model_id, interval, digest)
+        return {symbol: found.get((str(symbol),), NOTHING_SCORED) for symbol in symbols}
+
+    def skills_by_horizon(
+        self,
+        *,
+        model_id: str,
+        horizons: Sequence[int],
+        symbols: Sequence[Symbol | None],
+        interval: Interval | None = None,
+        digest: str | None = None,
+    ) -> dict[tuple[Symbol | None, int], Skill]:
+        """For each market (None: all together) and horizon, asked at once."""
+        names = [EVERY_SYMBOL if symbol is None else str(symbol) for symbol in symbols]
+        groups = (_DAYS.c.symbol, _DAYS.c.horizon)
+        found = self._skills(groups, names, horizons, model_id, interval, digest)
+        return {
+            (symbol, horizon): found.get((name, horizon), NOTHING_SCORED)
+            for symbol, name in zip(symbols, names, strict=True)
+            for horizon in horizons
+        }
+
+    def models(self, interval: Interval) -> tuple[LedgerModel, ...]:
+        """Those that have forecast here, each id with its newest version, by id."""
+        with self._database.read() as connection:
+            known = _models(connection, self._venue, interval=interval)
+        newest = {known[key].id: known[key] for key in sorted(known)}
+        return tuple(newest[name] for name in sorted(newest))
+
+    def latest(self, model: LedgerModel) -> dict[Symbol, Latest]:
+        """The model's newest forecast of each market."""
+        newest = (
+            sa.select(_FORECASTS.c.symbol, sa.func.max(_FORECASTS.c.last_open_time_ms).label("at_ms"))
+            .where(_FORECASTS.c.model == model.key)
+            .group_by(_FORECASTS.c.symbol)
+            .subquery()
         )
-        sums = [sa.func.sum(_DAYS.c[name]) for name in SUMS]
-        query = (
-            sa.select(_MODELS.c.interval, _DAYS.c.day, *sums)
-            .join(_MODELS, _MODELS.c.key == _DAYS.c.model)
-            .where(_MODELS.c.model_id == model_id, _MODELS.c.venue == self._venue)
-            .where(*(column == value for column, value in wanted if value is not None))
-            .group_by(_MODELS.c.interval, _DAYS.c.day)
+        query = sa.select(_FORECASTS).join(
+            newest,
+            (_FORECASTS.c.symbol == newest.c.symbol) & (_FORECASTS.c.last_open_time_ms == newest.c.at_ms),
         )
         with self._database.read() as connection:
-            rows = connection.execute(query).all()
-        blocks = np.array([_block(name, day) for name, day, *_ in rows], dtype=np.int64)
-        columns = np.array([row[2:] for row in rows], dtype=np.float64).reshape(-1, len(SUMS)).T
-        return skill_of(dict(zip(SUMS, columns, strict=True)), blocks)
+            rows = connection.execute(query.where(_FORECASTS.c.model == model.key)).all()
+        return {
+            Symbol(row.symbol): Latest(
+                Symbol(row.symbol),
+                row.last_open_time_ms,
+                row.made_at_ms,
+                row.last_close,
+                row.sigma,
+                _unpack(row.log_returns, model),
+            )
+            for row in rows
+        }
+
+    def ranks(self, model: LedgerModel, horizon: int) -> NDArray[np.float64]:
+        """(q + 1,) how many outcomes lay below the lowest quantile, between each two, above the highest."""
+        query = sa.select(_RANKS.c.rank, _RANKS.c.scored)
+        with self._database.read() as connection:
+            rows = connection.execute(query.where(_RANKS.c.model == model.key, _RANKS.c.horizon == horizon)).all()
+        counts = np.zeros(len(model.quantiles) + 1)
+        for rank, scored in rows:
+            counts[rank] = scored
+        return counts
+
+    def weather(self, model: LedgerModel, horizon: int) -> Weather:
+        """Where the model does well: by UTC hour and third of the forecasts by volatility."""
+        names = ("hour", "bin", *WEATHER_SUMS)
+        query = sa.select(*(_WEATHER.c[name] for name in names))
+        with self._database.read() as connection:
+            rows = connection.execute(query.where(_WEATHER.c.model == model.key, _WEATHER.c.horizon == horizon)).all()
+        columns = np.array(rows, dtype=np.float64).reshape(-1, len(names)).T
+        hours, bins = columns[:2].astype(np.int64)
+        return weather_of(hours, bins, dict(zip(WEATHER_SUMS, columns[2:], strict=True)))
+
+    def course(self, model: LedgerModel, horizon: int, points: int) -> Course:
+        """Over all markets, in at most so many stretches of equally many days."""
+        names = ("scored", "loss", "baseline_loss")
+        ours = (_DAYS.c.model == model.key, _DAYS.c.symbol == EVERY_SYMBOL, _DAYS.c.horizon == horizon)
+        with self._database.read() as connection:
+            ends = sa.select(sa.func.min(_DAYS.c.day), sa.func.max(_DAYS.c.day)).where(*ours)
+            first, last = connection.execute(ends).one()
+            width = -(-(last - first + 1) // points) if first is not None else 1
+            stretch = ((_DAYS.c.day - (first or 0)) // width).label("stretch")
+            query = sa.select(stretch, *(sa.func.sum(_DAYS.c[name]) for name in names)).where(*ours)
+            rows = connection.execute(query.group_by(stretch).order_by(stretch)).all()
+        columns = np.array(rows, dtype=np.float64).reshape(-1, 1 + len(names)).T
+        from_ms = ((first or 0) + columns[0].astype(np.int64) * width) * _DAY_MS
+        return Course(from_ms, from_ms + width * _DAY_MS, *columns[1:])
 
     def recent(self, symbol: Symbol, interval: Interval, limit: int) -> list[LedgerRow]:
         """The newest `limit` rows of a market, newest forecast first, then by horizon."""
         with self._database.read() as connection:
-            models = _models(connection, self._venue, interval)
+            models = _models(connection, self._venue, interval=interval)
             query = (
                 sa.select(_FORECASTS)
                 .where(_FORECASTS.c.symbol == symbol, _FORECASTS.c.model.in_(list(models)))
@@ -207,10 +371,73 @@ class Ledger:
     def counts(self) -> dict[str, int]:
         """Of every venue: how many forecasts are stored, and how many horizons were scored or found unscorable."""
         sums = sa.select(sa.func.sum(_DAYS.c.scored), sa.func.sum(_DAYS.c.unscorable))
+        whole = (_DAYS.c.symbol == EVERY_SYMBOL, _DAYS.c.horizon == EVERY_HORIZON)
         with self._database.read() as connection:
             forecasts = connection.execute(sa.select(sa.func.count()).select_from(_FORECASTS)).scalar_one()
-            scored, unscorable = connection.execute(sums).one()
+            scored, unscorable = connection.execute(sums.where(*whole)).one()
         return {"forecasts": forecasts, "scored": int(scored or 0), "unscorable": int(unscorable or 0)}
+
+    def verify(self) -> Verification:
+        """Walks the whole chain of this venue; takes some seconds for a million forecasts."""
+        with self._database.read() as connection:
+            return self._walked(connection, Walk(self._venue), most=None)
+
+    def check(self, most: int = 20_000) -> Verification:
+        """Walks on by at most so many rows from where the last call stopped, and begins anew after the end."""
+        with self._walking, self._database.read() as connection:
+            found = self._walked(connection, self._walk, most=most)
+            if found.complete:
+                self._walk = Walk(self._venue)
+            return found
+
+    def _walked(self, connection: sa.Connection, walk: Walk, *, most: int | None) -> Verification:
+        head = connection.execute(sa.select(_HEADS).where(_HEADS.c.venue == self._venue)).one_or_none()
+        models = _models(connection, self._venue)
+        ours = _FORECASTS.c.model.in_(list(models))
+        rows = connection.execute(sa.select(sa.func.count()).select_from(_FORECASTS).where(ours)).scalar_one()
+        hashes = {key: _model_hash(model, self._venue) for key, model in models.items()}
+        query = sa.select(_FORECASTS).where(ours, _FORECASTS.c.key > walk.key).order_by(_FORECASTS.c.key).limit(most)
+        found = connection.execution_options(yield_per=_BATCH).execute(query)
+        seen = 0
+        for row in found:
+            seen += 1
+            if not walk.step(row, models[row.model].id, hashes[row.model]):
+                break
+        found.close()
+        complete = walk.broken is not None or most is None or seen < most
+        if complete:
+            walk.finish(head.rows if head else 0, head.chain if head else None)
+        return Verification(rows, walk.checked, walk.unchained, complete, head.chain.hex() if head else "", walk.broken)
+
+    def _skills(
+        self,
+        groups: Sequence[sa.Column[Any]],
+        symbols: Sequence[str],
+        horizons: Sequence[int],
+        model_id: str,
+        interval: Interval | None,
+        digest: str | None,
+    ) -> dict[tuple[Any, ...], Skill]:
+        """By `groups`, from the daily sums: a block is a day, or 24 candles where they are longer."""
+        with self._database.read() as connection:
+            models = _models(connection, self._venue, interval=interval, model_id=model_id, digest=digest)
+            if not models:
+                return {}
+            lengths = {key: max(1, BLOCK_CANDLES * model.interval.ms // _DAY_MS) for key, model in models.items()}
+            block = (_DAYS.c.day // sa.case(lengths, value=_DAYS.c.model)).label("block")
+            blocks = (
+                sa.select(*groups, block, *(sa.func.sum(_DAYS.c[name]).label(name) for name in SUMS))
+                .where(_DAYS.c.model.in_(list(models)), _DAYS.c.symbol.in_(symbols), _DAYS.c.horizon.in_(horizons))
+                .group_by(*groups, block)
+                .subquery()
+            )
+            products = [blocks.c[a] * blocks.c[b] for pair in RATIOS for a, b in _products(pair)]
+            counted = sa.func.sum(sa.case((blocks.c.scored > 0, 1), else_=0))
+            sums = [*(sa.func.sum(blocks.c[name]) for name in SUMS), *map(sa.func.sum, products), counted]
+            names = [blocks.c[column.name] for column in groups]
+            query = sa.select(*names, *sums).group_by(*names) if names else sa.select(*sums)
+            rows = connection.execute(query).all()
+        return {tuple(row[: len(groups)]): _skill(row[len(groups) :]) for row in rows if row[-1] is not None}
 
     def _append(self, connection: sa.Connection, forecasts: Sequence[Forecast]) -> int:
         """Forecasts of one model and interval."""
@@ -218,18 +445,29 @@ class Ledger:
         earliest = min(one.last_open_time_ms for one in forecasts)
         known = connection.execute(
             sa.select(_FORECASTS.c.symbol, _FORECASTS.c.last_open_time_ms).where(
-                _FORECASTS.c.model == model, _FORECASTS.c.last_open_time_ms >= earliest
+                _FORECASTS.c.model == model.key, _FORECASTS.c.last_open_time_ms >= earliest
             )
         ).all()
         there = {(symbol, at_ms) for symbol, at_ms in known}
         new = {(str(one.symbol), one.last_open_time_ms): one for one in forecasts}
-        rows = [_forecast_row(model, one) for place, one in new.items() if place not in there]
+        rows = [_forecast_row(model.key, one) for place, one in new.items() if place not in there]
         if rows:
+            self._chain(connection, model, rows)
             connection.execute(sa.insert(_FORECASTS), rows)
         return len(rows)
 
-    def _stored_model(self, connection: sa.Connection, forecast: Forecast) -> int:
-        """The key of the forecast's model, written on first sight."""
+    def _chain(self, connection: sa.Connection, model: LedgerModel, rows: Sequence[dict[str, Any]]) -> None:
+        """Gives each row its hash and moves the venue's head on."""
+        head = connection.execute(sa.select(_HEADS).where(_HEADS.c.venue == self._venue)).one_or_none()
+        last = ledger_chain.beginning(self._venue) if head is None else head.chain
+        hashed = _model_hash(model, self._venue)
+        for row in rows:
+            last = row["chain"] = ledger_chain.link(last, hashed, **{name: row[name] for name in ledger_chain.CONTENT})
+        moved = {"venue": self._venue, "rows": (head.rows if head else 0) + len(rows), "chain": last}
+        connection.execute(self._database.upsert(_HEADS), [moved])
+
+    def _stored_model(self, connection: sa.Connection, forecast: Forecast) -> LedgerModel:
+        """The forecast's model, written on first sight."""
         row = {
             "model_id": forecast.model_id,
             "digest": forecast.model_digest,
@@ -241,20 +479,21 @@ class Ledger:
         }
         keys = ("digest", "venue", "interval")
         connection.execute(self._database.upsert(_MODELS, keys=keys, update=()), [row])
-        found = sa.select(_MODELS.c.key).where(*(_MODELS.c[name] == row[name] for name in keys))
-        return int(connection.execute(found).scalar_one())
+        found = _models(connection, self._venue, interval=forecast.interval, digest=forecast.model_digest)
+        return next(iter(found.values()))
 
-    def _score(self, connection: sa.Connection, model: _Model, rows: Sequence[Any], candles: Candles) -> int:
+    def _score(self, connection: sa.Connection, model: LedgerModel, rows: Sequence[Any], candles: Candles) -> int:
         """Forecasts of one model in one market."""
         bits = 1 << np.arange(len(model.horizons), dtype=np.int64)
         masks = np.array([row.open_mask for row in rows], dtype=np.int64)
+        batch = _batch(model, candles.symbol, rows)
         decided = decide(
             candles=candles,
-            starts_ms=np.array([row.last_open_time_ms for row in rows], dtype=np.int64),
-            made_at_ms=np.array([row.made_at_ms for row in rows], dtype=np.int64),
-            closes=np.array([row.last_close for row in rows]),
-            log_returns=np.stack([_unpack(row.log_returns, model) for row in rows]),
-            naive=naive_log_returns(model.baseline, np.array([row.sigma for row in rows])),
+            starts_ms=batch.starts_ms,
+            made_at_ms=batch.made_at_ms,
+            closes=batch.closes,
+            log_returns=batch.log_returns,
+            naive=batch.naive,
             horizons=model.horizons,
             quantiles=model.quantiles,
             is_open=(masks[:, None] & bits) != 0,
@@ -270,32 +509,133 @@ class Ledger:
         )
         left = [{"at": row.key, "to": int(mask & ~shut)} for row, mask, shut in zip(rows, masks, closed, strict=True)]
         connection.execute(update, left)
-        self._add_to_days(connection, _day_sums(decided, places, model, rows, candles.symbol))
+        self._add_sums(connection, batch, decided, places)
         return len(places)
 
-    def _add_to_days(self, connection: sa.Connection, sums: Sequence[dict[str, Any]]) -> None:
-        zeros = [row | dict.fromkeys(SUMS, 0.0) for row in sums]
-        connection.execute(self._database.upsert(_DAYS, keys=_PLACE, update=()), zeros)
+    def _add_sums(self, connection: sa.Connection, batch: _Batch, decided: Decided, places: NDArray[np.intp]) -> None:
+        model = batch.model
+        at = (model.horizons, batch.starts_ms)
+        self._add(connection, _DAYS, model, day_sums(decided, places, *at, str(batch.symbol)))
+        self._add(connection, _RANKS, model, rank_sums(decided, places, model.horizons))
+        self._add(connection, _WEATHER, model, weather_sums(decided, places, *at, batch.sigmas, model.interval))
+
+    def _add(
+        self, connection: sa.Connection, table: sa.Table, model: LedgerModel, rows: Sequence[Mapping[str, Any]]
+    ) -> None:
+        """Adds to the sums of these cells, which begin at nothing."""
+        if not rows:
+            return
+        insert: Any = self._database.upsert(table, update=())
+        place = [column.name for column in table.primary_key.columns]
+        names = [column.name for column in table.columns if column.name not in place]
+        connection.execute(insert, [{"model": model.key, **row, **dict.fromkeys(names, 0.0)} for row in rows])
         update = (
-            sa.update(_DAYS)
-            .where(*(_DAYS.c[name] == sa.bindparam(f"at_{name}") for name in _PLACE))
-            .values({name: _DAYS.c[name] + sa.bindparam(f"add_{name}") for name in SUMS})
+            sa.update(table)
+            .where(table.c.model == model.key)
+            .where(*(table.c[name] == sa.bindparam(f"at_{name}") for name in place if name != "model"))
+            .values({name: table.c[name] + sa.bindparam(f"add_{name}") for name in names})
         )
-        connection.execute(
-            update,
-            [{f"{'at' if name in _PLACE else 'add'}_{name}": value for name, value in row.items()} for row in sums],
-        )
+        given = [{f"{'add' if name in names else 'at'}_{name}": value for name, value in row.items()} for row in rows]
+        connection.execute(update, given)
+
+    def _complete_sums(self) -> None:
+        """Writes the sums of a ledger from before some of them were kept: once, from the scores themselves."""
+        whole = sa.select(_DAYS.c.day).where(_DAYS.c.horizon == EVERY_HORIZON).limit(1)
+        with self._database.write() as connection:
+            scored = connection.execute(sa.select(_SCORES.c.forecast).limit(1)).first()
+            if scored is None or connection.execute(whole).first() is not None:
+                return
+            for table in _SUM_TABLES:
+                connection.execute(sa.delete(table))
+            for model in _models(connection).values():
+                self._sum_up(connection, model)
+
+    def _sum_up(self, connection: sa.Connection, model: LedgerModel) -> None:
+        """The sums of one model, from its scores."""
+        ours = sa.select(_FORECASTS).where(_FORECASTS.c.model == model.key)
+        symbols = sa.select(_FORECASTS.c.symbol).where(_FORECASTS.c.model == model.key).distinct()
+        for symbol in connection.execute(symbols).scalars().all():
+            query = ours.where(_FORECASTS.c.symbol == symbol).order_by(_FORECASTS.c.key)
+            for rows in connection.execute(query).partitions(_BATCH):
+                state, realised = _outcomes(connection, model, rows)
+                batch = _batch(model, Symbol(symbol), rows)
+                decided = judge(state, realised, batch.log_returns, batch.naive, model.quantiles)
+                self._add_sums(connection, batch, decided, np.argwhere(state != State.OPEN))
 
 
-def _models(connection: sa.Connection, venue: str, interval: Interval) -> dict[int, _Model]:
-    ours = sa.select(_MODELS).where(_MODELS.c.venue == venue, _MODELS.c.interval == str(interval))
-    rows = connection.execute(ours).all()
+def _models(
+    connection: sa.Connection,
+    venue: str | None = None,
+    *,
+    interval: Interval | None = None,
+    model_id: str | None = None,
+    digest: str | None = None,
+) -> dict[int, LedgerModel]:
+    wanted = (
+        (_MODELS.c.venue, venue),
+        (_MODELS.c.interval, interval),
+        (_MODELS.c.model_id, model_id),
+        (_MODELS.c.digest, digest),
+    )
+    query = sa.select(_MODELS).where(*(column == str(value) for column, value in wanted if value is not None))
     return {
-        row.key: _Model(
-            row.key, row.model_id, row.digest, tuple(row.horizons), tuple(row.quantiles), np.array(row.baseline)
+        row.key: LedgerModel(
+            row.key,
+            row.model_id,
+            row.digest,
+            Interval(row.interval),
+            tuple(row.horizons),
+            tuple(row.quantiles),
+            np.array(row.baseline),
         )
-        for row in rows
+        for row in connection.execute(query).all()
     }
+
+
+def _model_hash(model: LedgerModel, venue: str) -> bytes:
+    return ledger_chain.model_hash(
+        model.id, model.digest, venue, model.interval, model.horizons, model.quantiles, model.baseline.tolist()
+    )
+
+
+def _products(pair: tuple[str, str]) -> Iterator[tuple[str, str]]:
+    a, b = pair
+    yield from ((a, a), (a, b), (b, b))
+
+
+def _skill(row: Sequence[Any]) -> Skill:
+    """From the sums, the products of each ratio, and the number of blocks."""
+    sums = dict(zip(SUMS, map(float, row), strict=False))
+    products = np.array(row[len(SUMS) : -1], dtype=np.float64).reshape(len(RATIOS), 3).tolist()
+    return skill_of(sums, [(aa, ab, bb) for aa, ab, bb in products], int(row[-1]))
+
+
+def _batch(model: LedgerModel, symbol: Symbol, rows: Sequence[Any]) -> _Batch:
+    return _Batch(
+        model=model,
+        symbol=symbol,
+        starts_ms=np.array([row.last_open_time_ms for row in rows], dtype=np.int64),
+        made_at_ms=np.array([row.made_at_ms for row in rows], dtype=np.int64),
+        closes=np.array([row.last_close for row in rows]),
+        sigmas=np.array([row.sigma for row in rows]),
+        log_returns=np.stack([_unpack(row.log_returns, model) for row in rows]),
+    )
+
+
+def _outcomes(
+    connection: sa.Connection, model: LedgerModel, rows: Sequence[Any]
+) -> tuple[NDArray[np.int8], NDArray[np.float64]]:
+    """(n, h) states and realised log returns of these forecasts, as they were scored."""
+    place = {row.key: number for number, row in enumerate(rows)}
+    state = np.full((len(rows), len(model.horizons)), State.OPEN, dtype=np.int8)
+    realised = np.full(state.shape, np.nan)
+    first, last = min(place), max(place)
+    for score in connection.execute(sa.select(_SCORES).where(_SCORES.c.forecast.between(first, last))):
+        if score.forecast in place:
+            where = place[score.forecast], model.horizons.index(score.horizon)
+            state[where] = score.state
+            realised[where] = np.nan if score.realised is None else score.realised
+    return state, realised
 
 
 def _open(connection: sa.Connection, venue: str, candles: Candles) -> Iterator[tuple[int, list[Any]]]:
@@ -329,12 +669,12 @@ def _forecast_row(model: int, forecast: Forecast) -> dict[str, object]:
     }
 
 
-def _unpack(content: bytes, model: _Model) -> NDArray[np.float64]:
+def _unpack(content: bytes, model: LedgerModel) -> NDArray[np.float64]:
     return np.frombuffer(content, dtype="<f8").reshape(model.shape)
 
 
 def _score_rows(
-    decided: Decided, places: NDArray[np.intp], model: _Model, rows: Sequence[Any], now_ms: int
+    decided: Decided, places: NDArray[np.intp], model: LedgerModel, rows: Sequence[Any], now_ms: int
 ) -> list[dict[str, Any]]:
     return [
         {
@@ -350,34 +690,7 @@ def _score_rows(
     ]
 
 
-def _day_sums(
-    decided: Decided, places: NDArray[np.intp], model: _Model, rows: Sequence[Any], symbol: Symbol
-) -> list[dict[str, Any]]:
-    """What these scores add to each horizon and day."""
-    i, j = places.T
-    days = np.array([row.last_open_time_ms // _DAY_MS for row in rows], dtype=np.int64)[i]
-    scored = decided.state[i, j] == State.SCORED
-    spoken = scored & (decided.direction[i, j] != 0)
-    columns = {
-        "scored": scored,
-        "unscorable": ~scored,
-        "loss": np.where(scored, decided.loss[i, j], 0.0),
-        "baseline_loss": np.where(scored, decided.baseline_loss[i, j], 0.0),
-        "inside_50": scored & decided.inside_50[i, j],
-        "inside_90": scored & decided.inside_90[i, j],
-        "directional": spoken,
-        "hits": spoken & (decided.direction[i, j] > 0),
-    }
-    cells, labels = np.unique(np.stack([j, days]), axis=1, return_inverse=True)
-    sums = {name: np.bincount(labels.ravel(), weights=column) for name, column in columns.items()}
-    return [
-        {"model": model.key, "symbol": str(symbol), "horizon": model.horizons[place], "day": day}
-        | {name: float(sums[name][cell]) for name in SUMS}
-        for cell, (place, day) in enumerate(cells.T.tolist())
-    ]
-
-
-def _ledger_rows(model: _Model, interval: Interval, forecast: Any, scores: dict[int, Any]) -> list[LedgerRow]:
+def _ledger_rows(model: LedgerModel, interval: Interval, forecast: Any, scores: dict[int, Any]) -> list[LedgerRow]:
     log_returns = _unpack(forecast.log_returns, model)
     naive = naive_log_returns(model.baseline, forecast.sigma)
     targets = target_times(interval, np.array(forecast.last_open_time_ms), model.horizons)
@@ -403,11 +716,6 @@ def _ledger_rows(model: _Model, interval: Interval, forecast: Any, scores: dict[
         )
         for place, horizon in enumerate(model.horizons)
     ]
-
-
-def _block(interval: str, day: int) -> int:
-    """The block a day belongs to: a day, or 24 candles where they are longer."""
-    return day * _DAY_MS // max(_DAY_MS, BLOCK_CANDLES * Interval(interval).ms)
 
 
 def _known(value: float) -> float | None:

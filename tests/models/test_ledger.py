@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 
 from data.candles import Candles
 from data.database import Database, connect
@@ -17,7 +18,8 @@ from data.symbol import Symbol
 from models import scoring
 from models.forecaster import Forecast
 from models.ledger import Ledger
-from models.ledger_scores import State
+from models.ledger_scores import State, interval_95
+from models.ledger_sums import weather_of
 from tests.support import tiny_model
 from utils.clock import ManualClock
 
@@ -240,3 +242,231 @@ def test_a_thousand_days_answer_quickly(ledger: Ledger) -> None:
         ledger.skill(model_id="tiny", symbol=BTC, horizon=24)
         took.append(time.perf_counter() - began)
     assert min(took) < 0.05
+
+
+def scored(
+    ledger: Ledger, *, symbols: tuple[str, ...] = ("BTCUSDT", "ETHUSDT"), count: int = 150
+) -> dict[str, Candles]:
+    """Forecasts of two markets at every candle but the last 30, all decided."""
+    markets = {name: tiny_model.candles(count + 30, symbol=name, seed=seed) for seed, name in enumerate(symbols, 7)}
+    for candles in markets.values():
+        ledger.append([forecast(candles, row, sigma=0.005 * (1 + row % 3)) for row in range(count)])
+        ledger.score(candles)
+    return markets
+
+
+def change(database: Database, statement: str) -> None:
+    with database.write() as connection:
+        assert connection.execute(sa.text(statement)).rowcount > 0
+
+
+def test_all_markets_asked_at_once_answer_as_each_alone(ledger: Ledger) -> None:
+    scored(ledger)
+    symbols = (BTC, Symbol("ETHUSDT"), Symbol("XRPUSDT"))
+    for horizon in (None, 6):
+        found = ledger.skills(model_id="tiny", symbols=symbols, horizon=horizon)
+        assert found == {one: ledger.skill(model_id="tiny", symbol=one, horizon=horizon) for one in symbols}
+        assert [found[one].count for one in symbols] == [150 * (1 if horizon else 24)] * 2 + [0]
+    by_horizon = ledger.skills_by_horizon(model_id="tiny", horizons=(1, 24), symbols=(None, BTC))
+    assert by_horizon[BTC, 24] == ledger.skill(model_id="tiny", symbol=BTC, horizon=24)
+    assert by_horizon[None, 1] == ledger.skill(model_id="tiny", horizon=1)
+    assert by_horizon[None, 1].count == 300
+
+
+def test_the_standard_error_is_that_of_the_blocks(ledger: Ledger) -> None:
+    """Recomputed from every single score, with the ratio estimator written out."""
+    scored(ledger, symbols=("BTCUSDT",))
+    rows = [row for row in ledger.recent(BTC, Interval.H1, 10_000) if row.horizon == 6]
+    days = np.array([row.last_open_time_ms // 86_400_000 for row in rows])
+    loss, naive = np.array([(row.loss, row.baseline_loss) for row in rows], dtype=np.float64).T
+    labels = np.unique(days, return_inverse=True)[1]
+    by_day = [np.bincount(labels, weights=column) for column in (loss, naive)]
+    found = ledger.skill(model_id="tiny", symbol=BTC, horizon=6)
+    ratio, groups = loss.sum() / naive.sum(), len(by_day[0])
+    spread = np.sqrt(((by_day[0] - ratio * by_day[1]) ** 2).sum() * groups / (groups - 1)) / naive.sum()
+    assert found.skill_standard_error == pytest.approx(spread)
+    assert found.coverage_90_standard_error is not None
+    bounds = interval_95(found.skill_fraction, found.skill_standard_error, found.blocks)
+    assert bounds is not None
+    assert bounds[1] - bounds[0] == pytest.approx(2 * 2.45 * spread, rel=0.01)  # Student's t of 6 degrees of freedom
+    assert interval_95(0.02, 0.01, 2) is None
+    assert interval_95(0.02, None, 9) is None
+
+
+def test_outcomes_are_counted_between_the_quantiles(ledger: Ledger) -> None:
+    markets = scored(ledger)
+    (model,) = ledger.models(Interval.H1)
+    expected = np.zeros(6)
+    for candles in markets.values():
+        realised = np.log(candles.close[6:156] / candles.close[:150])
+        expected += np.bincount((realised[:, None] > tiny_model.NAIVE[5] * 0.01 + 0.001).sum(axis=1), minlength=6)
+    np.testing.assert_array_equal(ledger.ranks(model, 6), expected)
+    assert ledger.ranks(model, 7).sum() == 0, "kept only where pages show it"
+
+
+def test_weather_adds_up_to_the_whole(ledger: Ledger) -> None:
+    scored(ledger)
+    (model,) = ledger.models(Interval.H1)
+    weather, whole = ledger.weather(model, 12), ledger.skill(model_id="tiny", horizon=12)
+    assert weather.count.shape == (24, 3)
+    assert weather.count.sum() == whole.count == 300
+    assert whole.loss is not None
+    assert weather.loss.sum() / 300 == pytest.approx(whole.loss)
+    np.testing.assert_array_equal(weather.count.sum(axis=0), [100, 100, 100])
+    assert weather.edges is not None
+    assert 0.005 < weather.edges[0] < 0.0101 < weather.edges[1] < 0.015
+    nothing = weather_of(np.array([], dtype=np.int64), np.array([], dtype=np.int64), {})
+    assert (nothing.count.sum(), nothing.edges) == (0, None)
+
+
+def test_the_course_keeps_its_size_however_long_it_runs(ledger: Ledger) -> None:
+    scored(ledger, count=960)
+    (model,) = ledger.models(Interval.H1)
+    whole = ledger.skill(model_id="tiny", horizon=1)
+    for points in (7, 40, 1000):
+        course = ledger.course(model, 1, points)
+        assert len(course.count) <= min(points, 40)
+        assert course.count.sum() == whole.count == 1920
+        assert (np.diff(course.from_ms) > 0).all()
+    assert len(ledger.course(model, 5, 10).count) > 0
+    assert len(ledger.course(model, 99, 10).count) == 0
+
+
+def test_the_newest_forecast_of_each_market(ledger: Ledger) -> None:
+    markets = scored(ledger)
+    ledger.append([forecast(markets["BTCUSDT"], 160, model_digest="e" * 64, bias=0.5)])
+    (model,) = ledger.models(Interval.H1)
+    assert (model.digest, list(ledger.latest(model))) == ("e" * 64, [BTC])
+    newest = ledger.latest(model)[BTC]
+    assert newest.last_open_time_ms == int(markets["BTCUSDT"].open_time_ms[160])
+    np.testing.assert_allclose(newest.log_returns, tiny_model.NAIVE * 0.01 + 0.5)
+    assert ledger.models(Interval.D1) == ()
+
+
+def test_the_version_changes_with_what_is_written_and_only_then(ledger: Ledger) -> None:
+    candles = tiny_model.candles(60)
+    seen = [ledger.version]
+    for act in (
+        lambda: ledger.append([forecast(candles, 0)]),
+        lambda: ledger.score(candles),
+        lambda: ledger.use("invented 1"),
+    ):
+        act()
+        seen.append(ledger.version)
+    assert len(set(seen)) == 4
+    ledger.use("binance")
+    now = ledger.version
+    ledger.append([forecast(candles, 0)])
+    ledger.score(candles)
+    assert ledger.version == now
+
+
+def test_a_whole_chain_is_found_whole(ledger: Ledger, url: str) -> None:
+    empty = ledger.verify()
+    assert (empty.rows, empty.checked, empty.complete, empty.intact, empty.head) == (0, 0, True, True, "")
+    scored(ledger)
+    found = ledger.verify()
+    assert (found.rows, found.checked, found.unchained, found.complete, found.broken) == (300, 300, 0, True, None)
+    assert len(found.head) == 64
+    again = connect(url)
+    assert Ledger(again, ManualClock()).verify() == found
+    again.close()
+
+
+@pytest.mark.parametrize(
+    ("statement", "row", "says"),
+    [
+        ("UPDATE ledger_forecasts SET last_close = last_close * 1.0001 WHERE key = 17", 17, "changed"),
+        ("UPDATE ledger_forecasts SET made_at_ms = made_at_ms - 1 WHERE key = 17", 17, "changed"),
+        ("UPDATE ledger_forecasts SET sigma = sigma * 2 WHERE key = 300", 300, "changed"),
+        ("UPDATE ledger_forecasts SET symbol = 'XRPUSDT' WHERE key = 1", 1, "changed"),
+        ("UPDATE ledger_forecasts SET log_returns = zeroblob(960) WHERE key = 200", 200, "changed"),
+        ("UPDATE ledger_forecasts SET chain = NULL WHERE key = 5", 5, "no hash"),
+        ("UPDATE ledger_forecasts SET chain = zeroblob(32) WHERE key = 300", 300, "changed"),
+        ("DELETE FROM ledger_forecasts WHERE key = 40", 40, "taken out"),
+        ("DELETE FROM ledger_forecasts WHERE key > 297", 298, "3 of the newest rows were taken out"),
+        ("UPDATE ledger_models SET model_id = 'better'", 1, "changed"),
+        ("UPDATE ledger_heads SET chain = zeroblob(32)", 300, "not the one that was written last"),
+    ],
+)
+def test_tampering_is_found_and_the_first_broken_row_named(
+    database: Database, ledger: Ledger, statement: str, row: int, says: str
+) -> None:
+    scored(ledger)
+    change(database, "DELETE FROM ledger_scores")
+    change(database, statement)
+    broken = ledger.verify().broken
+    assert broken is not None
+    assert broken.row == row
+    assert says in broken.reason
+
+
+def test_rewriting_a_hash_moves_the_break_to_the_next_row(database: Database, ledger: Ledger) -> None:
+    """Whoever changes a row and its hash has to change every later one, and the head."""
+    scored(ledger)
+    change(
+        database, "UPDATE ledger_forecasts SET chain = (SELECT chain FROM ledger_forecasts WHERE key = 9) WHERE key = 8"
+    )
+    broken = ledger.verify().broken
+    assert broken is not None
+    assert (broken.row, broken.symbol, broken.model_id) == (8, "BTCUSDT", "tiny")
+
+
+def test_a_long_chain_is_walked_in_pieces(database: Database, ledger: Ledger) -> None:
+    scored(ledger)
+    pieces = [ledger.check(most=120) for _ in range(3)]
+    assert [(one.checked, one.complete) for one in pieces] == [(120, False), (240, False), (300, True)]
+    change(database, "UPDATE ledger_forecasts SET sigma = 9 WHERE key = 130")
+    first, second = ledger.check(most=120), ledger.check(most=120)
+    assert (first.intact, first.checked) == (True, 120)
+    assert second.broken is not None
+    assert second.broken.row == 130
+    assert not ledger.check(most=1000).intact
+
+
+def test_rows_from_before_the_chain_are_told_apart(database: Database, ledger: Ledger) -> None:
+    candles = tiny_model.candles(60)
+    ledger.append([forecast(candles, row) for row in range(10)])
+    with database.write() as connection:
+        connection.execute(sa.text("UPDATE ledger_forecasts SET chain = NULL"))
+        connection.execute(sa.text("DELETE FROM ledger_heads"))
+    ledger.append([forecast(candles, row) for row in range(10, 15)])
+    found = ledger.verify()
+    assert (found.rows, found.unchained, found.intact) == (15, 10, True)
+    change(database, "UPDATE ledger_forecasts SET chain = NULL WHERE key = 12")
+    assert not ledger.verify().intact
+
+
+def test_each_venue_has_its_own_chain(ledger: Ledger) -> None:
+    candles = tiny_model.candles(60)
+    ledger.append([forecast(candles, row) for row in range(5)])
+    real = ledger.verify()
+    ledger.use("run 1")
+    ledger.append([forecast(candles, row) for row in range(8)])
+    assert ledger.verify().rows == ledger.verify().checked == 8
+    ledger.use("binance")
+    assert ledger.verify() == real
+
+
+def test_sums_of_an_older_ledger_are_made_up_once(database: Database, ledger: Ledger) -> None:
+    """A ledger that knew only daily sums by market and horizon answers the same after the next start."""
+    scored(ledger)
+    (model,) = ledger.models(Interval.H1)
+    symbols = (None, BTC)
+    before = ledger.skills_by_horizon(model_id="tiny", horizons=(1, 24), symbols=symbols)
+    ranks, weather, whole = ledger.ranks(model, 24), ledger.weather(model, 24), ledger.skill(model_id="tiny")
+    change(database, "DELETE FROM ledger_ranks")
+    change(database, "DELETE FROM ledger_weather")
+    change(database, "DELETE FROM ledger_days WHERE symbol = '' OR horizon = 0")
+    newer = Ledger(database, ManualClock())
+    after = newer.skills_by_horizon(model_id="tiny", horizons=(1, 24), symbols=symbols)
+    for place, skill in before.items():
+        assert (after[place].count, after[place].coverage_90) == (skill.count, skill.coverage_90)
+        assert after[place].loss == pytest.approx(skill.loss)
+    np.testing.assert_array_equal(newer.ranks(model, 24), ranks)
+    np.testing.assert_allclose(newer.weather(model, 24).loss, weather.loss)
+    assert (
+        newer.skill(model_id="tiny").count
+        == whole.count
+        == Ledger(database, ManualClock()).skill(model_id="tiny").count
+    )
