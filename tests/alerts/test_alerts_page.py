@@ -1,0 +1,251 @@
+"""/alerts in the real application: readable without JavaScript, clear about what is wrong, from breach to webhook."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from routes import alerts, metrics
+from routes.alerts_readings import DEFAULT_BUDGET_MS, WINDOW_S, AlertReadings
+from routes.metrics import ModelSkill
+from tests.support.alerting import receiver
+from tests.support.browser import Replay, replayed_app
+from utils.alert_rules import PRESETS, READINGS
+from utils.alert_send import send
+from utils.performance_monitor import performance_monitor
+
+OURS = {"Sec-Fetch-Site": "same-origin"}
+FORM = {"title": "Many pages", "reading": "p95_ms", "comparison": ">", "threshold": "1", "minutes": "0", "subject": ""}
+
+
+@dataclass
+class Desk:
+    replay: Replay
+    watch: alerts.Watch
+
+    @property
+    def client(self) -> FlaskClient:
+        return self.replay.app.test_client()
+
+    def page(self) -> str:
+        """The page's text, tags taken out, and what they said kept in order."""
+        text = self.client.get("/alerts").get_data(as_text=True)
+        return re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]+>", " ", text)))
+
+    def post(self, path: str, **form: str) -> Any:
+        return self.client.post(path, data=form, headers=OURS)
+
+
+def equip(app: Flask, *, targets: tuple[str, ...] = (), **options: Any) -> alerts.Watch:
+    """What `create_app` does for these pages, where it does not yet."""
+    for blueprint in (alerts.bp, metrics.bp):
+        if blueprint.name not in app.blueprints:
+            app.register_blueprint(blueprint)
+    parts = app.extensions["parts"]
+    watch = alerts.make_watch(
+        database=parts.database,
+        services=parts.services,
+        monitor=performance_monitor,
+        clock=parts.services.clock,
+        targets=targets,
+        **options,
+    )
+    alerts.install(app, watch)
+    return watch
+
+
+@contextmanager
+def desk_in(folder: Path, targets: tuple[str, ...] = (), **options: Any) -> Iterator[Desk]:
+    with replayed_app(folder, ("BTCUSDT", "ETHUSDT")) as made:
+        yield Desk(made, equip(made.app, targets=targets, **options))
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    with desk_in(tmp_path) as made:
+        yield made
+
+
+def test_before_anything_happened_the_page_says_so(desk: Desk) -> None:
+    text = desk.page()
+    assert "The rules were not judged yet" in text
+    assert "No rule was broken yet" in text
+    assert "set ALERT_TARGETS" in text
+    for rule in PRESETS:
+        assert rule.title in text
+    assert text.count("nothing to judge yet") == len(PRESETS)
+    for reading in READINGS.values():
+        assert reading.title in text
+
+
+def test_the_page_needs_no_script_and_holds_every_label(desk: Desk) -> None:
+    html = desk.client.get("/alerts").get_data(as_text=True)
+    main = html[html.index("<main") : html.index("</main>")]
+    assert "<script" not in main
+    controls = set(re.findall(r'<(?:input|select)[^>]*\bid="(\w+)"', main))
+    assert controls == set(re.findall(r'<label for="(\w+)"', main)) == set(FORM)
+    assert main.count('<form method="post"') == len(PRESETS) + 1
+    assert desk.client.get("/alerts").headers["Cache-Control"] == "private, no-store"
+
+
+def test_a_rule_is_added_judged_switched_off_and_removed(desk: Desk) -> None:
+    answer = desk.post("/alerts/rules", **FORM)
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/alerts#rules")
+    for _ in range(30):
+        performance_monitor.observe("/slow/<name>", 0.4, kind="route")
+        performance_monitor.observe("/fast", 0.0001, kind="route")
+    desk.watch.alerts.check()
+    text = desk.page()
+    assert "Many pages p95 of a route above 1 ms" in text
+    assert "1 raised." in text
+    assert re.search(r"(39\d|40\d|41\d)(\.\d)? ms /slow/<name>", text)
+    assert "raised for 0 s" in text
+    assert desk.post("/alerts/rules/many-pages", action="disable").status_code == 303
+    desk.watch.alerts.check()
+    text = desk.page()
+    assert "not read switched off" in text
+    assert "the rule was switched off or removed" in text
+    assert desk.post("/alerts/rules/many-pages", action="enable").status_code == 303
+    assert desk.post("/alerts/rules/many-pages", action="remove").status_code == 303
+    assert "many-pages" not in [rule.key for rule in desk.watch.store.rules()]
+    assert desk.post("/alerts/rules/many-pages", action="remove").status_code == 404
+    assert desk.post("/alerts/rules/error-rate", action="explode").status_code == 400
+    assert "recovered" in desk.page()
+
+
+def test_a_form_that_does_not_fit_comes_back_with_what_is_wrong(desk: Desk) -> None:
+    answer = desk.post("/alerts/rules", **FORM | {"threshold": '"><img src=x>', "minutes": "9999", "title": "Kept"})
+    html = answer.get_data(as_text=True)
+    assert answer.status_code == 400
+    assert 'role="alert">The rule was not added: 2 of its fields do not fit.' in html
+    assert 'aria-invalid="true" aria-describedby="fault-threshold"' in html
+    assert 'id="fault-minutes" class="problem">minutes is &#39;9999&#39;; use a number from 0 to 1440' in html
+    assert 'value="Kept"' in html
+    assert "<img" not in html
+    assert "&lt;img src=x&gt;" in html
+    assert len(desk.watch.store.rules()) == len(PRESETS)
+
+
+def test_changes_from_elsewhere_are_refused(desk: Desk) -> None:
+    foreign: tuple[dict[str, str], ...] = ({}, {"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"})
+    for headers in foreign:
+        for path in ("/alerts/rules", "/alerts/rules/error-rate", "/alerts/test"):
+            answer = desk.client.post(path, data=FORM | {"action": "remove"}, headers=headers)
+            assert answer.status_code == 403, (path, headers)
+    assert desk.watch.store.rules() == PRESETS
+    for path in ("/alerts/rules", "/alerts/rules/error-rate", "/alerts/test"):
+        assert desk.client.get(path).status_code == 405
+
+
+def test_the_test_button_sends_once_and_shows_how_it_went(tmp_path: Path) -> None:
+    with receiver() as hook, desk_in(tmp_path, (f"json://{hook.url}/canary-secret-path",), send=send) as desk:
+        hook.statuses[:] = [503]
+        for _ in range(3):
+            assert desk.post("/alerts/test").headers["Location"] == "/alerts#deliveries"
+        assert len(desk.watch.store.deliveries(9)) == 1, "one that is on its way is enough"
+        assert "waiting" in desk.page()
+        assert desk.watch.courier.deliver_due() == 0
+        text = desk.page()
+        assert "503" in text
+        assert re.search(r"waiting again \d\d:\d\d:\d\d UTC", text)
+        desk.replay.clock.tick(15)
+        assert desk.watch.courier.deliver_due() == 1
+        text = desk.page()
+        assert re.search(r"Binance AI Dashboard: a test test .* sent 2 ", text)
+        assert "canary" not in text
+        assert "Webhook json://127.0.0.1" in text
+        assert [path for path, _ in hook.requests] == ["/canary-secret-path"] * 2
+
+
+def test_a_test_without_targets_says_what_to_set(desk: Desk) -> None:
+    answer = desk.post("/alerts/test")
+    assert answer.status_code == 400
+    assert "set ALERT_TARGETS" in answer.get_data(as_text=True)
+
+
+def test_a_breach_reaches_the_webhook_and_so_does_its_end(tmp_path: Path) -> None:
+    with receiver() as hook, desk_in(tmp_path, (f"json://{hook.url}/hook",)) as desk:
+        for rule in PRESETS:
+            desk.watch.store.remove_rule(rule.key)
+        desk.post("/alerts/rules", **FORM | {"reading": "feed_age_s", "threshold": "60", "title": "Stale feed"})
+        desk.replay.clock.tick(61)
+        desk.watch.alerts.check()
+        desk.watch.courier.deliver_due()
+        desk.post("/alerts/rules/stale-feed", action="disable")
+        desk.watch.alerts.check()
+        desk.watch.courier.deliver_due()
+        titles = [body["title"] for _, body in hook.requests]
+        assert titles == ["Binance AI Dashboard: Stale feed", "Binance AI Dashboard: Recovered: Stale feed"]
+        assert "Age of the newest stream event above 60 s" in hook.requests[0][1]["message"]
+
+
+def readings_of(desk: Desk, **options: Any) -> AlertReadings:
+    parts = desk.replay.app.extensions["services"]
+    given = {"skills": lambda: (), **options}
+    return AlertReadings(monitor=performance_monitor, services=parts, **given)
+
+
+def test_readings_are_of_the_last_minutes_not_since_the_start(desk: Desk) -> None:
+    clock, read = desk.replay.clock, readings_of(desk, budgets=lambda: {"/a": 100.0})
+    for _ in range(100):
+        performance_monitor.observe("/a", 0.05, kind="route")
+        performance_monitor.observe("/b", 0.5, kind="route", error=True)
+    first = read()
+    assert first["p95_ms"]["/a"] == pytest.approx(50, rel=0.05)
+    assert first["p95_of_budget_percent"]["/a"] == pytest.approx(50, rel=0.05)
+    assert first["p95_of_budget_percent"]["/b"] == pytest.approx(500 / DEFAULT_BUDGET_MS * 100, rel=0.05)
+    assert first["error_percent"][""] == 50.0
+    for _ in range(round(WINDOW_S / 15) + 8):
+        clock.tick(15)
+        read()
+    assert read()["p95_ms"] == {}, "nothing was asked for five minutes"
+    assert read()["error_percent"] == {}, "of nothing there is no rate"
+    for _ in range(20):
+        performance_monitor.observe("/a", 0.01, kind="route")
+    latest = read()
+    assert latest["p95_ms"] == {"/a": pytest.approx(10, rel=0.05)}
+    assert latest["error_percent"] == {"": 0.0}
+
+
+def test_readings_come_from_the_parts(desk: Desk) -> None:
+    performance_monitor.sample()
+    for _ in range(60):
+        desk.client.get("/")
+    read = readings_of(
+        desk,
+        skills=lambda: (
+            ModelSkill("lost", "1h", 500, -0.05, 0.01),
+            ModelSkill("new", "1h", 99, -0.5, 0.01),
+            ModelSkill("unsure", "1h", 500, -0.05, None),
+        ),
+    )
+    values = read()
+    assert values["model_skill_percent"] == {"lost": -5.0, "unsure": -5.0}
+    assert values["model_skill_upper_percent"] == {"lost": pytest.approx(-3.0)}
+    assert values["cache_hit_percent"]["page"] > 90
+    assert 0 < values["memory_percent"][""] <= 100
+    assert values["rss_mb"][""] > 50
+    assert values["exchange_weight_percent"] == {"": 0.0}
+    assert values["exchange_banned"] == {"": 0.0}
+    assert values["stale_series"] == {"": 0.0}
+    assert values["database_errors"] == {"": 0.0}
+    assert set(values) == set(READINGS), "every reading a rule may name is read, and no other"
+    desk.replay.clock.tick(120)
+    assert read()["stale_series"] == {"": 2.0}
+
+
+def test_the_watch_starts_and_ends_with_the_program(tmp_path: Path) -> None:
+    with receiver() as hook, desk_in(tmp_path, (f"json://{hook.url}/hook",), period_s=0.01) as desk:
+        desk.watch.start()
+        desk.watch.close()
+        assert desk.watch.alerts.checked_at_ms is not None
+        assert "Judged" in desk.page()
