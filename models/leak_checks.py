@@ -184,7 +184,7 @@ def check_shuffled(
     pipeline: Pipeline, samples: Samples, parts: Split, horizons: Sequence[int], quantiles: Sequence[float], seed: int
 ) -> Check:
     """(d) With the outcomes it learns from dealt out at random, a learner must find nothing on the test period."""
-    known = np.isfinite(samples.returns).all(axis=1)
+    known = np.asarray(np.isfinite(samples.returns).all(axis=1))
     periods = (parts.train, parts.validation, parts.test)
     ends = [samples.starting(period.from_ms, period.until_ms) for period in periods]
     train, validation, test = (rows[known[rows]] for rows in ends)
