@@ -1,0 +1,265 @@
+"""Training runner: takes trainings from the queue, lets each run in its own process, writes down what becomes of it.
+
+The dashboard may end or be killed at any time: a training goes on without it, and the next dashboard takes it up again
+by the number and the start time of its process. One whose process is gone by then is marked lost and can be repeated.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from data.candle_store import SeriesStats
+from data.venue import UNKNOWN
+from models.jobs import MAX_WAITING, UNFINISHED, Job, JobState, JobStore
+from models.promotion import Promotion
+from models.training_estimate import MIN_WINDOWS, Estimate, estimate
+from models.training_process import TrainingProcess, log_tail
+from models.training_request import TrainingRequest, WrongFields
+from utils.clock import Clock
+from utils.errors import DashboardError, InvalidInput, NotReady
+
+log = logging.getLogger(__name__)
+
+LOOK_S = 0.5
+"""How often a running training is looked at; an empty queue costs nothing."""
+PATIENCE_S = 5.0
+"""Given to a training to end when it is asked to, before it is killed."""
+NO_WORD = "the process was gone without a word: it was killed, or the machine was restarted; repeat it"
+KILLED = (
+    "the training was killed from outside ({name}); most often memory ran out: choose fewer markets, a shorter range, "
+    "a smaller batch or a smaller size, and repeat it"
+)
+ENDED = "the training ended with code {code} without saying why; its log says more"
+
+
+class TrainingRunner:
+    """Owns one thread. `history` tells what the candle store holds, for estimates."""
+
+    def __init__(
+        self,
+        *,
+        jobs: JobStore,
+        promotion: Promotion,
+        models_path: Path,
+        folder: Path,
+        history: Callable[[], Sequence[SeriesStats]],
+        clock: Clock,
+        max_jobs: int = 1,
+        threads: int = 2,
+        venue: str = UNKNOWN,
+    ) -> None:
+        self.jobs = jobs
+        self._promotion = promotion
+        self._models_path = models_path
+        self._folder = folder
+        self._history = history
+        self._clock = clock
+        self._max_jobs = max_jobs
+        self._threads = threads
+        self._venue = venue
+        self._live: dict[int, TrainingProcess] = {}
+        self._submitting = threading.Lock()
+        self._wake = threading.Event()
+        self._closing = False
+        self._thread: threading.Thread | None = None
+
+    def use(self, venue: str) -> None:
+        """From now on trains on the candles of this venue."""
+        self._venue = venue
+
+    def start(self) -> None:
+        self._closing = False
+        self._wake.clear()
+        self._thread = threading.Thread(target=self._run, name="training-runner", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Ends the thread; trainings that run go on, and the next dashboard finds them."""
+        if self._thread is not None:
+            self._closing = True
+            self._wake.set()
+            self._thread.join(timeout=10)
+            self._thread = None
+
+    def estimate(self, request: TrainingRequest) -> Estimate:
+        """How many windows the request has just now, and how long they take."""
+        return estimate(request, self._history(), self.jobs.speeds())
+
+    def free_id(self, stem: str) -> str:
+        """A name for a new model that none has, nor is about to have."""
+        day = datetime.fromtimestamp(self._clock.now_ms() / 1000, UTC).strftime("%Y%m%d")
+        names = (f"{stem[:50]}-{day}" + (f"-{number}" if number > 1 else "") for number in range(1, 1000))
+        return next(name for name in names if not self._is_taken(name))
+
+    def submit(self, request: TrainingRequest, *, repeats: int | None = None) -> Job:
+        """Queues it. InvalidInput says what does not fit; NotReady while no exchange is chosen."""
+        if self._venue == UNKNOWN:
+            raise NotReady("the exchange is not chosen yet, so it is not known whose candles to train on")
+        with self._submitting:
+            self._check(request)
+            job = self.jobs.add(request, venue=self._venue, now_ms=self._clock.now_ms(), repeats=repeats)
+        self._wake.set()
+        return job
+
+    def cancel(self, job_id: int) -> Job:
+        """Takes it out of the queue, or ends its process within seconds. InvalidInput where it has already ended."""
+        job = self.jobs.get(job_id)
+        now_ms = self._clock.now_ms()
+        done = self.jobs.end(
+            job_id, JobState.CANCELLED, now_ms, message="cancelled before it began", of=(JobState.QUEUED,)
+        ) or self.jobs.ask_to_cancel(job_id)
+        if not done:
+            raise InvalidInput(f"training {job_id} has already ended ({job.state})")
+        self._wake.set()
+        return self.jobs.get(job_id)
+
+    def repeat(self, job_id: int) -> Job:
+        """The same once more, under another name if its own is taken. InvalidInput while it has not ended."""
+        job = self.jobs.get(job_id)
+        if job.unfinished:
+            raise InvalidInput(f"training {job_id} has not ended yet; cancel it first")
+        name = job.model_id
+        if self._is_taken(name):
+            name = self.free_id(f"{job.request.recipe.kind}-{job.request.interval}")
+        return self.submit(replace(job.request, model_id=name), repeats=job_id)
+
+    def step(self) -> None:
+        """Looks at each running training once, then starts as many as may run."""
+        for process in list(self._live.values()):
+            self._look(process)
+        for job in self.jobs.within(JobState.QUEUED)[: max(0, self._max_jobs - len(self._live))]:
+            self._begin(job)
+
+    def _run(self) -> None:
+        try:
+            self._take_up()
+        except DashboardError as error:
+            log.error("earlier trainings could not be looked for: %s", error)  # noqa: TRY400 - the tree's texts suffice
+        while not self._closing:
+            try:
+                self.step()
+            except DashboardError as error:
+                log.error("trainings could not be looked after: %s", error)  # noqa: TRY400 - the tree's texts suffice
+            self._wake.wait(LOOK_S if self._live else None)
+            self._wake.clear()
+        for process in self._live.values():
+            log.info("training %d goes on without the dashboard, as process %d", process.job_id, process.pid)
+            process.leave()
+        self._live.clear()
+
+    def _take_up(self) -> None:
+        """Finds the trainings that an earlier dashboard left running."""
+        for job in self.jobs.within(JobState.RUNNING):
+            process = TrainingProcess.found(job, self._folder)
+            if process is not None:
+                log.info("training %d still runs, as process %d: taken up again", job.id, process.pid)
+                self._live[job.id] = process
+                continue
+            gone = TrainingProcess(job.id, job.model_id, job.pid or 0, job.pid_since_s or 0.0, self._folder)
+            gone.news()
+            self._conclude(gone, job)
+
+    def _begin(self, job: Job) -> None:
+        if not self.jobs.begin(job.id, self._clock.now_ms()):
+            return
+        try:
+            self._promotion.pin(job.request.interval)
+            process = TrainingProcess.start(
+                job,
+                models_path=self._models_path,
+                database=self.jobs.address,
+                folder=self._folder,
+                threads=self._threads,
+            )
+        except DashboardError as error:
+            self._end(job.id, JobState.FAILED, str(error))
+            return
+        self.jobs.started(job.id, process.pid, process.since_s)
+        self._live[job.id] = process
+        log.info("training %d of %s began, as process %d", job.id, job.model_id, process.pid)
+
+    def _look(self, process: TrainingProcess) -> None:
+        alive = process.alive
+        if process.news():
+            self._write_down(process)
+        job = self.jobs.get(process.job_id)
+        if not alive:
+            process.news()
+            self._conclude(process, job)
+        elif job.cancelling:
+            self._stop(process)
+
+    def _stop(self, process: TrainingProcess) -> None:
+        now_s = self._clock.monotonic()
+        if process.stop_since_s is None:
+            process.stop_since_s = now_s
+            process.end()
+        elif now_s - process.stop_since_s > PATIENCE_S:
+            process.end(hard=True)
+
+    def _write_down(self, process: TrainingProcess) -> None:
+        last = process.last
+        self.jobs.progressed(
+            process.job_id,
+            stage=last["stage"],
+            epoch=last.get("epoch", 0),
+            curve=process.curve,
+            eta_s=last.get("eta_s") if last["stage"] == "training" else None,
+            windows=last.get("windows", 0),
+            fit_s=last.get("fit_s", 0.0),
+            log=process.log_tail(),
+        )
+
+    def _conclude(self, process: TrainingProcess, job: Job) -> None:
+        if process.last:
+            self._write_down(process)
+        state, message = _outcome(process, job)
+        self._end(job.id, state, message)
+        process.clear(self._models_path)
+        self._live.pop(job.id, None)
+
+    def _end(self, job_id: int, state: JobState, message: str) -> None:
+        tail = log_tail(self._folder, job_id)
+        self.jobs.end(job_id, state, self._clock.now_ms(), message=message, log=tail, of=(JobState.RUNNING,))
+        log.info("training %d: %s %s", job_id, state, message)
+
+    def _check(self, request: TrainingRequest) -> None:
+        waiting = len(self.jobs.within(JobState.QUEUED))
+        if waiting >= MAX_WAITING:
+            raise InvalidInput(f"{waiting} trainings are waiting already; cancel one first")
+        if self._is_taken(request.model_id):
+            raise WrongFields({"model_id": f"a model named {request.model_id!r} is there or about to be; take another"})
+        found = self.estimate(request)
+        if found.train_windows < MIN_WINDOWS:
+            raise WrongFields(
+                {
+                    "symbols": f"{found.candles:,} stored candles of {found.markets} markets give about "
+                    f"{found.train_windows:,} windows to learn from; at least {MIN_WINDOWS} are needed: choose more "
+                    "markets or a longer range, or load history by python -m data.import_klines"
+                }
+            )
+
+    def _is_taken(self, name: str) -> bool:
+        return self._promotion.taken(name) or any(job.model_id == name for job in self.jobs.within(*UNFINISHED))
+
+
+def _outcome(process: TrainingProcess, job: Job) -> tuple[JobState, str]:
+    """By its last word, or where it had none by how it ended."""
+    stage, code = process.last.get("stage"), process.exit_code
+    if stage == "done":
+        return JobState.DONE, str(process.last.get("message", ""))
+    if job.cancelling:
+        return JobState.CANCELLED, "cancelled while it ran; nothing of it was kept"
+    if stage == "failed":
+        return JobState.FAILED, str(process.last.get("message", ""))
+    if code is None:
+        return JobState.LOST, NO_WORD
+    if code < 0:
+        return JobState.FAILED, KILLED.format(name=signal.Signals(-code).name)
+    return JobState.FAILED, ENDED.format(code=code)

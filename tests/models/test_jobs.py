@@ -1,0 +1,155 @@
+"""Trainings in the background: real trainer processes, cancelled, killed, left behind and found again."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+
+from data.interval import Interval
+from data.symbol import Symbol
+from models.jobs import MAX_WAITING, JobState
+from models.training_request import TrainingRequest, WrongFields
+from models.training_runner import TrainingRunner
+from tests.support import tiny_model
+from tests.support.trainings import Workshop, in_second_epoch, request, workshop
+from utils.errors import InvalidInput, NotFound, NotReady
+
+pytestmark = pytest.mark.slow  # each trainer process loads TensorFlow
+
+ENDLESS = 500
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
+    with workshop(tmp_path_factory.mktemp("jobs")) as made:
+        yield made
+
+
+@pytest.fixture
+def idle(tmp_path: Path) -> Iterator[Workshop]:
+    """With candles, but nothing is started."""
+    made = Workshop(tmp_path, markets=[tiny_model.candles(3000)])
+    yield made
+    made.database.close()
+
+
+def test_two_wait_their_turn_and_a_bad_one_harms_nobody(shop: Workshop) -> None:
+    tiny_model.save(shop.models, tiny_model.spec("before"))
+    good = shop.runner.submit(request("good", epochs=3))
+    # more is asked than is there: the trainer finds out, the form's own check is passed by
+    impossible = replace(request("bad"), from_date="2024-03-20")
+    bad = shop.jobs.add(impossible, venue="binance", now_ms=1)
+    assert shop.jobs.get(bad.id).state is JobState.QUEUED
+    done, failed = shop.ended(good.id), shop.ended(bad.id)
+    assert done.state is JobState.DONE, (done.message, done.log)
+    assert "skill" in done.message
+    assert [len(pair) for pair in done.curve] == [2, 2, 2]
+    assert all(loss is not None and loss > 0 for pair in done.curve for loss in pair)
+    assert done.windows_per_s is not None
+    assert done.windows_per_s > 10
+    assert shop.registry.get("good").digest
+    assert shop.registry.default(Interval.H1).id == "before"  # type: ignore[union-attr]  # a newer one does not take over
+    assert failed.state is JobState.FAILED
+    assert "too few to split" in failed.message or "windows can be used" in failed.message or "give a" in failed.message
+    assert failed.started_ms is not None
+    assert done.ended_ms is not None
+    assert failed.started_ms >= done.ended_ms
+    assert sorted(path.name for path in shop.models.iterdir()) == [".in-use.json", "before", "good"]
+    assert list((shop.folder / "trainings").iterdir()) == []
+    measured = shop.runner.estimate(request("next"))
+    assert measured.measured_by == done.id
+
+
+def test_a_cancelled_training_ends_and_leaves_nothing(shop: Workshop) -> None:
+    running = shop.runner.submit(request("stopped", epochs=ENDLESS))
+    waiting = shop.runner.submit(request("waiting", epochs=ENDLESS))
+    job = shop.wait_for(running.id, in_second_epoch)
+    assert job.stage == "training"
+    assert job.eta_s is not None
+    assert job.pid is not None
+    assert shop.runner.cancel(waiting.id).state is JobState.CANCELLED
+    shop.runner.cancel(running.id)
+    assert shop.ended(running.id).state is JobState.CANCELLED
+    assert not psutil.pid_exists(job.pid)
+    assert not shop.promotion.taken("stopped")
+    with pytest.raises(InvalidInput, match=r"has already ended \(cancelled\)"):
+        shop.runner.cancel(running.id)
+
+
+def test_a_killed_training_is_told_and_can_be_repeated(shop: Workshop) -> None:
+    job = shop.wait_for(shop.runner.submit(request("killed", epochs=ENDLESS)).id, in_second_epoch)
+    with pytest.raises(InvalidInput, match="has not ended yet"):
+        shop.runner.repeat(job.id)
+    os.kill(job.pid or 0, signal.SIGKILL)
+    ended = shop.ended(job.id)
+    assert ended.state is JobState.FAILED
+    assert "killed from outside (SIGKILL); most often memory ran out" in ended.message
+    assert not shop.promotion.taken("killed")
+    again = shop.runner.repeat(job.id)
+    assert (again.model_id, again.repeats, again.request) == ("killed", job.id, job.request)
+    shop.runner.cancel(again.id)
+    assert shop.ended(again.id).state is JobState.CANCELLED
+
+
+def test_a_training_outlasts_the_dashboard_and_is_taken_up_again(tmp_path: Path) -> None:
+    with workshop(tmp_path) as first:
+        job = first.wait_for(first.runner.submit(request("survivor", epochs=ENDLESS)).id, in_second_epoch)
+        first.runner.close()
+        second = first.again()
+        lost = second.jobs.add(request("lost"), venue="binance", now_ms=1)
+        second.jobs.begin(lost.id, 2)
+        second.jobs.started(lost.id, job.pid or 0, 1.0)  # that number is another process by now
+        second.runner.start()
+        assert second.ended(lost.id).state is JobState.LOST
+        assert "gone without a word" in second.jobs.get(lost.id).message
+        seen = second.jobs.get(job.id)
+        later = second.wait_for(job.id, lambda now: now.epoch > seen.epoch)
+        assert later.state is JobState.RUNNING
+        assert later.pid == job.pid
+        assert later.curve[: len(seen.curve)] == seen.curve
+        second.runner.cancel(job.id)
+        assert second.ended(job.id).state is JobState.CANCELLED
+        assert second.runner.repeat(lost.id).model_id == "lost"
+        second.close()
+
+
+def test_what_cannot_be_trained_is_refused_before_anything_starts(idle: Workshop) -> None:
+    with pytest.raises(WrongFields, match=r"give about 0 windows to learn from; at least 500 are needed"):
+        idle.runner.submit(replace(request("short"), from_date="2024-04-20"))
+    with pytest.raises(WrongFields, match=r"0 stored candles of 0 markets"):
+        idle.runner.submit(request("nobody", symbols=[Symbol("XRPUSDT")]))
+    tiny_model.save(idle.models, tiny_model.spec("there"))
+    with pytest.raises(WrongFields, match=r"a model named 'there' is there or about to be"):
+        idle.runner.submit(request("there"))
+    for number in range(MAX_WAITING):
+        idle.runner.submit(request(f"many-{number}"))
+    with pytest.raises(InvalidInput, match=r"20 trainings are waiting already; cancel one first"):
+        idle.runner.submit(request("one-more"))
+    with pytest.raises(NotFound, match="there is no training number 99"):
+        idle.runner.cancel(99)
+
+
+def test_without_an_exchange_there_is_nothing_to_train_on(idle: Workshop) -> None:
+    idle.runner.use("")
+    with pytest.raises(NotReady, match="not known whose candles"):
+        idle.runner.submit(request())
+
+
+def test_a_free_name_is_neither_there_nor_asked_for(idle: Workshop) -> None:
+    runner: TrainingRunner = idle.runner
+    name = runner.free_id("tcn-1h")
+    runner.submit(request(name))
+    tiny_model.save(idle.models, tiny_model.spec(f"{name}-2"))
+    assert runner.free_id("tcn-1h") == f"{name}-3"
+
+
+def test_a_request_goes_through_the_database_unharmed(idle: Workshop) -> None:
+    asked = replace(request("same"), from_date="2024-01-02", until_date="2024-03-04")
+    assert idle.jobs.get(idle.runner.submit(asked).id).request == asked
+    assert TrainingRequest.from_json(asked.to_json()) == asked
