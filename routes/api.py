@@ -116,17 +116,22 @@ def forecast_json(gathered: Gathered) -> dict[str, Any]:
         "horizons": [int(ahead) for ahead in forecast.horizons],
         "prices": np.asarray(forecast.prices, dtype=np.float64).tolist(),
         "baseline_prices": np.asarray(forecast.baseline_prices, dtype=np.float64).tolist(),
-        "score": score_json(gathered.skill),
+        "score": score_json(gathered.scores[forecast.symbol, int(forecast.horizons[-1])]),
+        "scores": {
+            ahead: score_json(skill) for (symbol, ahead), skill in gathered.scores.items() if symbol is not None
+        },
     }
 
 
-def score_json(skill: SkillFace | None) -> dict[str, Any] | None:
+def score_json(skill: SkillFace) -> dict[str, Any] | None:
     """Null until the first forecast has met its outcome."""
-    if skill is None or skill.count == 0:
+    if skill.count == 0:
         return None
     return {
         "count": skill.count,
         "skill_fraction": skill.skill_fraction,
+        "skill_standard_error": skill.skill_standard_error,
+        "blocks": skill.blocks,
         "coverage_50": skill.coverage_50,
         "coverage_90": skill.coverage_90,
     }

@@ -14,12 +14,11 @@ from data.interval import Interval
 from data.symbol import Symbol
 from data.ticker import Ticker
 from routes import wording
-from routes.services import ForecastFace, MarketFace, Services, SkillFace
+from routes.services import ForecastFace, MarketFace
 from routes.wording import SHAPES, Outlook, Trend
 
 _DAY_MS = 86_400_000
 _MEDIAN = 0.5
-_SKILL_TTL_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,17 +108,6 @@ def outlook(forecast: ForecastFace, horizon_index: int = -1) -> Outlook:
 def is_forecast(answer: Any) -> bool:
     """The forecaster answers a forecast, or a reason why there is none."""
     return not hasattr(answer, "reason")
-
-
-def skill(services: Services, forecast: ForecastFace) -> SkillFace:
-    """The model's live score in this market, over all horizons; read from the ledger once in half a minute."""
-    return services.data_cache.get_or_load(
-        ("skill", forecast.model_digest, forecast.symbol, forecast.last_open_time_ms),
-        lambda: services.ledger.skill(
-            model_id=forecast.model_id, symbol=forecast.symbol, interval=forecast.interval, digest=forecast.model_digest
-        ),
-        ttl_s=_SKILL_TTL_S,
-    )
 
 
 def forming(market: MarketFace, candles: Candles) -> Candle | None:

@@ -14,8 +14,9 @@ from data.candles import Candles
 from data.interval import Interval
 from data.symbol import Symbol
 from routes import market_view, wording
+from routes.forecast_score import market_skills
 from routes.market_view import Age, Quote
-from routes.services import Services
+from routes.services import Services, SkillFace
 from routes.svg import Sparkline, sparkline
 from routes.wording import Outlook, Trend
 from utils.errors import NotReady
@@ -123,6 +124,7 @@ def overview_version(services: Services, interval: Interval) -> str:
         services.exchange.name,
         feed_state(services),
         model_digest(services, interval),
+        services.ledger.version,
         services.app_version,
     )
     return xxhash.xxh3_64_hexdigest("\n".join(parts).encode())
@@ -156,8 +158,15 @@ def overview_page(services: Services, interval: Interval, *, sort: str = "", sea
         )
     with span("forecasts"):
         answers = dict(zip(known, services.forecaster.answers(list(known.values())), strict=True))
+    with span("score"):
+        made = [answer for answer in answers.values() if market_view.is_forecast(answer)]
+        skills = market_skills(services, interval, made)
     with span("rows"):
-        rows = [_row(services, interval, symbol, known, answers, waiting, now_ms) for symbol in services.market.symbols]
+        forecast_parts = {symbol: _forecast_part(answer, skills.get(symbol)) for symbol, answer in answers.items()}
+        rows = [
+            _row(services, interval, symbol, known, forecast_parts, waiting, now_ms)
+            for symbol in services.market.symbols
+        ]
     shown = [row for row in rows if search in row.symbol]
     return OverviewPage(
         version=version,
@@ -193,7 +202,7 @@ def _row(
     interval: Interval,
     symbol: Symbol,
     known: dict[Symbol, Candles],
-    answers: dict[Symbol, Any],
+    forecast_parts: dict[Symbol, dict[str, Any]],
     waiting: dict[Symbol, str],
     now_ms: int,
 ) -> Row:
@@ -216,7 +225,7 @@ def _row(
         volatility=volatility,
         volatility_text=wording.percent(volatility, 1),
         age=market_view.age(market, symbol, interval, now_ms),
-        **_forecast_part(services, answers[symbol]),
+        **forecast_parts[symbol],
     )
 
 
@@ -225,10 +234,9 @@ def _closed_part(candles: Candles) -> tuple[Sparkline | None, float | None]:
     return sparkline(candles.close[-SPARK_CANDLES:]), market_view.volatility_day(candles)
 
 
-def _forecast_part(services: Services, answer: Any) -> dict[str, Any]:
-    if not market_view.is_forecast(answer):
+def _forecast_part(answer: Any, skill: SkillFace | None) -> dict[str, Any]:
+    if skill is None:
         return {"no_forecast": str(answer.reason)}
-    skill = market_view.skill(services, answer)
     value = skill.skill_fraction if skill.count >= wording.MIN_SCORED else None
     text, note = wording.skill_cell(skill)
     return {

@@ -19,6 +19,9 @@ from utils.clock import Clock
 
 if TYPE_CHECKING:
     from config import Settings
+    from models.ledger_chain import Verification
+    from models.ledger_scores import Latest, LedgerModel
+    from models.ledger_sums import Course, Weather
     from utils.response_cache import ResponseCache
 
 T = TypeVar("T")
@@ -122,7 +125,11 @@ class SkillFace(Protocol):
     @property
     def count(self) -> int: ...
     @property
+    def blocks(self) -> int: ...
+    @property
     def skill_fraction(self) -> float | None: ...
+    @property
+    def skill_standard_error(self) -> float | None: ...
     @property
     def coverage_50(self) -> float | None: ...
     @property
@@ -139,6 +146,33 @@ class LedgerFace(Protocol):
         interval: Interval | None = None,
         digest: str | None = None,
     ) -> SkillFace: ...
+    def skills(
+        self,
+        *,
+        model_id: str,
+        symbols: Sequence[Symbol],
+        horizon: int | None = None,
+        interval: Interval | None = None,
+        digest: str | None = None,
+    ) -> Mapping[Symbol, SkillFace]: ...
+    def skills_by_horizon(
+        self,
+        *,
+        model_id: str,
+        horizons: Sequence[int],
+        symbols: Sequence[Symbol | None],
+        interval: Interval | None = None,
+        digest: str | None = None,
+    ) -> Mapping[tuple[Symbol | None, int], SkillFace]: ...
+    def models(self, interval: Interval) -> Sequence[LedgerModel]: ...
+    def latest(self, model: LedgerModel) -> Mapping[Symbol, Latest]: ...
+    def ranks(self, model: LedgerModel, horizon: int) -> NDArray[np.float64]: ...
+    def weather(self, model: LedgerModel, horizon: int) -> Weather: ...
+    def course(self, model: LedgerModel, horizon: int, points: int) -> Course: ...
+    def check(self, most: int = ...) -> Verification: ...
+    def verify(self) -> Verification: ...
+    @property
+    def version(self) -> str: ...
 
 
 class MonitorFace(Protocol):

@@ -14,16 +14,16 @@ from data.interval import Interval
 from data.symbol import Symbol
 from routes import market_view, wording
 from routes.chart_choices import Choice, choices, chosen
+from routes.forecast_score import Believed, Scores, believed, scores, shown_horizons
 from routes.market_view import Age, Quote
 from routes.overview_page import feed_state, model_digest
 from routes.readings import ReadingGroup, readings
-from routes.services import IndicatorsFace, Services, SkillFace
+from routes.services import IndicatorsFace, Services
 from routes.svg import CandleChart, candle_chart
 from routes.wording import Outlook
 
 CHART_CANDLES = 500
 _FALLBACK_CANDLES = 96
-_SHOWN_HORIZONS = (1, 4, 12, 24)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Gathered:
     indicators: IndicatorsFace
     forecast: Any
     reason: str
-    skill: SkillFace | None
+    scores: Scores
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +58,7 @@ class ForecastCard:
     headline: Outlook
     ahead: str
     rows: tuple[HorizonRow, ...]
-    score: str
-    coverage: str
+    believed: Believed
     model_id: str
     model_age: str
     model_made_ms: int | None
@@ -104,13 +103,14 @@ def symbol_version(services: Services, symbol: Symbol, interval: Interval) -> st
         feed_state(services),
         services.exchange.name,
         model_digest(services, interval),
+        services.ledger.version,
         services.app_version,
     )
     return xxhash.xxh3_64_hexdigest("|".join(parts).encode())
 
 
 def gather(services: Services, symbol: Symbol, interval: Interval) -> Gathered:
-    """Candles, then what follows from those very candles: indicators, forecast, and the model's score."""
+    """Candles, then what follows from those very candles: indicators, forecast, and the model's scores."""
     span = services.monitor.span
     with span("candles"):
         candles = services.market.candles(symbol, interval)
@@ -120,14 +120,14 @@ def gather(services: Services, symbol: Symbol, interval: Interval) -> Gathered:
         answer = services.forecaster.answers([candles])[0]
     known = market_view.is_forecast(answer)
     with span("score"):
-        skill = market_view.skill(services, answer) if known else None
+        found = scores(services, answer) if known else {}
     return Gathered(
         candles=candles,
         forming=market_view.forming(services.market, candles),
         indicators=indicators,
         forecast=answer if known else None,
         reason="" if known else str(answer.reason),
-        skill=skill,
+        scores=found,
     )
 
 
@@ -171,13 +171,12 @@ def _card(services: Services, gathered: Gathered, decimals: int, now_ms: int) ->
     entry = services.registry.default(gathered.candles.interval) if services.registry is not None else None
     spec = entry.spec if entry is not None else None
     horizons = [int(horizon) for horizon in forecast.horizons]
-    wanted = [index for index, horizon in enumerate(horizons) if horizon in _SHOWN_HORIZONS or horizon == horizons[-1]]
+    wanted = [horizons.index(horizon) for horizon in shown_horizons(horizons)]
     return ForecastCard(
         headline=market_view.outlook(forecast),
         ahead=wording.candles_ahead(forecast.interval, horizons[-1]),
         rows=tuple(_horizon_row(forecast, index, horizons[index], decimals) for index in wanted),
-        score=wording.skill_sentence(gathered.skill),
-        coverage=wording.coverage_sentence(gathered.skill),
+        believed=believed(services, forecast, gathered.scores),
         model_id=forecast.model_id,
         model_age=_model_age(spec.created_ms, now_ms) if spec else "",
         model_made_ms=spec.created_ms if spec else None,

@@ -11,10 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.interval import Interval
+from models.ledger_scores import interval_95
 from routes.services import SkillFace
 
 Floats = NDArray[np.float64]
 Trend = Literal["rise", "fall", "flat"]
+Verdict = Literal["better", "worse", "even", "unknown"]
 
 SHAPES: dict[Trend, str] = {"rise": "▲", "fall": "▼", "flat": "◆"}
 MIN_SCORED = 100
@@ -166,19 +168,56 @@ def outlook(median: float, q25: float, q75: float, q05: float, q95: float) -> Ou
     )
 
 
-def skill_sentence(skill: SkillFace | None) -> str:
-    """The live score against "no change", or how far it is from saying anything."""
-    if skill is None:
-        return "no model"
+def evidence(skill: SkillFace, ahead: str) -> str:
+    """What the scored forecasts over `ahead` (such as `6 h`) show of the model, with their number and uncertainty."""
     if skill.count < MIN_SCORED:
-        return f"too few to say: {skill.count} of {MIN_SCORED} scored"
+        return f"too few to say: {skill.count} of {MIN_SCORED} scored {ahead} forecasts"
     fraction = skill.skill_fraction
     if fraction is None or not math.isfinite(fraction):
-        return f"no score from {skill.count:,} forecasts"
-    if abs(fraction) < _FLAT_FRACTION * 10:
-        return f"as good as no change over {skill.count:,} scored forecasts"
-    word = "better" if fraction > 0 else "worse"
-    return f"{percent(abs(fraction), 1)} {word} than no change over {skill.count:,} scored forecasts"
+        return f"no score from {skill.count:,} scored {ahead} forecasts"
+    bounds = interval_95(fraction, skill.skill_standard_error, skill.blocks)
+    if bounds is None:
+        days = "one stretch" if skill.blocks == 1 else f"{skill.blocks} stretches"
+        return f"too few to say: {skill.count:,} scored {ahead} forecasts, but all from {days} of 24 candles or a day"
+    told = f"over {skill.count:,} scored {ahead} forecasts this model"
+    word = "lower" if fraction > 0 else "higher"
+    size = percent(abs(fraction), 1)
+    low, high = bounds
+    if low <= 0 <= high:
+        between = f"{percent(low, 1, signed=True)} to {percent(high, 1, signed=True)}"
+        own = percent(fraction, 1, signed=True)
+        return f"{told} is not better than “no change”: its skill is {own} (95 % interval {between})"
+    near, far = sorted((abs(low), abs(high)))
+    return f"{told}’s loss is {size} {word} than “no change” (95 % interval {near * 100:.1f}–{far * 100:.1f} %)"
+
+
+def verdict_on(skill: SkillFace) -> Verdict:
+    """`better` or `worse` where the 95 % interval says so, else `even`, or `unknown` where too little was scored."""
+    if skill.count < MIN_SCORED:
+        return "unknown"
+    bounds = interval_95(skill.skill_fraction, skill.skill_standard_error, skill.blocks)
+    if bounds is None:
+        return "unknown"
+    return "better" if bounds[0] > 0 else "worse" if bounds[1] < 0 else "even"
+
+
+def round_trip(fee_bps: float, spread_bps: float) -> float:
+    """What buying and selling again costs, as a fraction: each trade pays the fee and half the spread."""
+    return 2 * (fee_bps + spread_bps) / 10_000
+
+
+def cost_verdict(move: float, cost: float, *, believed: bool) -> str:
+    """The expected move held against the cost of a round trip; both fractions."""
+    expected = f"{percent(move, signed=True)} expected"
+    if abs(move) <= cost:
+        return f"{expected} < {percent(cost)} round trip: not tradable"
+    doubt = "" if believed else ", but nothing shows yet that the model can be believed"
+    return f"{expected} > {percent(cost)} round trip: more than the cost{doubt}"
+
+
+def ahead(interval: Interval, count: int) -> str:
+    """`6 h`, `15 min`, `3 d`: how long that many candles last."""
+    return duration(interval.ms * count / 1000)
 
 
 def coverage_sentence(skill: SkillFace | None) -> str:

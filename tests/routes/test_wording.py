@@ -20,6 +20,8 @@ class Scored:
     skill_fraction: float | None
     coverage_50: float | None = 0.47
     coverage_90: float | None = 0.88
+    skill_standard_error: float | None = 0.006
+    blocks: int = 200
 
 
 @pytest.mark.parametrize(
@@ -77,13 +79,54 @@ def test_a_lean_is_said_relative_to_the_uncertainty() -> None:
 
 
 def test_scores_say_too_few_before_they_say_anything() -> None:
-    assert wording.skill_sentence(Scored(23, 0.5)) == "too few to say: 23 of 100 scored"
-    assert wording.skill_sentence(Scored(412, -0.018)) == "1.8 % worse than no change over 412 scored forecasts"
-    assert wording.skill_sentence(Scored(1412, 0.021)) == "2.1 % better than no change over 1,412 scored forecasts"
-    assert wording.skill_sentence(Scored(412, 0.0001)) == "as good as no change over 412 scored forecasts"
-    assert wording.skill_sentence(Scored(412, None)) == "no score from 412 forecasts"
+    assert wording.evidence(Scored(23, 0.5), "6 h") == "too few to say: 23 of 100 scored 6 h forecasts"
+    assert wording.evidence(Scored(412, 0.021), "6 h") == (
+        "over 412 scored 6 h forecasts this model’s loss is 2.1 % lower than “no change” (95 % interval 0.9–3.3 %)"
+    )
+    assert wording.evidence(Scored(1412, -0.02), "24 h") == (
+        "over 1,412 scored 24 h forecasts this model’s loss is 2.0 % higher than “no change” (95 % interval 0.8–3.2 %)"
+    )
+    assert wording.evidence(Scored(412, 0.01), "6 h") == (
+        "over 412 scored 6 h forecasts this model is not better than “no change”: "
+        "its skill is +1.0 % (95 % interval −0.2 % to +2.2 %)"
+    )
+    assert wording.evidence(Scored(412, None), "1 h") == "no score from 412 scored 1 h forecasts"
+    one_day = wording.evidence(Scored(412, 0.3, skill_standard_error=None, blocks=1), "1 h")
+    assert one_day == "too few to say: 412 scored 1 h forecasts, but all from one stretch of 24 candles or a day"
     assert wording.skill_cell(Scored(412, -0.018)) == ("1.8 % worse", "412 scored")
     assert wording.skill_cell(Scored(3, None)) == ("too few to say", "3 of 100 scored")
+
+
+@pytest.mark.parametrize(
+    ("scored", "verdict"),
+    [
+        (Scored(99, 0.5), "unknown"),
+        (Scored(412, 0.5, blocks=2), "unknown"),
+        (Scored(412, 0.02), "better"),
+        (Scored(412, -0.02), "worse"),
+        (Scored(412, 0.01), "even"),
+    ],
+)
+def test_a_verdict_needs_an_interval(scored: Scored, verdict: str) -> None:
+    assert wording.verdict_on(scored) == verdict
+
+
+def test_an_expected_move_is_held_against_its_cost() -> None:
+    cost = wording.round_trip(fee_bps=10, spread_bps=2)
+    assert cost == pytest.approx(0.0024)
+    assert wording.cost_verdict(0.0005, cost, believed=True) == "+0.05 % expected < 0.24 % round trip: not tradable"
+    assert wording.cost_verdict(-0.0005, cost, believed=True) == "−0.05 % expected < 0.24 % round trip: not tradable"
+    assert (
+        wording.cost_verdict(-0.004, cost, believed=True) == "−0.40 % expected > 0.24 % round trip: more than the cost"
+    )
+    assert wording.cost_verdict(0.004, cost, believed=False).endswith(
+        "but nothing shows yet that the model can be believed"
+    )
+
+
+def test_horizons_in_short() -> None:
+    assert [wording.ahead(Interval.H1, count) for count in (1, 6, 24)] == ["1 h", "6 h", "24 h"]
+    assert wording.ahead(Interval.M15, 3) == "45 min"
 
 
 def test_realised_coverage_stands_beside_nominal() -> None:
