@@ -14,7 +14,7 @@ HISTORY = 50
 DELIVERIES = 30
 _SUBJECTS_SHOWN = 5
 _LOOKS: Mapping[State, str] = {"ok": "live", "pending": "late", "raised": "stale", "recovering": "stale"}
-_WORDS: Mapping[State, str] = {"ok": "fine", "pending": "about to", "raised": "raised", "recovering": "recovering"}
+_WORDS: Mapping[State, str] = {"ok": "fine", "pending": "pending", "raised": "raised", "recovering": "recovering"}
 _WORST_FIRST: Mapping[State, int] = {"raised": 0, "recovering": 1, "pending": 2, "ok": 3}
 EMPTY_FORM = {"title": "", "reading": "p95_ms", "comparison": ">", "threshold": "", "minutes": "5", "subject": ""}
 

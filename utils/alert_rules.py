@@ -51,7 +51,7 @@ READINGS: Mapping[str, Reading] = {
         Reading("model_skill_percent", "Live skill of a model", "%", "model", "100 scored forecasts at least"),
         Reading(
             "model_skill_upper_percent",
-            "Best the model's live skill may be",
+            "Upper bound of a model's live skill",
             "%",
             "model",
             "skill plus two standard errors, 100 scored forecasts at least",

@@ -50,6 +50,15 @@ class Judged:
     since_s: float
 
 
+@dataclass(frozen=True, slots=True)
+class _News:
+    """What there is to tell of an alert."""
+
+    kind: Literal["raised", "recovered"]
+    alert: Alert
+    text: str
+
+
 class AlertStoreFace(Protocol):
     """Where rules and alerts are kept."""
 
@@ -92,6 +101,7 @@ class Alerts:
         self._states: dict[Place, tuple[State, float]] = {}
         self._worst: dict[Place, float] = {}
         self._judged: tuple[Judged, ...] = ()
+        self._news: list[_News] = []
         self._checked_at_ms: int | None = None
         self._lock = threading.Lock()
         self._wake = threading.Event()
@@ -123,6 +133,7 @@ class Alerts:
                     one, edge = self._judge(rule, subject, values.get(subject), alert)
                     judged.append(one)
                     edges.append(edge)
+            self._tell()
             self._forget_all_but({(one.rule.key, one.subject) for one in judged})
             self._judged = tuple(judged)
             self._checked_at_ms = self._clock.now_ms()
@@ -147,8 +158,7 @@ class Alerts:
         alert = self._store.raise_alert(rule, subject, value, self._clock.now_ms())
         if alert is not None:  # None: another process was first
             self._worst[alert.place] = value
-            log.warning("alert: %s", headline(alert))
-            self._tell(alert, "raised", f"{condition(rule)}\nNow: {amount(rule, value)}")
+            self._news.append(_News("raised", alert, f"now {amount(rule, value)}"))
         return alert
 
     def _recovered(self, rule: Rule, alert: Alert, value: float | None) -> Alert | None:
@@ -163,14 +173,19 @@ class Alerts:
         over = self._store.recover(alert, self._clock.now_ms(), worst, note)
         if over is not None:
             lasted_s = ((over.recovered_at_ms or 0) - over.raised_at_ms) / 1000
-            log.info("alert is over: %s (%s)", headline(over), note)
             text = f"{note}; it lasted {duration(lasted_s)}, at worst {amount(alert.rule, worst)}"
-            self._tell(over, "recovered", text[:1].upper() + text[1:])
+            self._news.append(_News("recovered", over, text))
         return over
 
-    def _tell(self, alert: Alert, kind: str, body: str) -> None:
-        mark = "" if kind == "raised" else "Recovered: "
-        self._courier.announce(f"{self._product}: {mark}{headline(alert)}", body, kind=kind, alert=alert.key)
+    def _tell(self) -> None:
+        """One message per rule, however many of its subjects changed at once."""
+        news, self._news = self._news, []
+        for one in news:
+            log.warning("alert %s: %s (%s)", one.kind, headline(one.alert), one.text)
+        for kind, key in dict.fromkeys((one.kind, one.alert.rule.key) for one in news):
+            group = [one for one in news if (one.kind, one.alert.rule.key) == (kind, key)]
+            title, body = message(group)
+            self._courier.announce(f"{self._product}: {title}", body, kind=kind, alert=group[0].alert.key)
 
     def _entered(self, place: Place, state: State, now_s: float) -> float:
         """Seconds since this place came into that state."""
@@ -231,6 +246,15 @@ def _state(*, raised: bool, changing: bool) -> State:
     return "pending" if changing else "ok"
 
 
+def message(news: Sequence[_News]) -> tuple[str, str]:
+    """Title and text about alerts of one rule that were raised, or are over, at once."""
+    first = news[0]
+    mark = "" if first.kind == "raised" else "Recovered: "
+    more = f" and {len(news) - 1} more" if len(news) > 1 else ""
+    lines = [f"{one.alert.subject}: {one.text}" if more else one.text for one in news]
+    return f"{mark}{headline(first.alert)}{more}", "\n".join([condition(first.alert.rule), *lines])
+
+
 def headline(alert: Alert) -> str:
     """`p95 over budget: /symbol/<symbol>`"""
     return f"{alert.rule.title}: {alert.subject}" if alert.subject else alert.rule.title
@@ -239,7 +263,7 @@ def headline(alert: Alert) -> str:
 def amount(rule: Rule, value: float) -> str:
     """The value with its reading's unit."""
     reading = READINGS.get(rule.reading)
-    text = f"{value:,.4g}" if abs(value) < 10_000 else f"{value:,.0f}"
+    text = f"{value:.3g}" if abs(value) < 1_000 else f"{value:,.0f}"
     return f"{text} {reading.unit}".strip().replace("-", "−") if reading else text
 
 

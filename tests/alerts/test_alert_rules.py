@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from utils.alert_rules import MOST_RULES, PRESETS, READINGS, RuleFaults, parse_rule
@@ -85,3 +88,8 @@ def test_the_presets_watch_what_was_promised() -> None:
     assert promised <= watched
     (weight,) = [rule for rule in PRESETS if rule.reading == "exchange_weight_percent"]
     assert (weight.comparison, weight.threshold) == (">", 80.0)
+
+
+def test_the_documentation_names_every_reading() -> None:
+    text = (Path(__file__).resolve().parents[2] / "docs" / "alerts.md").read_text("utf-8")
+    assert set(re.findall(r"^\| `(\w+)` \|", text, re.M)) == set(READINGS)

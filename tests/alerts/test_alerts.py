@@ -86,8 +86,9 @@ def test_it_is_raised_once_after_its_time_and_its_end_is_noted(desk: Desk) -> No
     assert alert.recovered_at_ms - alert.raised_at_ms == (15 + 600 + 15 + 60) * 1000
     assert alert.note == "now 250 ms"
     assert desk.titles() == ["Dashboard: Slow page: /", "Dashboard: Recovered: Slow page: /"]
-    assert desk.sent[0].body == "p95 of a route above 250 ms for 1 min\nNow: 420 ms"
-    assert desk.sent[1].body == "Now 250 ms; it lasted 11.5 min, at worst 900 ms"
+    assert desk.sent[0].body == "p95 of a route above 250 ms for 1 min\nnow 420 ms"
+    condition_text = "p95 of a route above 250 ms for 1 min"
+    assert desk.sent[1].body == f"{condition_text}\nnow 250 ms; it lasted 11.5 min, at worst 900 ms"
 
 
 def test_a_break_begins_the_time_anew(desk: Desk) -> None:
@@ -124,6 +125,21 @@ def test_every_subject_is_judged_on_its_own_and_a_rule_may_name_one(database: Da
     desk.values["p95_ms"]["/a"] = 1.0
     assert desk.after(0) == []
     assert desk.after(60) == ["-/a"]
+
+
+def test_what_happens_to_many_at_once_is_told_in_one_message(desk: Desk) -> None:
+    desk.values = {"p95_ms": {f"/{name}": 300.0 + number for number, name in enumerate("abc")}}
+    desk.after(0)
+    desk.after(60)
+    assert len(desk.store.open_alerts()) == 3
+    assert desk.titles() == ["Dashboard: Slow page: /a and 2 more"]
+    lines = desk.sent[0].body.splitlines()
+    assert lines[1:] == ["/a: now 300 ms", "/b: now 301 ms", "/c: now 302 ms"]
+    desk.values = {}
+    desk.after(0)
+    desk.after(60)
+    assert desk.titles()[1:] == ["Dashboard: Recovered: Slow page: /a and 2 more"]
+    assert "/c: no longer measured; it lasted 1 min, at worst 302 ms" in desk.sent[1].body
 
 
 def test_a_restart_neither_tells_again_nor_forgets_the_end(desk: Desk) -> None:
