@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
+from data import schema_version
 from data.sqlite_file import file_of, move_aside_if_corrupt
 from utils.clock import Clock, SystemClock
 from utils.errors import ConfigError, StoreError
@@ -23,6 +24,17 @@ _WRITER_WAIT_S = 30.0
 _POOL_SIZE = 4
 _POOL_OVERFLOW = 28
 _SHOWN_CHARS = 120
+_POSTGRES_DRIVER = "postgresql+psycopg"
+_POSTGRES_NAMES = ("postgres", "postgresql")
+_POSTGRES_OVERFLOW = 12
+_POSTGRES_OPTIONS = {
+    "default_transaction_isolation": r"repeatable\ read",
+    "lock_timeout": f"{round(_WRITER_WAIT_S)}s",
+    "statement_timeout": "60s",
+    "idle_in_transaction_session_timeout": "60s",
+}
+_POSTGRES_WRITE = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock(4726012001)"
+"""One writer at a time over all processes, as in SQLite. The number is ours, and means nothing."""
 
 _PRAGMAS = (
     "PRAGMA journal_mode=WAL",
@@ -40,6 +52,15 @@ _PLAIN_TEXTS = (
     ("locked", f"the database is locked by another program for more than {BUSY_TIMEOUT_S:g} s; end that program"),
     ("malformed", "the database is damaged; restart, which moves the damaged file aside and begins a new one"),
     ("not a database", "the file is not a database; restart, which moves it aside and begins a new one"),
+    ("no space left", "the disk of the database server is full; free some space, reading goes on meanwhile"),
+    ("refused", "the database server does not answer; start it, or correct the address in DATABASE_URL"),
+    ("resolve host", "the name of the database server is unknown; correct the address in DATABASE_URL"),
+    ("password authentication", "the database server refuses this user or password; correct DATABASE_URL"),
+    ("too many clients", "the database server has no connection left; raise its max_connections"),
+    ("read-only transaction", "the database server is read-only, as a standby is; name the primary in DATABASE_URL"),
+    ("terminating connection", "the database server ended the connection; the next try opens a new one"),
+    ("closed the connection", "the database server ended the connection; the next try opens a new one"),
+    ("lock timeout", f"the database is locked by another program for more than {_WRITER_WAIT_S:g} s; end that program"),
     ("disk i/o", "the disk failed while reading or writing the database; look at the disk"),
 )
 
@@ -60,7 +81,7 @@ class Database:
     """An SQLAlchemy engine with one writer lock and counted queries. Every failure is a StoreError in plain words.
 
     SQLite runs in WAL mode, so readers never wait for the writer. A memory database has one connection, which readers
-    and the writer take in turn.
+    and the writer take in turn. PostgreSQL is spoken to over a pool of at most 16 connections, each tried before use.
     """
 
     def __init__(self, engine: sa.Engine, *, path: Path | None, timer: Callable[[], float]) -> None:
@@ -90,6 +111,13 @@ class Database:
         with self._taken(), self._transaction(writing=True) as connection:
             yield connection
 
+    @contextmanager
+    def rebuild(self) -> Iterator[sa.Connection]:
+        """A `write` for changing tables. SQLite looks at references when it ends, not while tables are being replaced:
+        StoreError if one points nowhere then."""
+        with self._taken(), self._plain_errors(), self.engine.connect() as connection, self._unreferenced(connection):
+            yield connection
+
     def create_tables(self, metadata: sa.MetaData) -> None:
         """Create those of the tables that are not there yet."""
         with self.write() as connection:
@@ -111,7 +139,10 @@ class Database:
 
     @property
     def file_size_bytes(self) -> int:
-        """The database file and its write-ahead log; 0 where the database is not a file of ours."""
+        """The database file and its write-ahead log, or what PostgreSQL says; 0 for a database in memory."""
+        if self.engine.dialect.name == "postgresql":
+            with self.read() as connection:
+                return int(connection.execute(sa.text("SELECT pg_database_size(current_database())")).scalar_one())
         if self.path is None:
             return 0
         files = (self.path, self.path.with_name(self.path.name + "-wal"))
@@ -145,6 +176,20 @@ class Database:
                 yield marked
 
     @contextmanager
+    def _unreferenced(self, connection: sa.Connection) -> Iterator[None]:
+        driver: Any = connection.connection.driver_connection if self.engine.dialect.name == "sqlite" else None
+        if driver is not None:
+            driver.execute("PRAGMA foreign_keys=OFF").close()  # has no effect inside a transaction
+        try:
+            with connection.begin():
+                yield
+                if driver is not None and (broken := connection.exec_driver_sql("PRAGMA foreign_key_check").first()):
+                    raise StoreError(f"a row of {broken[0]!r} refers to one of {broken[2]!r} that is not there")
+        finally:
+            if driver is not None:
+                driver.execute("PRAGMA foreign_keys=ON").close()
+
+    @contextmanager
     def _plain_errors(self) -> Iterator[None]:
         try:
             yield
@@ -167,12 +212,13 @@ class Database:
 def connect(url: str, *, clock: Clock | None = None, on_notice: Callable[[str], None] = lambda _: None) -> Database:
     """Open the database at an SQLAlchemy URL such as `sqlite:///instance/dashboard.db`, making its folder if need be.
 
+    Tables of an older version are brought up to date first, under a lock; `on_notice` is told so.
     A damaged SQLite file is moved aside to `<name>.corrupt-<ms>`, never deleted, a new one is begun, and `on_notice` is
     told so. ConfigError where the URL cannot be understood; StoreError where the database cannot be opened.
     """
     used = clock or SystemClock()
     try:
-        parsed = sa.make_url(url)
+        parsed = _with_driver(sa.make_url(url))
         path = file_of(parsed)
         if path is not None:
             _prepare_file(path, used, on_notice)
@@ -183,12 +229,23 @@ def connect(url: str, *, clock: Clock | None = None, on_notice: Callable[[str], 
         ) from error
     database = Database(engine, path=path, timer=used.monotonic)
     try:
-        with database.read() as connection:
-            connection.execute(sa.text("SELECT 1"))
-    except StoreError:
+        _bring_up_to_date(database, on_notice)
+    except BaseException:
         database.close()
         raise
     return database
+
+
+def _bring_up_to_date(database: Database, on_notice: Callable[[str], None]) -> None:
+    """One look in the ordinary case; under the writers' lock otherwise, where another process may have been first."""
+    with database.read() as connection:
+        marked = schema_version.marked_revision(connection)
+    if marked == schema_version.HEAD:
+        return
+    with database.rebuild() as connection:
+        before = schema_version.upgrade(connection)
+    if before != schema_version.HEAD:
+        on_notice(f"the tables of the database were brought from version {before} to {schema_version.HEAD}")
 
 
 def plain_text(error: Exception) -> str:
@@ -211,8 +268,10 @@ def _prepare_file(path: Path, clock: Clock, on_notice: Callable[[str], None]) ->
 
 
 def _engine(url: sa.URL, path: Path | None) -> sa.Engine:
+    if url.get_backend_name() == "postgresql":
+        return _postgres_engine(url)
     if url.get_backend_name() != "sqlite":
-        return sa.create_engine(url, pool_pre_ping=True)
+        raise ArgumentError("only SQLite and PostgreSQL are spoken here")
     arguments = {"timeout": BUSY_TIMEOUT_S, "check_same_thread": False}
     if path is None:
         engine = sa.create_engine(url, poolclass=sa.StaticPool, connect_args=arguments)
@@ -223,6 +282,31 @@ def _engine(url: sa.URL, path: Path | None) -> sa.Engine:
     sa.event.listen(engine, "connect", _set_up_sqlite)
     sa.event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _with_driver(url: sa.URL) -> sa.URL:
+    return url.set(drivername=_POSTGRES_DRIVER) if url.drivername in _POSTGRES_NAMES else url
+
+
+def _postgres_engine(url: sa.URL) -> sa.Engine:
+    options = " ".join(f"-c {name}={value}" for name, value in _POSTGRES_OPTIONS.items())
+    engine = sa.create_engine(
+        url,
+        pool_size=_POOL_SIZE,
+        max_overflow=_POSTGRES_OVERFLOW,
+        pool_timeout=_WRITER_WAIT_S,
+        pool_pre_ping=True,
+        pool_recycle=1800,
+        connect_args={"connect_timeout": round(BUSY_TIMEOUT_S), "application_name": "dashboard", "options": options},
+    )
+    sa.event.listen(engine, "begin", _begin_postgres)
+    return engine
+
+
+def _begin_postgres(connection: sa.Connection) -> None:
+    """Readers see one state for as long as their block lasts; a writer what is there once it has the lock."""
+    if connection.get_execution_options().get("writing", True):
+        connection.exec_driver_sql(_POSTGRES_WRITE)
 
 
 def _set_up_sqlite(connection: Any, _: object) -> None:

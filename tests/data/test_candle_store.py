@@ -23,6 +23,7 @@ from data.interval import Interval
 from data.ranges import merged
 from data.symbol import Symbol
 from tests.support.made_candles import START_MS, made_candles
+from tests.support.servers import PostgresServer, postgres_server
 from utils.errors import InvalidInput, StoreError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,9 +31,24 @@ BTC = Symbol("BTCUSDT")
 HOUR_MS = 3_600_000
 
 
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[PostgresServer]:
+    with postgres_server() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Of an empty database."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/candles.db"
+    server: PostgresServer = request.getfixturevalue("postgres")
+    return server.new_database()
+
+
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[CandleStore]:
-    database = connect(f"sqlite:///{tmp_path}/candles.db")
+def store(url: str) -> Iterator[CandleStore]:
+    database = connect(url)
     yield CandleStore(database)
     database.close()
 
@@ -251,8 +267,7 @@ for start in range(0, 400_000, 500):
 """
 
 
-def test_a_kill_during_writes_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path}/candles.db"
+def test_a_kill_during_writes_loses_nothing_that_was_acknowledged(url: str) -> None:
     source = made_candles(400_000, interval="1m")
     for kill_after in (3, 11):
         child = subprocess.Popen([sys.executable, "-c", WRITER, url], cwd=ROOT, stdout=subprocess.PIPE, text=True)

@@ -22,7 +22,16 @@ MAY_NAME = {("utils/response_cache.py", "flask")}
 
 HEAVY = {"tensorflow", "keras", "sklearn", "scipy", "pandas", "polars", "pyarrow", "ta"}
 BINANCE_DOORS = re.compile(r"data/(binance_\w+|gateway_\w+|market_feed|feed_\w+)\.py")
-SQL_DOORS = {"data/candle_store.py", "data/database.py", "data/sqlite_file.py", "models/jobs.py", "models/ledger.py"}
+SQL_DOORS = {
+    "data/alert_store.py",
+    "data/candle_store.py",
+    "data/database.py",
+    "data/migrations/versions/r0002_venues.py",
+    "data/schema_version.py",
+    "data/sqlite_file.py",
+    "models/jobs.py",
+    "models/ledger.py",
+}
 UNSAFE_MODULES = {"pickle", "cPickle", "cloudpickle", "dill", "shelve", "marshal"}
 UNSAFE_CALLS = {"eval", "exec", "joblib.load", "yaml.load", "yaml.unsafe_load", "torch.load"}
 WALL_CLOCK = {

@@ -10,9 +10,11 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NoReturn
 
 import pytest
+import sqlalchemy as sa
 
 
 def free_port() -> int:
@@ -126,8 +128,11 @@ class PostgresServer:
         """The address of an empty database."""
         self._databases += 1
         name = f"test_{self._databases}"
-        self._run("createdb", "-h", "127.0.0.1", "-p", str(self.port), "-U", "dashboard", name)
-        return self.url.removesuffix("postgres") + name
+        engine = sa.create_engine(self.url, isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            connection.exec_driver_sql(f"CREATE DATABASE {name}")
+        engine.dispose()
+        return f"postgresql://dashboard@127.0.0.1:{self.port}/{name}"
 
     @property
     def _data(self) -> str:
@@ -146,20 +151,21 @@ class PostgresServer:
 
 
 @contextmanager
-def postgres_server(folder: Path) -> Iterator[PostgresServer]:
+def postgres_server() -> Iterator[PostgresServer]:
     """Running; a skip where there is none on this machine (a failure where REQUIRE_POSTGRES=1)."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
     if not found or (os.geteuid() == 0 and shutil.which("runuser") is None):
         _missing("PostgreSQL is not installed (Debian: apt install postgresql)", "REQUIRE_POSTGRES")
-    if os.geteuid() == 0:
-        shutil.chown(folder, "postgres")
-    server = PostgresServer(found[-1], folder)
-    server.create()
-    server.start()
-    try:
-        yield server
-    finally:
-        server.stop("immediate")
+    with TemporaryDirectory(prefix="postgres-") as folder:  # not below pytest's, where only we may go
+        if os.geteuid() == 0:
+            shutil.chown(folder, "postgres")
+        server = PostgresServer(found[-1], Path(folder))
+        server.create()
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop("immediate")
 
 
 def _missing(message: str, variable: str) -> NoReturn:

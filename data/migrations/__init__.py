@@ -1,0 +1,1 @@
+"""Migrations: one revision for each change of a table that released databases have."""
