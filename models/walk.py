@@ -1,0 +1,285 @@
+"""Walk: learns again and again as time goes on, and is judged only on what came after.
+
+Each fold trains, chooses and scales on its own past, with purge and embargo before what it is judged on; all of it is
+judged together too, by horizon, market, volatility regime and hour of day, against three naive forecasts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.candles import Candles
+from data.filters import rolling_sum
+from data.interval import Interval
+from data.symbol import Symbol
+from models.folds import Fold, folds
+from models.inputs import INPUTS, WARM_UP
+from models.learners import PROBE, Learner, Predict, Task
+from models.naive_forecasts import centres, naive_quantiles
+from models.samples import Ints, Samples, cut, gather
+from models.scoring import pinball_loss
+from models.spec import QUANTILES, SIGMA_HALF_LIFE
+from models.verdicts import Comparison, Coverage, Rows, Verdict, compared, covered, verdict
+from utils.errors import InvalidInput
+
+Floats = NDArray[np.float64]
+JUDGED = (1, 6, 24)
+NOT_EVERYWHERE = ("trades_24", "imbalance", "imbalance_12")
+FEATURES = tuple(name for name in INPUTS if name not in NOT_EVERYWHERE)
+REGIMES = ("calm", "usual", "wild")
+SLOW_CANDLES = 720
+_CHUNK = 4096
+_IMPORTANCE_WINDOWS = 4000
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What walks through time: the inputs, the horizons that are judged, the folds."""
+
+    features: tuple[str, ...] = FEATURES
+    window: int = 16
+    warm_up: int = WARM_UP
+    horizons: tuple[int, ...] = JUDGED
+    quantiles: tuple[float, ...] = QUANTILES
+    folds: int = 5
+    expanding: bool = True
+    seed: int = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A part of the forecasts at one horizon, against no change."""
+
+    horizon: int
+    name: str
+    count: int
+    comparison: Comparison
+    coverage: tuple[Coverage, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FoldResult:
+    """One fold: what it was fitted on and judged on, and its verdicts."""
+
+    fold: Fold
+    train_windows: int
+    validation_windows: int
+    test_windows: int
+    verdicts: tuple[Verdict, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Importance:
+    """How much skill (a fraction, all horizons pooled) is lost where one input is dealt out at random."""
+
+    feature: str
+    skill_lost: float
+
+
+@dataclass(frozen=True, slots=True)
+class WalkForward:
+    """The whole walk. `symbols` are the markets that numbers in verdicts point to."""
+
+    kind: str
+    expanding: bool
+    symbols: tuple[Symbol, ...]
+    folds: tuple[FoldResult, ...]
+    pooled: tuple[Verdict, ...]
+    by_symbol: tuple[Group, ...]
+    by_regime: tuple[Group, ...]
+    by_hour: tuple[Group, ...]
+    importance: tuple[Importance, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; markets by name."""
+        value = asdict(self)
+        for one in [*value["pooled"], *(each for fold in value["folds"] for each in fold["verdicts"])]:
+            by_market = one["rank_ic_by_market"]
+            one["rank_ic_by_market"] = {str(self.symbols[place]): found for place, found in by_market.items()}
+        return value
+
+
+def walk(
+    markets: Sequence[Candles],
+    learn: Learner,
+    plan: Plan | None = None,
+    *,
+    kind: str = PROBE,
+    on_fold: Callable[[FoldResult], None] = lambda _: None,
+) -> WalkForward:
+    """Learns and judges every fold of these markets, which share one interval."""
+    chosen = plan or Plan()
+    samples = gather(
+        markets,
+        chosen.features,
+        window=chosen.window,
+        warm_up=chosen.warm_up,
+        horizons=chosen.horizons,
+        half_life=SIGMA_HALF_LIFE,
+    )
+    interval = markets[0].interval
+    first = int(samples.open_time_ms[samples.ends].min()) if len(samples.ends) else 0
+    last = int(samples.open_time_ms.max()) + interval.ms
+    made = folds(first, last, interval, max(chosen.horizons), chosen.folds, expanding=chosen.expanding)
+    naive = _centres(markets, chosen.horizons)
+    slow = np.concatenate([_slow_mean(samples, place) for place in range(len(markets))])
+    results, judged = [], []
+    importance: tuple[Importance, ...] = ()
+    for fold in made:
+        predict, train, validation = _learned(samples, fold, learn, chosen)
+        part = _judged(samples, fold, predict, train, naive, slow, chosen, interval)
+        judged.append(part)
+        verdicts = tuple(verdict(rows) for rows in part.rows if len(rows))
+        results.append(FoldResult(fold, len(train), len(validation), len(part.ends), verdicts))
+        on_fold(results[-1])
+        if fold is made[-1]:
+            importance = _importance(samples, part.ends, predict, chosen)
+    rows, regimes = _pooled(judged)
+    return WalkForward(
+        kind=kind,
+        expanding=chosen.expanding,
+        symbols=samples.symbols,
+        folds=tuple(results),
+        pooled=tuple(verdict(one) for one in rows if len(one)),
+        by_symbol=_groups(rows, [one.market for one in rows], list(map(str, samples.symbols))),
+        by_regime=_groups(rows, regimes, list(REGIMES)),
+        by_hour=_groups(
+            rows, [one.open_time_ms // 3_600_000 % 24 for one in rows], [f"{hour:02d}" for hour in range(24)]
+        ),
+        importance=importance,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """Of one fold: test ends, rows per horizon, and the volatility regime (0, 1, 2) of each of those rows."""
+
+    ends: Ints
+    rows: tuple[Rows, ...]
+    regimes: tuple[Ints, ...]
+
+
+def _learned(samples: Samples, fold: Fold, learn: Learner, plan: Plan) -> tuple[Predict, Ints, Ints]:
+    known = np.asarray(np.isfinite(samples.returns).all(axis=1))
+    ends = [samples.starting(period.from_ms, period.until_ms) for period in (fold.train, fold.validation)]
+    train, validation = (rows[known[rows]] for rows in ends)
+    if not len(train) or not len(validation):
+        raise InvalidInput(
+            f"fold {fold.number} has {len(train)} training and {len(validation)} validation windows in {fold.train} "
+            f"and {fold.validation}; give a longer history or fewer folds"
+        )
+    task = Task(samples, train, validation, plan.window, plan.horizons, plan.quantiles, plan.seed)
+    return learn(task), train, validation
+
+
+def _judged(
+    samples: Samples,
+    fold: Fold,
+    predict: Predict,
+    train: Ints,
+    naive: Mapping[str, Floats],
+    slow: Floats,
+    plan: Plan,
+    interval: Interval,
+) -> _Judged:
+    ends = samples.starting(fold.test.from_ms, fold.test.until_ms)
+    forecast = asked(predict, samples, ends, plan) * samples.sigma[ends, None, None]
+    others = {name: naive_quantiles(samples, one, train, ends, plan.quantiles) for name, one in naive.items()}
+    ratio = samples.sigma / slow
+    edges = np.quantile(ratio[train], [1 / 3, 2 / 3])
+    regime = np.searchsorted(edges, ratio[ends]).astype(np.int64)
+    rows, regimes = [], []
+    for place, horizon in enumerate(plan.horizons):
+        known = np.asarray(np.isfinite(samples.returns[ends, place]))
+        rows.append(
+            Rows(
+                horizon=horizon,
+                candle_ms=interval.ms,
+                quantiles=plan.quantiles,
+                open_time_ms=samples.open_time_ms[ends][known],
+                market=samples.market[ends][known].astype(np.int64),
+                sigma=samples.sigma[ends][known],
+                forecast=forecast[known, place],
+                naive={name: one[known, place] for name, one in others.items()},
+                realised=samples.returns[ends][known, place],
+            )
+        )
+        regimes.append(regime[known])
+    return _Judged(ends, tuple(rows), tuple(regimes))
+
+
+def asked(predict: Predict, samples: Samples, ends: Ints, plan: Plan) -> Floats:
+    """(n, h, q) in units of sigma, in batches."""
+    shape = (0, len(plan.horizons), len(plan.quantiles))
+    starts = range(0, len(ends), _CHUNK)
+    parts = [predict(cut(samples.features, ends[start : start + _CHUNK], plan.window)) for start in starts]
+    return np.concatenate([np.empty(shape), *parts]).astype(np.float64)
+
+
+def _pooled(judged: Sequence[_Judged]) -> tuple[list[Rows], list[Ints]]:
+    """Each horizon's rows of all folds."""
+    rows, regimes = [], []
+    for place, first in enumerate(judged[0].rows):
+        parts = [one.rows[place] for one in judged]
+        names = ("open_time_ms", "market", "sigma", "forecast", "realised")
+        joined: dict[str, Any] = {name: np.concatenate([getattr(one, name) for one in parts]) for name in names}
+        naive = {name: np.concatenate([one.naive[name] for one in parts]) for name in first.naive}
+        rows.append(replace(first, naive=naive, **joined))
+        regimes.append(np.concatenate([one.regimes[place] for one in judged]))
+    return rows, regimes
+
+
+def _groups(rows: Sequence[Rows], labels: Sequence[Ints], names: Sequence[str]) -> tuple[Group, ...]:
+    """Those that have forecasts, by horizon."""
+    found = []
+    for one, label in zip(rows, labels, strict=True):
+        for number, name in enumerate(names):
+            part = one.where(np.asarray(label == number))
+            if len(part):
+                found.append(Group(one.horizon, name, len(part), compared(part), covered(part)))
+    return tuple(found)
+
+
+def _importance(samples: Samples, ends: Ints, predict: Predict, plan: Plan) -> tuple[Importance, ...]:
+    """Permutation importance (Breiman 2001; Fisher, Rudin & Dominici 2019) on some of the last fold's test windows."""
+    known = ends[np.isfinite(samples.returns[ends]).all(axis=1)]
+    if not len(known):
+        return ()
+    some = known[np.unique(np.linspace(0, len(known) - 1, _IMPORTANCE_WINDOWS).astype(np.int64))]
+    root = np.sqrt(np.array(plan.horizons, dtype=np.float64))
+    outcome, windows = samples.scaled[some] / root, cut(samples.features, some, plan.window)
+    random = np.random.default_rng(plan.seed)
+
+    def loss() -> float:
+        return float(pinball_loss(outcome, predict(windows) / root[:, None], plan.quantiles).mean())
+
+    still = np.quantile(outcome, plan.quantiles, axis=0).T
+    whole, naive = loss(), float(pinball_loss(outcome, still[None], plan.quantiles).mean())
+    found = []
+    for place, name in enumerate(plan.features):
+        column = windows[:, :, place].copy()
+        windows[:, :, place] = column[random.permutation(len(column))]
+        found.append(Importance(name, (loss() - whole) / naive))
+        windows[:, :, place] = column
+    return tuple(sorted(found, key=lambda one: -one.skill_lost))
+
+
+def _centres(markets: Sequence[Candles], horizons: Sequence[int]) -> dict[str, Floats]:
+    each = [centres(candles, horizons) for candles in markets]
+    return {name: np.concatenate([one[name] for one in each]) for name in each[0]}
+
+
+def _slow_mean(samples: Samples, place: int) -> Floats:
+    """(n,) the mean of sigma over the last 720 candles, or over what is known of it."""
+    sigma = samples.sigma[samples.market == place]
+    known = np.nan_to_num(sigma)
+    total = rolling_sum(known, SLOW_CANDLES) / SLOW_CANDLES
+    counts = np.maximum(np.cumsum(np.isfinite(sigma)), 1)
+    so_far = np.cumsum(known) / counts
+    slow: Floats = np.where(np.isfinite(total) & (counts >= SLOW_CANDLES), total, so_far)
+    return np.where(slow > 0, slow, np.nan)
