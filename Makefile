@@ -4,6 +4,8 @@ VENV := .venv
 PY := $(VENV)/bin/python
 PIP_FLAGS := --quiet --disable-pip-version-check
 PYTEST_FLAGS ?=
+# one worker per core, a file's tests together: they share what is dear to set up
+PARALLEL := -n auto --maxprocesses 4 --dist loadfile
 
 .PHONY: run test check bench default-model screenshots clean
 
@@ -14,7 +16,7 @@ run: $(VENV)/.installed
 
 test: $(VENV)/.installed-dev
 	@$(PY) download_assets.py
-	@$(PY) -m pytest $(PYTEST_FLAGS)
+	@$(PY) -m pytest $(PARALLEL) $(PYTEST_FLAGS)
 
 check: $(VENV)/.installed-dev
 	@$(PY) -m ruff format --check .
