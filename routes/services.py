@@ -215,6 +215,10 @@ class Services:
     started_at_ms: int
     registry: Any = None
     feed: StatusFace | None = None
+    training: Any = None
+    """models.training_runner.TrainingRunner"""
+    promotion: Any = None
+    """models.promotion.Promotion"""
     waiting: Callable[[], Sequence[str]] = tuple
     """What else must be in place before the application is ready, in words."""
 

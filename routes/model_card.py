@@ -1,0 +1,213 @@
+"""Model card: all that is known of one model, from its spec, its training's report and the ledger."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from data.interval import Interval
+from data.venue import BINANCE, TESTNET
+from models.registry import RegistryEntry, Status
+from models.spec import parse_id
+from routes import wording
+from routes.loss_curve import LossCurve, loss_curves
+from routes.models_page import SHOWN_HORIZONS, ModelRow, listed, model_row, number, users_of
+from routes.services import Services
+from utils.errors import ModelNotFound
+
+
+@dataclass(frozen=True, slots=True)
+class HorizonRow:
+    """The test's score at one horizon, in words; coverage is realised, its nominal value stands in the head."""
+
+    ahead: str
+    skill: str
+    error: str
+    beats: str
+    coverage_50: str
+    coverage_90: str
+    direction: str
+    count: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    name: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCard:
+    """All that is known of one model."""
+
+    row: ModelRow
+    summary: str
+    live: tuple[str, ...]
+    """What the ledger says of it, one sentence per horizon shown."""
+    live_coverage: str
+    data: tuple[Fact, ...]
+    split: tuple[Fact, ...]
+    recipe: tuple[Fact, ...]
+    checks: tuple[Fact, ...]
+    versions: tuple[Fact, ...]
+    features: tuple[str, ...]
+    markets: tuple[str, ...]
+    horizons: tuple[HorizonRow, ...]
+    curves: tuple[LossCurve, ...]
+
+
+def model_card(parts: Services, model_id: str) -> ModelCard:
+    """ModelNotFound where neither the registry nor the archive has it; a broken one is shown with what is wrong."""
+    entry, archived = _found(parts, parse_id(model_id))
+    report: Mapping[str, Any] = entry.report or {}
+    row = model_row(parts, entry, users_of(parts.promotion.in_use()), archived=archived)
+    skill = parts.ledger.skill(model_id=entry.id, digest=entry.digest) if entry.digest else None
+    scores = listed(report.get("test"))
+    curve = _object(report.get("curve"))
+    losses = list(zip(listed(curve.get("train_loss")), listed(curve.get("validation_loss")), strict=False))
+    return ModelCard(
+        row=row,
+        summary=_summary(scores, entry),
+        live=_live(parts, entry),
+        live_coverage=wording.coverage_sentence(skill),
+        data=_data_facts(entry, report),
+        split=_split_facts(report),
+        recipe=_facts(_object(report.get("recipe"))),
+        checks=_check_facts(entry, report, row),
+        versions=_facts(dict(entry.spec.versions) if entry.spec else {}),
+        features=entry.spec.features if entry.spec else (),
+        markets=tuple(entry.spec.trained_on) if entry.spec else (),
+        horizons=tuple(_horizon(score, entry.spec.interval) for score in scores) if entry.spec else (),
+        curves=loss_curves(losses, len(losses)),
+    )
+
+
+def _live(parts: Services, entry: RegistryEntry) -> tuple[str, ...]:
+    if entry.spec is None:
+        return ()
+    interval = entry.spec.interval
+    return tuple(
+        wording.evidence(
+            parts.ledger.skill(model_id=entry.id, digest=entry.digest, horizon=horizon),
+            wording.ahead(interval, horizon),
+        )
+        for horizon in SHOWN_HORIZONS
+        if horizon in entry.spec.horizons
+    )
+
+
+def venue_text(venue: str) -> str:
+    """Whose candles, in words that never let invented ones pass for real."""
+    if not venue:
+        return "unknown"
+    if venue == BINANCE:
+        return "Binance"
+    if venue == TESTNET:
+        return "Binance's testnet, not the real market"
+    if venue == "files":
+        return "kline files"
+    if venue.startswith(("invented", "run")):
+        return f"simulated exchange, not a real market ({venue})"
+    return f"exchange {venue}"
+
+
+def _found(parts: Services, model_id: str) -> tuple[RegistryEntry, bool]:
+    for entries, archived in ((parts.registry.all(), False), (parts.promotion.archived(), True)):
+        for entry in entries:
+            if entry.id == model_id and entry.status is not Status.UNSUPPORTED:
+                return entry, archived
+    known = ", ".join(entry.id for entry in parts.registry.usable()) or "none"
+    raise ModelNotFound(f"there is no model {model_id!r}; known: {known}")
+
+
+def _summary(scores: Sequence[Any], entry: RegistryEntry) -> str:
+    """One sentence that a reader may rely on."""
+    if not scores or entry.spec is None:
+        return "No test of this model is on record: nothing says that it beats no change."
+    sure = [score for score in scores if _margin(score) > 0]
+    worse = [score for score in scores if _margin(score) < 0]
+    text = f"On candles it never saw, it beats no change beyond doubt (two standard errors) at {len(sure)} of "
+    text += f"{len(scores)} horizons"
+    return text + (f" and loses to it at {len(worse)}." if worse else ".")
+
+
+def _margin(score: Mapping[str, Any]) -> float:
+    """Skill beyond two standard errors: positive better, negative worse, 0 undecided."""
+    skill, error = number(score, "skill_fraction"), number(score, "skill_standard_error")
+    if skill is None or error is None:
+        return 0.0
+    return math.copysign(max(0.0, abs(skill) - 2 * error), skill) if abs(skill) > 2 * error else 0.0
+
+
+def _horizon(score: Mapping[str, Any], interval: Interval) -> HorizonRow:
+    error = number(score, "skill_standard_error")
+    direction = number(score, "directional_accuracy")
+    margin = _margin(score)
+    return HorizonRow(
+        ahead=wording.candles_ahead(interval, int(score.get("horizon", 1))),
+        skill=wording.percent(number(score, "skill_fraction"), signed=True),
+        error=f"± {wording.percent(error)}" if error is not None else wording.NOTHING,
+        beats="better" if margin > 0 else "worse" if margin < 0 else "undecided",
+        coverage_50=wording.percent(number(score, "coverage_50"), 1),
+        coverage_90=wording.percent(number(score, "coverage_90"), 1),
+        direction=wording.percent(direction, 1),
+        count=f"{int(score.get('count', 0)):,}",
+    )
+
+
+def _data_facts(entry: RegistryEntry, report: Mapping[str, Any]) -> tuple[Fact, ...]:
+    spec, data = entry.spec, _object(report.get("data"))
+    if spec is None:
+        return ()
+    candles = sum(count for count in _object(data.get("markets")).values() if isinstance(count, int))
+    facts = [
+        Fact("Candles", f"{spec.interval}, of {len(spec.trained_on)} markets" + (f", {candles:,}" if candles else "")),
+        Fact("Fitted on", f"{wording.utc(spec.train_from_ms)[:10]} … {wording.utc(spec.train_until_ms - 1)[:10]}"),
+        Fact("From", venue_text(str(data.get("venue", "")))),
+        Fact("Data hash", spec.data_hash),
+        Fact("Window", f"{spec.window} candles, after {spec.warm_up} to warm up"),
+        Fact("Horizons", f"{spec.horizons[0]} to {spec.horizons[-1]} candles ahead"),
+        Fact("Quantiles", ", ".join(f"{level:g}" for level in spec.quantiles)),
+        Fact("Scaler", spec.scaler),
+    ]
+    return tuple(facts)
+
+
+def _split_facts(report: Mapping[str, Any]) -> tuple[Fact, ...]:
+    data = _object(report.get("data"))
+    names = (("train", "Training"), ("validation", "Validation"), ("test", "Test, never seen"))
+    facts = [Fact(title, str(data[name])) for name, title in names if name in data]
+    for name, title in (("train_windows", "Training windows"), ("validation_windows", "Validation windows")):
+        if isinstance(data.get(name), int):
+            facts.append(Fact(title, f"{data[name]:,}"))
+    if "gap_candles" in data:
+        facts.append(Fact("Gap between periods", f"{data['gap_candles']} candles, so that no outcome crosses it"))
+    return tuple(facts)
+
+
+def _check_facts(entry: RegistryEntry, report: Mapping[str, Any], row: ModelRow) -> tuple[Fact, ...]:
+    parity = _object(report.get("parity"))
+    facts = [Fact("Speed", f"{row.speed} windows, on this machine"), Fact("Size", row.size)]
+    if (difference := number(parity, "largest_difference")) is not None:
+        windows = parity.get("windows")
+        facts.insert(
+            0, Fact("Parity", f"differs from the trained network by {difference:.1e} at most ({windows} windows)")
+        )
+    if isinstance(report.get("parameters"), int):
+        facts.append(Fact("Parameters", f"{report['parameters']:,}"))
+    if (training_s := number(report, "training_s")) is not None:
+        facts.append(Fact("Training took", wording.duration(training_s)))
+    return (*facts, Fact("Digest", entry.digest or wording.NOTHING))
+
+
+def _facts(values: Mapping[str, Any]) -> tuple[Fact, ...]:
+    return tuple(
+        Fact(name.replace("_", " "), f"{value:g}" if isinstance(value, float) else str(value))
+        for name, value in values.items()
+    )
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}

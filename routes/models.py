@@ -1,0 +1,60 @@
+"""Models: the registry and each model's card; which one serves, the way back, and the archive."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from flask import Blueprint, Response, render_template, request, url_for
+
+from data.interval import Interval
+from routes.forms import theme_of
+from routes.loss_curve import CURVE_HEIGHT, CURVE_WIDTH
+from routes.model_card import model_card
+from routes.models_page import models_page, models_version
+from routes.services import Services, services
+from utils.errors import NotReady
+
+bp = Blueprint("models", __name__, url_prefix="/models")
+
+
+@bp.get("")
+def page() -> Response:
+    return _respond(("models",), lambda parts: render_template("models.html", page=models_page(parts)))
+
+
+@bp.get("/<model_id>")
+def card(model_id: str) -> Response:
+    def render(parts: Services) -> str:
+        size: dict[str, Any] = {"curve_width": CURVE_WIDTH, "curve_height": CURVE_HEIGHT}
+        return render_template("model.html", card=model_card(parts, model_id), **size)
+
+    return _respond(("model", model_id), render)
+
+
+@bp.post("/<model_id>/<any(promote, archive, unarchive):action>")
+def change(model_id: str, action: str) -> Response:
+    """Back to the registry, where the change is seen."""
+    getattr(_parts().promotion, action)(model_id)
+    return Response(status=303, headers={"Location": url_for("models.page")})
+
+
+@bp.post("/rollback")
+def rollback() -> Response:
+    """The model before serves that interval again."""
+    _parts().promotion.roll_back(Interval.parse(request.form.get("interval", "")))
+    return Response(status=303, headers={"Location": url_for("models.page")})
+
+
+def _parts() -> Services:
+    parts = services()
+    if parts.promotion is None or parts.training is None:
+        raise NotReady("the models cannot be managed here: the application was built without its training parts")
+    return parts
+
+
+def _respond(key: tuple[str, ...], render: Callable[[Services], str]) -> Response:
+    parts = _parts()
+    return parts.pages.respond(
+        request, key=(*key, theme_of(request)), version=models_version(parts), render=lambda: render(parts)
+    )

@@ -1,0 +1,186 @@
+"""Models page: every model with its standing, size, age, speed and skill, and which one serves an interval."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xxhash
+
+from data.interval import Interval
+from models.registry import RegistryEntry, Status
+from routes import wording
+from routes.services import Services
+from utils.errors import ModelError
+
+SHOWN_HORIZONS = (1, 6, 24)
+_SPEED_WINDOWS, _SPEED_ROUNDS = 32, 5
+_SPEED_KEPT_S = 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRow:
+    """One model, or what lies in the place of one. `state` is in-use, usable, archived, broken or foreign."""
+
+    id: str
+    state: str
+    word: str
+    reason: str
+    kind: str
+    interval: str
+    size: str
+    created_ms: int | None
+    age: str
+    speed: str
+    test_skills: tuple[tuple[str, str], ...]
+    live: tuple[str, str]
+    digest: str
+    promotable: bool
+    archivable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """What serves an interval, since when if it was chosen, and what one click brings back."""
+
+    interval: Interval
+    model: str
+    since_ms: int | None
+    previous: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelsPage:
+    version: str
+    serving: tuple[Serving, ...]
+    models: tuple[ModelRow, ...]
+    archived: tuple[ModelRow, ...]
+    trainings: int
+    """Those that run or wait."""
+
+
+def models_version(parts: Services) -> str:
+    """Changes when a model, a choice or a training does, and once a minute for ages and live scores."""
+    entries = (*parts.registry.all(), *parts.promotion.archived())
+    text = [f"{entry.id} {entry.digest} {entry.status} {entry.path.parent.name}" for entry in entries]
+    text += [repr(sorted(parts.registry.choices().items())), str(parts.training.jobs.changes())]
+    text += [str(parts.clock.now_ms() // 60_000), parts.exchange.name, parts.app_version]
+    return xxhash.xxh3_64_hexdigest("\n".join(text).encode())
+
+
+def models_page(parts: Services) -> ModelsPage:
+    in_use: Mapping[Interval, RegistryEntry] = parts.promotion.in_use()
+    users = users_of(in_use)
+    order = {"in-use": 0, "usable": 1, "broken": 2, "foreign": 3}
+    rows = [model_row(parts, entry, users) for entry in parts.registry.all()]
+    rows.sort(key=lambda row: (order[row.state], -(row.created_ms or 0), row.id))
+    return ModelsPage(
+        version=models_version(parts),
+        serving=tuple(_serving(parts, interval, entry) for interval, entry in sorted(in_use.items(), key=_by_length)),
+        models=tuple(rows),
+        archived=tuple(model_row(parts, entry, {}, archived=True) for entry in parts.promotion.archived()),
+        trainings=sum(job.unfinished for job in parts.training.jobs.recent(50)),
+    )
+
+
+def speed_text(parts: Services, entry: RegistryEntry) -> str:
+    """One timed batch, the best of a few; measured once per digest and remembered."""
+
+    def measure() -> float:
+        session = entry.open()
+        spec = entry.spec
+        shape = (_SPEED_WINDOWS, spec.window, len(spec.features)) if spec else (1, 1, 1)
+        windows = np.random.default_rng(1).normal(size=shape).astype(np.float32)
+        times = []
+        for _ in range(_SPEED_ROUNDS):
+            started_s = parts.clock.monotonic()
+            session.run(windows)
+            times.append(parts.clock.monotonic() - started_s)
+        return min(times)
+
+    try:
+        seconds = parts.data_cache.get_or_load(("model speed", entry.digest), measure, ttl_s=_SPEED_KEPT_S)
+    except ModelError:
+        return wording.NOTHING
+    return f"{wording.milliseconds(seconds * 1000)} for {_SPEED_WINDOWS}" if seconds > 0 else wording.NOTHING
+
+
+def users_of(in_use: Mapping[Interval, RegistryEntry]) -> dict[str, list[Interval]]:
+    users: dict[str, list[Interval]] = {}
+    for interval, entry in in_use.items():
+        users.setdefault(entry.id, []).append(interval)
+    return users
+
+
+def _serving(parts: Services, interval: Interval, entry: RegistryEntry) -> Serving:
+    choice = parts.registry.choices().get(interval)
+    chosen = choice is not None and choice.model == entry.id
+    before = parts.promotion.previous(interval)
+    return Serving(interval, entry.id, choice.since_ms if chosen else None, before.id if before else "")
+
+
+def model_row(
+    parts: Services, entry: RegistryEntry, users: Mapping[str, Sequence[Interval]], *, archived: bool = False
+) -> ModelRow:
+    state, word = _state(entry, users, archived=archived)
+    spec, usable = entry.spec, entry.status is Status.OK
+    now_ms = parts.clock.now_ms()
+    return ModelRow(
+        id=entry.id,
+        state=state,
+        word=word,
+        reason=entry.reason,
+        kind=str(spec.kind) if spec else wording.NOTHING,
+        interval=str(spec.interval) if spec else wording.NOTHING,
+        size=wording.size(entry.size_bytes) if entry.size_bytes else wording.NOTHING,
+        created_ms=spec.created_ms if spec else None,
+        age=wording.age((now_ms - spec.created_ms) / 1000) if spec else wording.NOTHING,
+        speed=speed_text(parts, entry) if usable else wording.NOTHING,
+        test_skills=_test_skills(entry),
+        live=wording.skill_cell(parts.ledger.skill(model_id=entry.id, digest=entry.digest)) if usable else ("", ""),
+        digest=entry.digest,
+        promotable=usable and not archived and state != "in-use" and spec is not None and not spec.symbols,
+        archivable=not archived and state in ("usable", "broken"),
+    )
+
+
+def _state(entry: RegistryEntry, users: Mapping[str, Sequence[Interval]], *, archived: bool) -> tuple[str, str]:
+    if entry.status is Status.UNSUPPORTED:
+        return "foreign", "not a model"
+    if entry.status is Status.BROKEN:
+        return "broken", "archived, broken" if archived else "broken"
+    if archived:
+        return "archived", "archived"
+    if entry.id in users:
+        return "in-use", f"in use for {', '.join(users[entry.id])}"
+    return "usable", "usable"
+
+
+def _test_skills(entry: RegistryEntry) -> tuple[tuple[str, str], ...]:
+    """(horizon, skill) at the horizons shown in tables; empty where the report has no test."""
+    if entry.spec is None or entry.report is None:
+        return ()
+    scores = {score.get("horizon"): score for score in listed(entry.report.get("test")) if isinstance(score, dict)}
+    return tuple(
+        (
+            wording.candles_ahead(entry.spec.interval, horizon),
+            wording.percent(number(score, "skill_fraction"), signed=True),
+        )
+        for horizon in SHOWN_HORIZONS
+        if (score := scores.get(horizon)) is not None
+    )
+
+
+def number(values: Mapping[str, Any], name: str) -> float | None:
+    value = values.get(name)
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _by_length(item: tuple[Interval, RegistryEntry]) -> int:
+    return item[0].ms

@@ -1,0 +1,195 @@
+"""Training form: its fields with what they mean, what was typed into them, and what is wrong with that."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from models.recipe import LIMITS, PRESETS
+from models.spec import Kind
+from models.training_estimate import Estimate
+from models.training_request import TrainingRequest, WrongFields, preset_texts, read_request
+from routes.services import Services
+from utils.errors import InvalidInput
+
+DEFAULT_PRESET = "quick"
+_KINDS = {
+    "tcn": "TCN: temporal convolutions",
+    "lstm": "LSTM: recurrent",
+}
+_PRESET_WORDS = {
+    "quick": "small, to see whether it works at all",
+    "standard": "the committed default's own recipe",
+    "thorough": "larger, sees every window in every epoch",
+}
+_NUMBERS = {
+    "window": ("Window", "candles in; a TCN takes 4, 16, 64 or 256"),
+    "units": ("Size", "units per layer"),
+    "epochs": ("Epochs", "at most; early stopping may spare some"),
+    "patience": ("Early stopping", "epochs without a better validation loss"),
+    "batch_size": ("Batch size", "windows per step"),
+    "learning_rate": ("Learning rate", "falls along a cosine"),
+    "dropout": ("Dropout", "fraction"),
+    "stride": ("Stride", "every n-th window of an epoch; 1 is all"),
+    "half_life_days": ("Half-life", "days after which a sample weighs half; 0: all alike"),
+    "seed": ("Seed", "same seed, data and machine: same model"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """An input: `low`, `high` and `step` are those of a number."""
+
+    name: str
+    title: str
+    help: str
+    value: str
+    problem: str
+    low: str = ""
+    high: str = ""
+    step: str = "any"
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    value: str
+    title: str
+    chosen: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    name: str
+    help: str
+    takes: str
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """Everything the form shows. `problem` belongs to no single field."""
+
+    kinds: tuple[Option, ...]
+    intervals: tuple[Option, ...]
+    markets: tuple[Option, ...]
+    markets_note: str
+    markets_problem: str
+    name: Field
+    dates: tuple[Field, ...]
+    numbers: tuple[Field, ...]
+    presets: tuple[Preset, ...]
+    problem: str
+    estimate: str
+    estimate_basis: str
+
+
+def typed(parts: Services, texts: Mapping[str, str], symbols: Sequence[str]) -> TrainingRequest:
+    """What was typed as a request; WrongFields where it is none."""
+    return read_request(
+        texts,
+        symbols,
+        intervals=parts.market.intervals,
+        markets=parts.market.symbols,
+        new_id=parts.training.free_id,
+    )
+
+
+def first_texts(parts: Services, preset: str) -> dict[str, str]:
+    """A form nobody has typed into yet."""
+    return {"kind": str(Kind.TCN), "interval": str(parts.market.intervals[0]), **preset_texts(preset)}
+
+
+def form(parts: Services, texts: Mapping[str, str], symbols: Sequence[str], error: InvalidInput | None = None) -> Form:
+    """`error` is what came of trying to start it."""
+    problems = error.problems if isinstance(error, WrongFields) else {}
+    found = _estimated(parts, texts, symbols)
+    chosen = texts.get("interval", "")
+    return Form(
+        kinds=tuple(Option(str(kind), _KINDS.get(kind, str(kind)), texts.get("kind") == kind) for kind in Kind),
+        intervals=tuple(Option(str(one), str(one), chosen == one) for one in parts.market.intervals),
+        markets=tuple(Option(str(one), str(one), one in symbols) for one in parts.market.symbols),
+        markets_note=_stored(found) if found else "",
+        markets_problem=problems.get("symbols", ""),
+        name=Field(
+            "model_id",
+            "Name",
+            "letters, digits, - and _; empty: one is made",
+            texts.get("model_id", ""),
+            problems.get("model_id", ""),
+        ),
+        dates=(
+            Field(
+                "from", "First day", "UTC; empty: all that is stored", texts.get("from", ""), problems.get("from", "")
+            ),
+            Field(
+                "until",
+                "Last day fitted on",
+                "what follows is the test; empty: the last tenth is",
+                texts.get("until", ""),
+                problems.get("until", ""),
+            ),
+        ),
+        numbers=tuple(_number(name, texts, problems) for name in _NUMBERS),
+        presets=tuple(
+            Preset(name, _PRESET_WORDS.get(name, ""), _takes(parts, texts, symbols, name)) for name in PRESETS
+        ),
+        problem=str(error) if error is not None and not problems else "",
+        estimate=about(found.seconds) if found else "",
+        estimate_basis=basis(found) if found else "",
+    )
+
+
+def about(seconds: float) -> str:
+    """An estimate is never more than two figures: `about 3 min`, `about 1.5 h`."""
+    if seconds < 90:
+        return f"about {max(10, round(seconds, -1)):.0f} s"
+    if seconds < 90 * 60:
+        return f"about {seconds / 60:.0f} min"
+    return f"about {seconds / 3600:.1f} h"
+
+
+def basis(found: Estimate) -> str:
+    """What the estimate rests on, so that nobody takes an assumption for a measurement."""
+    rate = f"{found.windows_per_s:,.0f} windows a second"
+    if found.measured_by:
+        return f"{found.windows:,} windows an epoch at {rate}, measured in training {found.measured_by} on this machine"
+    return (
+        f"{found.windows:,} windows an epoch at {rate}: an assumption from another machine with two cores, "
+        "for no training has finished here yet"
+    )
+
+
+def _stored(found: Estimate) -> str:
+    return (
+        f"{found.candles:,} candles of {found.markets} markets are stored in that span; "
+        f"about {found.train_windows:,} windows to learn from."
+    )
+
+
+def _number(name: str, texts: Mapping[str, str], problems: Mapping[str, str]) -> Field:
+    title, told = _NUMBERS[name]
+    low, high = LIMITS[name]
+    whole = isinstance(low, int)
+    return Field(
+        name,
+        title,
+        told,
+        texts.get(name, ""),
+        problems.get(name, ""),
+        f"{low:.10g}",
+        f"{high:.10g}",
+        "1" if whole else "any",
+    )
+
+
+def _estimated(parts: Services, texts: Mapping[str, str], symbols: Sequence[str]) -> Estimate | None:
+    """None for what cannot be trained anyway."""
+    try:
+        found: Estimate = parts.training.estimate(typed(parts, dict(texts) | {"model_id": ""}, symbols))
+    except InvalidInput:
+        return None
+    return found
+
+
+def _takes(parts: Services, texts: Mapping[str, str], symbols: Sequence[str], preset: str) -> str:
+    found = _estimated(parts, {**texts, **preset_texts(preset)}, symbols)
+    return about(found.seconds) if found else "time unknown"

@@ -1,0 +1,140 @@
+"""Training page: the trainings asked for, and one of them with its progress, curves and log."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from models.jobs import Job, JobState
+from models.promotion import Promotion
+from routes import wording
+from routes.loss_curve import LossCurve, loss_curves
+from routes.model_card import Fact, venue_text
+from routes.services import Services
+from routes.training_form import about
+
+SHOWN = 30
+_SIGNS = {
+    JobState.QUEUED: "◷",
+    JobState.RUNNING: "▶",
+    JobState.DONE: "✓",
+    JobState.FAILED: "✕",
+    JobState.CANCELLED: "–",
+    JobState.LOST: "?",
+}
+_STAGES = {
+    "": "starting",
+    "reading": "reading candles",
+    "preparing": "computing features",
+    "training": "training",
+    "checking": "checking the exported graph against the network",
+    "judging": "judging on validation and test",
+    "writing": "writing the model",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class JobRow:
+    """One training in a line. `share` of its epochs is over, 0 … 100."""
+
+    id: int
+    model_id: str
+    state: str
+    sign: str
+    word: str
+    doing: str
+    share: float
+    created_ms: int
+    took: str
+    unfinished: bool
+
+
+@dataclass(frozen=True, slots=True)
+class JobPage:
+    """One training with all that is known of it."""
+
+    version: str
+    row: JobRow
+    message: str
+    cancelling: bool
+    eta: str
+    started_ms: int | None
+    ended_ms: int | None
+    speed: str
+    model_there: bool
+    repeats: int | None
+    facts: tuple[Fact, ...]
+    curves: tuple[LossCurve, ...]
+    log: str
+
+
+def trainings_version(parts: Services) -> str:
+    return str(parts.training.jobs.changes())
+
+
+def job_version(job: Job) -> str:
+    return f"{job.id}.{job.changes}"
+
+
+def job_rows(parts: Services) -> tuple[JobRow, ...]:
+    """The newest first."""
+    return tuple(_row(job) for job in parts.training.jobs.recent(SHOWN))
+
+
+def job_page(parts: Services, job: Job) -> JobPage:
+    promotion: Promotion = parts.promotion
+    recipe = job.request.recipe
+    return JobPage(
+        version=job_version(job),
+        row=_row(job),
+        message=job.message,
+        cancelling=job.cancelling and job.unfinished,
+        eta=f"{about(job.eta_s)} left in training" if job.eta_s is not None and job.unfinished else "",
+        started_ms=job.started_ms,
+        ended_ms=job.ended_ms,
+        speed=f"{job.windows_per_s:,.0f} windows a second" if job.windows_per_s else wording.NOTHING,
+        model_there=job.state is JobState.DONE and promotion.taken(job.model_id),
+        repeats=job.repeats,
+        facts=_facts(job),
+        curves=loss_curves(job.curve, recipe.epochs if job.unfinished else len(job.curve)),
+        log=job.log,
+    )
+
+
+def _row(job: Job) -> JobRow:
+    epochs = job.request.recipe.epochs
+    running = job.state is JobState.RUNNING
+    doing = _STAGES.get(job.stage, "") if running else ""
+    if running and job.stage == "training":
+        doing = f"epoch {min(job.epoch + 1, epochs)} of {epochs}" if job.epoch < epochs else "training ends"
+    took = wording.NOTHING
+    if job.started_ms is not None and job.ended_ms is not None:
+        took = wording.duration((job.ended_ms - job.started_ms) / 1000)
+    return JobRow(
+        id=job.id,
+        model_id=job.model_id,
+        state=str(job.state),
+        sign=_SIGNS[job.state],
+        word="being cancelled" if job.cancelling and job.unfinished else str(job.state),
+        doing=doing,
+        share=100.0 if job.state is JobState.DONE else round(100 * job.epoch / epochs, 1),
+        created_ms=job.created_ms,
+        took=took,
+        unfinished=job.unfinished,
+    )
+
+
+def _facts(job: Job) -> tuple[Fact, ...]:
+    request, recipe = job.request, job.request.recipe
+    span = f"{request.from_date or 'the first stored'} … {request.until_date or 'the last stored'}"
+    markets = ", ".join(request.symbols[:6]) + (
+        f" and {len(request.symbols) - 6} more" if len(request.symbols) > 6 else ""
+    )
+    return (
+        Fact("Kind", f"{recipe.kind}, window {recipe.window}, size {recipe.units}"),
+        Fact("Markets", f"{markets}, {request.interval} candles"),
+        Fact("Span", span),
+        Fact("Candles of", venue_text(job.venue)),
+        Fact("Epochs", f"{recipe.epochs} at most, early stopping after {recipe.patience}"),
+        Fact("Batch, rate, dropout", f"{recipe.batch_size}, {recipe.learning_rate:g}, {recipe.dropout:g}"),
+        Fact("Stride, half-life, seed", f"{recipe.stride}, {recipe.half_life_days:g} d, {recipe.seed}"),
+    )
