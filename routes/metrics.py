@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, cast
 
 from flask import Blueprint, Flask, Response, current_app, request
@@ -16,6 +17,7 @@ from werkzeug.exceptions import Unauthorized
 
 from routes.services import Services
 from utils.metrics_export import MetricsExport, gauge, labelled
+from utils.metrics_workers import WorkerMetrics
 from utils.performance_monitor import PerformanceMonitor
 
 bp = Blueprint("metrics", __name__)
@@ -31,7 +33,7 @@ _FEED_AGE = "Since the newest stream event; before the first, since the start."
 class Scraped:
     """`token` is asked as `Authorization: Bearer …` where `guarded`; without one nobody is let in then."""
 
-    export: MetricsExport
+    page: Callable[[str], tuple[bytes, str]]
     token: str
     guarded: bool
 
@@ -53,19 +55,31 @@ def scrape() -> Response:
     scraped = cast(Scraped, current_app.extensions[EXTENSION])
     if scraped.guarded and not _knows(scraped.token, request.headers.get("Authorization", "")):
         raise Unauthorized("send METRICS_TOKEN as `Authorization: Bearer …`; it must be set where a password is")
-    body, content_type = scraped.export.page(request.headers.get("Accept", ""))
+    body, content_type = scraped.page(request.headers.get("Accept", ""))
     return Response(body, content_type=content_type, headers={"Cache-Control": "no-store"})
 
 
 def install(
-    app: Flask, monitor: PerformanceMonitor, services: Services, *, token: str = "", guarded: bool = False
-) -> None:
-    """Gives the application what `/metrics` answers; `guarded` (a password is set, or a token) asks for the token."""
+    app: Flask,
+    monitor: PerformanceMonitor,
+    services: Services,
+    *,
+    token: str = "",
+    guarded: bool = False,
+    folder: Path | None = None,
+) -> WorkerMetrics | None:
+    """Gives the application what `/metrics` answers; `guarded` (a password is set, or a token) asks for the token.
+
+    With a `folder`, which all worker processes share, any of them answers for all; start and close what is returned.
+    """
     skills, started_s = SkillReader(services), time.monotonic()
     export = MetricsExport(
         monitor, more=lambda: application_metrics(services, skills, running_s=time.monotonic() - started_s)
     )
-    app.extensions[EXTENSION] = Scraped(export, token, guarded or bool(token))
+    workers = None if folder is None else WorkerMetrics(folder, export.collect)
+    page = export.page if workers is None else workers.page
+    app.extensions[EXTENSION] = Scraped(page, token, guarded or bool(token))
+    return workers
 
 
 def _knows(token: str, header: str) -> bool:

@@ -87,6 +87,10 @@ class MetricsExport:
         GCCollector(registry=self._registry)
         self._registry.register(_Dashboard(monitor, more))
 
+    def collect(self) -> Iterable[Metric]:
+        """The metrics of this process now."""
+        return self._registry.collect()
+
     def page(self, accept: str = "") -> tuple[bytes, str]:
         """The metrics now, and their content type: OpenMetrics or the older text format, as `Accept` asks."""
         encode, content_type = choose_encoder(accept)

@@ -8,7 +8,10 @@ import os
 import re
 import shutil
 import subprocess
+import sys
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -27,6 +30,7 @@ from routes import metrics
 from tests.support.browser import Replay, replayed_app
 from utils.clock import ManualClock
 from utils.metrics_export import EDGES_S, OTHERS, MetricsExport, labelled, percentile_s, timings
+from utils.metrics_workers import WorkerMetrics
 from utils.performance_monitor import PerformanceMonitor, performance_monitor
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -49,12 +53,25 @@ def promtool(*arguments: str, given: str | None = None) -> subprocess.CompletedP
     return subprocess.run([path, *arguments], input=given, capture_output=True, text=True, timeout=60, check=False)
 
 
-def equip(app: Flask, **options: object) -> None:
+def equip(app: Flask, **options: Any) -> WorkerMetrics | None:
     """What `create_app` does for these pages, where it does not yet."""
     if "metrics" not in app.blueprints:
         app.register_blueprint(metrics.bp)
     parts = app.extensions["services"]
-    metrics.install(app, performance_monitor, parts, **options)  # type: ignore[arg-type]
+    return metrics.install(app, performance_monitor, parts, **options)
+
+
+@contextmanager
+def equipped_anew(app: Flask, **options: Any) -> Iterator[WorkerMetrics | None]:
+    """With other options, until the block ends."""
+    before = app.extensions[metrics.EXTENSION]
+    workers = equip(app, **options)
+    try:
+        yield workers
+    finally:
+        if workers is not None:
+            workers.close()
+        app.extensions[metrics.EXTENSION] = before
 
 
 @pytest.fixture(scope="module")
@@ -252,15 +269,15 @@ def test_promtool_finds_nothing_to_better_in_our_metrics(client: FlaskClient) ->
     assert "error while" not in run.stderr
 
 
-def test_where_a_password_is_set_the_token_is_asked(tmp_path: Path) -> None:
-    with replayed_app(tmp_path, ("BTCUSDT",)) as made:
-        equip(made.app, token=TOKEN, guarded=True)
-        client = made.app.test_client()
+def test_where_a_password_is_set_the_token_is_asked(replay: Replay) -> None:
+    client = replay.app.test_client()
+    with equipped_anew(replay.app, token=TOKEN, guarded=True):
         for header in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": f"Basic {TOKEN}"}):
             assert client.get("/metrics", headers=header).status_code == 401, header
         assert client.get("/metrics", headers={"Authorization": f"Bearer {TOKEN}"}).status_code == 200
-        equip(made.app, token="", guarded=True)
+    with equipped_anew(replay.app, token="", guarded=True):
         assert client.get("/metrics", headers={"Authorization": "Bearer "}).status_code == 401
+    assert client.get("/metrics").status_code == 200
 
 
 def test_before_the_first_event_the_feed_is_as_old_as_the_program(replay: Replay) -> None:
@@ -291,3 +308,77 @@ def test_the_skill_is_asked_of_the_ledger_once_a_minute(replay: Replay, monkeypa
     now[0] = 61.0
     read()
     assert len(asked) == 2 * len(first)
+
+
+WORKER = """
+import sys
+from pathlib import Path
+from prometheus_client import CollectorRegistry, Counter
+from utils.metrics_workers import WorkerMetrics
+registry = CollectorRegistry()
+counter = Counter("dashboard_cache_hits", "Hits.", ["cache"], registry=registry)
+counter.labels("page").inc(int(sys.argv[2]))
+workers = WorkerMetrics(Path(sys.argv[1]), registry.collect, period_s=3600)
+workers.start()
+workers.publish()
+print(workers.number, flush=True)
+sys.stdin.read()
+workers.close()
+"""
+
+
+@contextmanager
+def worker(folder: Path, hits: int) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """Another process that shares its metrics in the folder, and its number; asked to end when the block does."""
+    command = [sys.executable, "-c", WORKER, str(folder), str(hits)]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        yield process, int(process.stdout.readline())
+        process.communicate()
+
+
+def test_any_worker_answers_for_all_and_a_dead_one_is_forgotten(replay: Replay, tmp_path: Path) -> None:
+    app, name = replay.app, "dashboard_cache_hits_total"
+    with equipped_anew(app, folder=tmp_path) as ours:
+        assert ours is not None
+        ours.start()
+        assert ours.number == 0
+        with worker(tmp_path, 7_000_000) as (first, one), worker(tmp_path, 9_000_000) as (_, two):
+            assert {one, two} == {1, 2}
+            text = app.test_client().get("/metrics").get_data(as_text=True)
+            hits = app.extensions["services"].pages.stats().hits
+            assert value(text, name, cache="page", worker="0") == hits
+            assert {value(text, name, worker=str(number)) for number in (one, two)} == {7e6, 9e6}
+            assert text.count(f"# TYPE {name} counter") == 1
+            assert value(text, "dashboard_build_info", worker="0") == 1
+            run = promtool("check", "metrics", given=text)
+            assert "error while" not in run.stderr
+            assert not [line for line in run.stderr.splitlines() if line.startswith("dashboard_")]
+            first.kill()
+            first.wait()
+            text = app.test_client().get("/metrics").get_data(as_text=True)
+            assert "7e+06" not in text
+            assert "9e+06" in text
+            with worker(tmp_path, 5_000_000) as (_, three):
+                assert three == one, "the number of the dead is given again"
+        text = app.test_client().get("/metrics").get_data(as_text=True)
+        assert {sample.labels["worker"] for family in parse(text) for sample in family.samples} == {"0"}
+    assert list(tmp_path.glob("*.metrics")) == []
+    assert ours.number is None
+
+
+def test_a_worker_publishes_by_itself_and_ends(tmp_path: Path) -> None:
+    collected = threading.Event()
+
+    def collect() -> list[Metric]:
+        collected.set()
+        return []
+
+    shared = WorkerMetrics(tmp_path, collect, period_s=0.01)
+    shared.start()
+    shared.start()
+    assert collected.wait(10)
+    shared.close()
+    shared.close()
+    assert "metrics-worker" not in [thread.name for thread in threading.enumerate()]
+    assert shared.families() == [], "and answers for itself afterwards"
