@@ -17,29 +17,29 @@ from routes.symbol_page import CHART_CANDLES, Gathered
 def candles_csv(gathered: Gathered) -> str:
     candles = gathered.candles.tail(CHART_CANDLES)
     columns = [candles.open_time_ms.tolist(), *(getattr(candles, name).tolist() for name in FLOAT_COLUMNS)]
-    return _csv(("open_time_ms", *FLOAT_COLUMNS), zip(*columns, strict=True))
+    return csv_text(("open_time_ms", *FLOAT_COLUMNS), zip(*columns, strict=True))
 
 
 def indicators_csv(gathered: Gathered) -> str:
     times = gathered.candles.tail(CHART_CANDLES).open_time_ms
     names = tuple(gathered.indicators.names)
     columns = [gathered.indicators.column(name)[-len(times) :].tolist() for name in names]
-    return _csv(("open_time_ms", *names), zip(times.tolist(), *columns, strict=True))
+    return csv_text(("open_time_ms", *names), zip(times.tolist(), *columns, strict=True))
 
 
 def forecast_csv(gathered: Gathered) -> str:
     """One row per horizon: the model's quantile prices, then the naive forecast's. Only the heading without a model."""
     forecast = gathered.forecast
     if forecast is None:
-        return _csv(("horizon", "open_time_ms"), ())
+        return csv_text(("horizon", "open_time_ms"), ())
     levels = [f"{level * 100:02.0f}" for level in forecast.quantiles]
     header = ["horizon", "open_time_ms", *(f"q{level}" for level in levels), *(f"naive_q{level}" for level in levels)]
     rows = np.concatenate([forecast.prices, forecast.baseline_prices], axis=1).tolist()
     times = [forecast.interval.shift_ms(forecast.last_open_time_ms, int(ahead)) for ahead in forecast.horizons]
-    return _csv(header, ([*pair, *row] for *pair, row in zip(forecast.horizons, times, rows, strict=True)))
+    return csv_text(header, ([*pair, *row] for *pair, row in zip(forecast.horizons, times, rows, strict=True)))
 
 
-def _csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+def csv_text(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(header)

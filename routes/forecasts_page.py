@@ -1,0 +1,298 @@
+"""Forecasts page: all markets, horizons and models in one table, and whether the forecasts have deserved belief."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import xxhash
+
+from data.interval import Interval
+from data.symbol import Symbol
+from models.ledger_chain import Verification
+from models.ledger_scores import LedgerModel
+from models.ledger_sums import Weather
+from routes import score_charts, wording
+from routes.forecast_score import shown_horizons, trade_cost
+from routes.forecast_table import Cell, Detail, ModelTable, chain, detail, forecast_tables
+from routes.score_charts import Chart
+from routes.services import Services
+from routes.wording import MIN_SCORED, SHAPES, Trend, Verdict
+
+MOST_ROWS = 100
+"""Markets and models on one page; the search narrows them down, the files hold all."""
+_RANKED = 5
+_VERSION_EACH_MS = 60_000
+_THIRDS = ("calm", "usual", "lively")
+
+
+@dataclass(frozen=True, slots=True)
+class CellView:
+    """One forecast at one horizon, as texts."""
+
+    ahead: str
+    trend: Trend
+    shape: str
+    median: str
+    band: str
+    clears_cost: bool
+    verdict: Verdict
+    skill: str
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One market and model."""
+
+    symbol: Symbol
+    model_id: str
+    from_ms: int
+    cells: tuple[CellView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """A market, model and horizon with its skill."""
+
+    symbol: Symbol
+    model_id: str
+    ahead: str
+    skill: str
+    interval: str
+    count: str
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class WeatherCell:
+    text: str
+    note: str
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class WeatherView:
+    """Skill by UTC hour and third of the forecasts by volatility; `summary` counts where it is worse than naive."""
+
+    columns: tuple[tuple[str, str], ...]
+    rows: tuple[tuple[str, tuple[WeatherCell, ...]], ...]
+    summary: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChainView:
+    """The state of the hash chain in words; `state` is whole, walking or broken."""
+
+    state: str
+    text: str
+    head: str
+
+
+@dataclass(frozen=True, slots=True)
+class ForecastsPage:
+    """Everything the page of forecasts shows."""
+
+    interval: Interval
+    intervals: tuple[Interval, ...]
+    models: tuple[str, ...]
+    model: str
+    model_version: str
+    horizons: tuple[tuple[int, str], ...]
+    horizon: int
+    horizon_text: str
+    rows: tuple[Row, ...]
+    left_out: int
+    total: int
+    search: str
+    best: tuple[Ranked, ...]
+    worst: tuple[Ranked, ...]
+    evidence: str
+    verdict: Verdict
+    coverage_text: str
+    cost_text: str
+    clearing: str
+    scored_text: str
+    chain: ChainView
+    coverage: Chart | None
+    calibration: Chart | None
+    course: Chart | None
+    weather: WeatherView | None
+    least: int
+    at_ms: int
+
+
+def forecasts_version(services: Services) -> str:
+    """A new one with each forecast or score that is written, and each minute while the chain is walked."""
+    parts = (
+        services.ledger.version,
+        str(services.clock.now_ms() // _VERSION_EACH_MS),
+        services.exchange.name,
+        services.app_version,
+    )
+    return xxhash.xxh3_64_hexdigest("|".join(parts).encode())
+
+
+def forecasts_page(
+    services: Services, interval: Interval, *, model_id: str = "", horizon: int = 0, search: str = ""
+) -> ForecastsPage:
+    """`model_id` and `horizon` choose what the charts are about: nothing or 0, and what does not exist, is the first
+    model and the middle horizon."""
+    found = forecast_tables(services, interval)
+    chosen = next((table for table in found if table.model.id == model_id), found[0] if found else None)
+    shown = shown_horizons(chosen.model.horizons) if chosen else ()
+    ahead = horizon if horizon in shown else (shown[len(shown) // 2] if shown else 0)
+    looked = detail(services, chosen.model, ahead) if chosen else None
+    rows = [row for table in found for row in _rows(table) if search in row.symbol]
+    cells = [cell for table in found for cell in table.cells]
+    skill = chosen.pooled[ahead] if chosen else None
+    ahead_text = wording.ahead(interval, ahead)
+    return ForecastsPage(
+        interval=interval,
+        intervals=services.market.intervals,
+        models=tuple(table.model.id for table in found),
+        model=chosen.model.id if chosen else "",
+        model_version=chosen.model.digest[:12] if chosen else "",
+        horizons=tuple((one, wording.ahead(interval, one)) for one in shown),
+        horizon=ahead,
+        horizon_text=ahead_text,
+        rows=tuple(rows[:MOST_ROWS]),
+        left_out=max(0, len(rows) - MOST_ROWS),
+        total=sum(len({cell.symbol for cell in table.cells}) for table in found),
+        search=search,
+        best=_ranked(cells, best=True),
+        worst=_ranked(cells, best=False),
+        evidence=wording.evidence(skill, ahead_text) if skill else "",
+        verdict=wording.verdict_on(skill) if skill else "unknown",
+        coverage_text=wording.coverage_sentence(skill),
+        cost_text=wording.percent(trade_cost(services)),
+        clearing=f"{sum(cell.clears_cost for cell in cells):,} of {len(cells):,}",
+        scored_text=f"{sum(one.count for table in found for one in table.pooled.values()):,}",
+        chain=chain_view(chain(services)),
+        coverage=score_charts.coverage_chart(chosen.pooled, MIN_SCORED) if chosen else None,
+        calibration=_calibration(chosen.model, looked) if chosen and looked else None,
+        course=score_charts.course_chart(looked.course) if looked else None,
+        weather=weather_view(looked.weather, interval) if looked else None,
+        least=MIN_SCORED,
+        at_ms=services.clock.now_ms(),
+    )
+
+
+def _calibration(model: LedgerModel, looked: Detail) -> Chart | None:
+    return score_charts.calibration_chart(looked.ranks, model.quantiles, MIN_SCORED)
+
+
+def _rows(table: ModelTable) -> Iterable[Row]:
+    """Cells come market by market."""
+    width = len(shown_horizons(table.model.horizons))
+    for first in range(0, len(table.cells), width):
+        cells = table.cells[first : first + width]
+        start = cells[0].latest.last_open_time_ms
+        yield Row(
+            symbol=cells[0].symbol,
+            model_id=table.model.id,
+            from_ms=table.model.interval.next_open_ms(start),
+            cells=tuple(_cell_view(cell) for cell in cells),
+        )
+
+
+def _cell_view(cell: Cell) -> CellView:
+    trend = wording.trend(cell.median)
+    skill, note = skill_texts(cell)
+    return CellView(
+        ahead=wording.ahead(cell.model.interval, cell.horizon),
+        trend=trend,
+        shape=SHAPES[trend],
+        median=wording.percent(cell.median, signed=True),
+        band=f"{wording.percent(cell.low, 1, signed=True)} to {wording.percent(cell.high, 1, signed=True)}",
+        clears_cost=cell.clears_cost,
+        verdict=cell.verdict,
+        skill=skill,
+        note=note,
+    )
+
+
+def skill_texts(cell: Cell) -> tuple[str, str]:
+    """The skill, and what it rests on: coverage of the 90 % band and number of scores."""
+    skill = cell.skill
+    if skill.count < MIN_SCORED:
+        return "too few", f"{skill.count} of {MIN_SCORED}"
+    covered = f"{wording.percent(skill.coverage_90, 0)} in band, {skill.count:,}"
+    return f"skill {wording.percent(skill.skill_fraction, 1, signed=True)}", covered
+
+
+def _ranked(cells: Sequence[Cell], *, best: bool) -> tuple[Ranked, ...]:
+    """The highest or the lowest skills of those that can be told; none where there is nothing to rank."""
+    told = [cell for cell in cells if cell.skill.count >= MIN_SCORED and cell.bounds is not None]
+    ordered = sorted(told, key=lambda cell: cell.skill.skill_fraction or 0.0, reverse=best)
+    most = min(_RANKED, (len(told) + 1 * best) // 2)
+    return tuple(_rank(cell) for cell in ordered[:most])
+
+
+def _rank(cell: Cell) -> Ranked:
+    low, high = cell.bounds or (None, None)
+    return Ranked(
+        symbol=cell.symbol,
+        model_id=cell.model.id,
+        ahead=wording.ahead(cell.model.interval, cell.horizon),
+        skill=wording.percent(cell.skill.skill_fraction, 1, signed=True),
+        interval=f"{wording.percent(low, 1, signed=True)} to {wording.percent(high, 1, signed=True)}",
+        count=f"{cell.skill.count:,}",
+        verdict=cell.verdict,
+    )
+
+
+def weather_view(weather: Weather, interval: Interval) -> WeatherView | None:
+    if weather.edges is None:
+        return None
+    low, high = (wording.percent(edge) for edge in weather.edges)
+    told = weather.count >= MIN_SCORED
+    with np.errstate(divide="ignore", invalid="ignore"):
+        skills = 1.0 - weather.loss / weather.baseline_loss
+    worse = int((told & (skills < 0)).sum())
+    cells = [
+        [_weather_cell(float(skills[place]), int(weather.count[place])) for place in ((hour, 0), (hour, 1), (hour, 2))]
+        for hour in range(len(weather.count))
+    ]
+    there = [hour for hour in range(len(weather.count)) if weather.count[hour].any()]
+    return WeatherView(
+        columns=tuple(zip(_THIRDS, (f"below {low}", f"{low} to {high}", f"above {high}"), strict=True)),
+        rows=tuple((f"{hour:02d}:00", tuple(cells[hour])) for hour in there),
+        summary=_weather_summary(worse, int(told.sum()), int(weather.count[there].size), interval),
+    )
+
+
+def _weather_cell(skill: float, count: int) -> WeatherCell:
+    if count < MIN_SCORED:
+        return WeatherCell("too few", f"{count}", "unknown")
+    return WeatherCell(
+        wording.percent(skill, 1, signed=True),
+        f"{count:,}",
+        "worse" if skill < 0 else "better" if skill > 0 else "even",
+    )
+
+
+def _weather_summary(worse: int, told: int, cells: int, interval: Interval) -> str:
+    if not told:
+        return f"Too few to say: no hour and volatility has {MIN_SCORED} scored forecasts yet."
+    return (
+        f"Worse than the naive forecast in {worse} of {told} cells that hold {MIN_SCORED} scored forecasts or more, "
+        f"{cells - told} hold fewer. A model that knows nothing would be worse in about half of them. "
+        f"Volatility is that of one {interval} candle, in thirds of all forecasts."
+    )
+
+
+def chain_view(found: Verification) -> ChainView:
+    rows = f"{found.rows:,} forecasts"
+    head = found.head[:16]
+    if found.broken is not None:
+        broken = found.broken
+        about = f" ({broken.symbol}, {wording.utc(broken.last_open_time_ms)} UTC)" if broken.symbol else ""
+        return ChainView("broken", f"broken at row {broken.row:,}{about}: {broken.reason}", head)
+    if not found.rows:
+        return ChainView("whole", "no forecast written yet", head)
+    older = f", {found.unchained:,} older than the chain" if found.unchained else ""
+    if not found.complete:
+        return ChainView("walking", f"{found.checked:,} of {rows} followed so far, none changed{older}", head)
+    return ChainView("whole", f"whole: {rows}, none changed, added or taken out{older}", head)
