@@ -99,6 +99,11 @@ class Job:
         """Of the epochs so far."""
         return self.windows * self.epoch / self.fit_s if self.fit_s > 0 and self.epoch else None
 
+    @property
+    def other_s(self) -> float:
+        """What an ended training took beside its epochs."""
+        return max(0.0, ((self.ended_ms or 0) - (self.started_ms or 0)) / 1000 - self.fit_s)
+
 
 class JobStore:
     """Each change is one statement that names the states it may change: of two who act at once, one wins."""

@@ -29,6 +29,8 @@ class Speed:
     recipe: Recipe
     windows_per_s: float
     job: int = 0
+    other_s: float = START_S
+    """What it took beside its epochs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,17 +57,17 @@ def estimate(request: TrainingRequest, stored: Sequence[SeriesStats], speeds: Se
     train = round(sum(max(0.0, count * _TRAIN_PART - before) for count in fitted))
     validation = round(sum(max(0.0, count * (1 - _TRAIN_PART) - gap) for count in fitted))
     windows = train // request.recipe.stride + validation
-    rate, job = _rate(request.recipe, speeds)
-    seconds = START_S + windows * request.recipe.epochs / rate
+    rate, job, other_s = _rate(request.recipe, speeds)
+    seconds = other_s + windows * request.recipe.epochs / rate
     return Estimate(round(sum(counts)), len(counts), train, windows, seconds, rate, job)
 
 
-def _rate(recipe: Recipe, speeds: Sequence[Speed]) -> tuple[float, int]:
-    """An earlier training's windows per second, scaled by window × size."""
+def _rate(recipe: Recipe, speeds: Sequence[Speed]) -> tuple[float, int, float]:
+    """An earlier training's windows per second, scaled by window × size, which it was, and its time beside epochs."""
     same = next((one for one in speeds if one.recipe.kind is recipe.kind), None)
     if same is None:
-        return DEFAULT_WINDOWS_PER_S * _DEFAULT_COST / _cost(recipe), 0
-    return same.windows_per_s * _cost(same.recipe) / _cost(recipe), same.job
+        return DEFAULT_WINDOWS_PER_S * _DEFAULT_COST / _cost(recipe), 0, START_S
+    return same.windows_per_s * _cost(same.recipe) / _cost(recipe), same.job, same.other_s
 
 
 def _cost(recipe: Recipe) -> float:

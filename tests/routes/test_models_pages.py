@@ -1,0 +1,240 @@
+"""The pages of models and trainings: what they show, what they refuse, and that each button does what it says."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from html import unescape
+from pathlib import Path
+
+import pytest
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from data.interval import Interval
+from models.jobs import Job, JobState
+from models.training_request import preset_texts
+from tests.support import tiny_model
+from tests.support.trainings import request as training
+from tests.support.workbench import Bench, bench
+
+OURS = {"Origin": "http://localhost"}
+FORM = {"kind": "tcn", "interval": "1h", "action": "start", **preset_texts("quick")}
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Iterator[Bench]:
+    for age, name in enumerate(("alpha", "beta", "gamma")):
+        tiny_model.save(tmp_path / "models", tiny_model.spec(name, created_ms=tiny_model.START_MS - age), seed=age)
+    with bench(tmp_path) as built:
+        yield built
+
+
+@pytest.fixture
+def client(made: Bench) -> FlaskClient:
+    return made.app.test_client()
+
+
+def text_of(answer: TestResponse) -> str:
+    return unescape(" ".join(re.sub(r"<[^>]+>", " ", answer.text).split()))
+
+
+def post(client: FlaskClient, address: str, **form: str | list[str]) -> TestResponse:
+    return client.post(address, data=form, headers=OURS)
+
+
+def serving(made: Bench) -> str:
+    entry = made.services.registry.default(Interval.H1)
+    assert entry is not None
+    return str(entry.id)
+
+
+def running_job(made: Bench) -> Job:
+    """As a trainer would have left it in its eighth epoch."""
+    jobs = made.runner.jobs
+    job = jobs.add(training("made-one", epochs=20), venue="binance", now_ms=1_000)
+    jobs.begin(job.id, 2_000)
+    curve = [[0.09 - 0.001 * epoch, 0.26 - 0.002 * epoch] for epoch in range(8)]
+    jobs.progressed(job.id, stage="training", epoch=8, curve=curve, eta_s=140.0, windows=3000, fit_s=30.0, log="<b>x")
+    return jobs.get(job.id)
+
+
+def test_the_registry_tells_each_models_standing(made: Bench, client: FlaskClient) -> None:
+    (made.models / "beta" / "model.onnx").write_bytes(b"cut")
+    (made.models / "net.pkl").write_bytes(b"x")
+    made.services.promotion.archive("gamma")
+    answer = client.get("/models")
+    assert answer.status_code == 200
+    told = text_of(answer)
+    for piece in (
+        "in use for 1h",
+        "broken model.onnx has SHA-256",
+        "not a model a pickle",
+        "Archived",
+        "gamma archived",
+    ):
+        assert piece in told, piece
+    assert "0 of 100 scored" in told
+    assert re.search(r"\d ms for 32", told)
+    assert "/models/net.pkl" not in answer.text
+
+
+def test_promote_and_roll_back_are_one_click_each(made: Bench, client: FlaskClient) -> None:
+    assert serving(made) == "alpha"
+    answer = post(client, "/models/gamma/promote")
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/models")
+    assert serving(made) == "gamma"
+    assert "Roll back to alpha" in client.get("/models").text
+    assert post(client, "/models/rollback", interval="1h").status_code == 303
+    assert serving(made) == "alpha"
+    assert "Roll back to gamma" in client.get("/models").text
+
+
+def test_what_serves_cannot_be_archived_and_what_was_comes_back(made: Bench, client: FlaskClient) -> None:
+    refused = post(client, "/models/alpha/archive")
+    assert refused.status_code == 400
+    assert "let another serve before archiving it" in text_of(refused)
+    assert post(client, "/models/beta/archive").status_code == 303
+    assert "archived" in text_of(client.get("/models/beta"))
+    assert post(client, "/models/beta/promote").status_code == 404
+    assert post(client, "/models/beta/unarchive").status_code == 303
+    assert "usable" in text_of(client.get("/models/beta"))
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["/models/alpha/promote", "/models/alpha/archive", "/models/rollback", "/models/train", "/models/train/1/cancel"],
+)
+@pytest.mark.parametrize("headers", [{}, {"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}])
+def test_other_sites_change_nothing(made: Bench, client: FlaskClient, address: str, headers: dict[str, str]) -> None:
+    running_job(made)
+    assert client.post(address, data=FORM | {"interval": "1h"}, headers=headers).status_code == 403
+    assert len(made.runner.jobs.recent(10)) == 1
+    assert not made.runner.jobs.get(1).cancelling
+
+
+@pytest.mark.parametrize("name", ["..", "%2e%2e%2fx", ".archive", "x" * 65, "a b", "nobody"])
+def test_names_lead_nowhere_else(made: Bench, client: FlaskClient, name: str) -> None:
+    before = sorted(path.name for path in made.folder.rglob("*"))
+    assert client.get(f"/models/{name}").status_code in (400, 404)
+    for action in ("promote", "archive", "unarchive", "delete"):
+        assert post(client, f"/models/{name}/{action}").status_code in (400, 404, 405)
+    assert sorted(path.name for path in made.folder.rglob("*")) == before
+
+
+def test_the_card_of_the_committed_model_shows_its_report(made: Bench, client: FlaskClient) -> None:
+    import shutil
+
+    source = Path(__file__).resolve().parents[2] / "saved_models" / "tcn-1h"
+    shutil.copytree(source, made.models / "tcn-1h")
+    entry = made.services.registry.get("tcn-1h")
+    told = text_of(client.get("/models/tcn-1h"))
+    score = next(one for one in entry.report["test"] if one["horizon"] == 6)
+    for piece in (
+        f"6 hours {100 * score['skill_fraction']:+.2f} % ± {100 * score['skill_standard_error']:.2f} %",
+        entry.report["data"]["hash"],
+        entry.digest,
+        entry.report["data"]["test"],
+        f"lowest {min(entry.report['curve']['validation_loss']):.5f}",
+        "Too few to say: 0 of 100 scored 6 h forecasts",
+        "differs from the trained network by",
+    ):
+        assert piece in told, piece
+
+
+def test_the_card_of_a_model_without_a_report_says_so(client: FlaskClient) -> None:
+    told = text_of(client.get("/models/alpha"))
+    assert "nothing says that it beats no change" in told
+    assert "No test is on record." in told
+    assert "No curve is on record." in told
+
+
+def test_the_form_starts_a_training_and_goes_to_its_page(made: Bench, client: FlaskClient) -> None:
+    answer = post(client, "/models/train", **FORM, symbols=["ETHUSDT"])
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/models/train/1")
+    job = made.runner.jobs.get(1)
+    assert (job.state, job.request.symbols, job.request.recipe.units) == (JobState.QUEUED, ("ETHUSDT",), 8)
+    told = text_of(client.get("/models/train/1"))
+    assert "queued" in told
+    assert "ETHUSDT, 1h candles" in told
+    assert job.model_id in text_of(client.get("/models/train"))
+
+
+def test_what_was_typed_is_kept_beside_what_is_wrong_with_it(made: Bench, client: FlaskClient) -> None:
+    typed = FORM | {"epochs": "0", "dropout": "0.33", "model_id": "my <model>", "from": "soon"}
+    answer = post(client, "/models/train", **typed, symbols=["ETHUSDT"])
+    assert answer.status_code == 400
+    told = text_of(answer)
+    for piece in ("epochs is 0; use 1 to 500", "'soon' is no date", "take 1 to 64 letters"):
+        assert piece in told, piece
+    for piece in ('value="0.33"', 'value="my &lt;model&gt;"', 'value="soon"', 'value="ETHUSDT" checked'):
+        assert piece in answer.text, piece
+    assert answer.text.count('aria-invalid="true"') == 3
+    assert made.runner.jobs.recent(1) == []
+
+
+def test_a_preset_fills_in_numbers_and_keeps_the_rest(made: Bench, client: FlaskClient) -> None:
+    answer = post(client, "/models/train", **FORM | {"action": "preset:thorough", "model_id": "kept"})
+    assert answer.status_code == 200
+    assert 'name="epochs" value="24"' in answer.text
+    assert 'name="model_id" value="kept"' in answer.text
+    assert made.runner.jobs.recent(1) == []
+
+
+def test_an_estimate_says_what_it_rests_on(made: Bench, client: FlaskClient) -> None:
+    assert "an assumption from another machine" in text_of(client.get("/models/train"))
+    job = running_job(made)
+    made.runner.jobs.end(job.id, JobState.DONE, 60_000, of=(JobState.RUNNING,))
+    told = text_of(post(client, "/models/train", **FORM | {"action": "estimate"}))
+    assert "measured in training 1 on this machine" in told
+
+
+def test_a_hopeless_training_is_refused_with_the_numbers(client: FlaskClient) -> None:
+    answer = post(client, "/models/train", **FORM | {"from": "2099-01-01"})
+    assert answer.status_code == 400
+    assert "at least 500 are needed" in text_of(answer)
+
+
+def test_progress_is_live_and_costs_nothing_while_nothing_changes(made: Bench, client: FlaskClient) -> None:
+    job = running_job(made)
+    page = client.get(f"/models/train/{job.id}")
+    told = text_of(page)
+    assert "Epoch 9 of 20, about 2 min left in training." in told
+    assert "800 windows a second" in told
+    assert "&lt;b&gt;x" in page.text
+    version = re.search(r'id="job" data-version="([^"]+)"', page.text)
+    assert version is not None
+    live = f"/models/train/{job.id}/live?version="
+    assert client.get(live + version[1]).status_code == 204
+    made.runner.jobs.progressed(job.id, epoch=9)
+    fresh = client.get(live + version[1])
+    assert fresh.status_code == 200
+    assert "Epoch 10 of 20" in text_of(fresh)
+    assert "<html" not in fresh.text
+    listed = re.search(r'id="jobs" data-version="([^"]+)"', client.get("/models/train").text)
+    assert listed is not None
+    assert client.get(f"/models/train/live?version={listed[1]}").status_code == 204
+    assert client.get("/models/train/live?version=0").status_code == 200
+
+
+def test_cancel_and_repeat(made: Bench, client: FlaskClient) -> None:
+    post(client, "/models/train", **FORM)
+    assert post(client, "/models/train/1/repeat").status_code == 400
+    assert post(client, "/models/train/1/cancel").headers["Location"] == "/models/train/1"
+    assert made.runner.jobs.get(1).state is JobState.CANCELLED
+    assert post(client, "/models/train/1/cancel").status_code == 400
+    again = post(client, "/models/train/1/repeat")
+    assert again.headers["Location"] == "/models/train/2"
+    assert "training 1" in text_of(client.get("/models/train/2"))
+    assert client.get("/models/train/99").status_code == 404
+
+
+def test_every_page_works_without_script_or_style_of_its_own(made: Bench, client: FlaskClient) -> None:
+    job = running_job(made)
+    for address in ("/models", "/models/alpha", "/models/train", f"/models/train/{job.id}"):
+        page = client.get(address).text
+        assert page.count("<h1") == page.count("<main") == 1
+        assert not re.search(r"<script(?![^>]*\bsrc=)|\sstyle=|\son\w+=", page), address
+        ids = re.findall(r'\sid="([^"]+)"', page)
+        assert len(ids) == len(set(ids)), address
+        assert len(re.findall(r"<label for=", page)) == len(re.findall(r"<(?:input|select) id=", page))
