@@ -11,20 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flask import Flask
 from flask.testing import FlaskClient
 
-from routes import alerts, metrics
+from routes import alerts
 from routes.alerts_readings import DEFAULT_BUDGET_MS, WINDOW_S, AlertReadings
 from routes.metrics import ModelSkill
-from tests.support.alerting import receiver
+from tests.support.alerting import FORM, OURS, equip, receiver
 from tests.support.browser import Replay, replayed_app
 from utils.alert_rules import PRESETS, READINGS
 from utils.alert_send import send
 from utils.performance_monitor import performance_monitor
-
-OURS = {"Sec-Fetch-Site": "same-origin"}
-FORM = {"title": "Many pages", "reading": "p95_ms", "comparison": ">", "threshold": "1", "minutes": "0", "subject": ""}
 
 
 @dataclass
@@ -43,24 +39,6 @@ class Desk:
 
     def post(self, path: str, **form: str) -> Any:
         return self.client.post(path, data=form, headers=OURS)
-
-
-def equip(app: Flask, *, targets: tuple[str, ...] = (), **options: Any) -> alerts.Watch:
-    """What `create_app` does for these pages, where it does not yet."""
-    for blueprint in (alerts.bp, metrics.bp):
-        if blueprint.name not in app.blueprints:
-            app.register_blueprint(blueprint)
-    parts = app.extensions["parts"]
-    watch = alerts.make_watch(
-        database=parts.database,
-        services=parts.services,
-        monitor=performance_monitor,
-        clock=parts.services.clock,
-        targets=targets,
-        **options,
-    )
-    alerts.install(app, watch)
-    return watch
 
 
 @contextmanager

@@ -14,6 +14,32 @@ from typing import Any
 
 from aiosmtpd.controller import Controller
 from aiosmtpd.handlers import Message as MailHandler
+from flask import Flask
+
+from routes import alerts, metrics
+from utils.performance_monitor import performance_monitor
+
+OURS = {"Sec-Fetch-Site": "same-origin"}
+FORM = {"title": "Many pages", "reading": "p95_ms", "comparison": ">", "threshold": "1", "minutes": "0", "subject": ""}
+"""Headers and fields of a form that our own page sends."""
+
+
+def equip(app: Flask, *, targets: tuple[str, ...] = (), **options: Any) -> alerts.Watch:
+    """What `create_app` does for these pages, where it does not yet."""
+    for blueprint in (alerts.bp, metrics.bp):
+        if blueprint.name not in app.blueprints:
+            app.register_blueprint(blueprint)
+    parts = app.extensions["parts"]
+    watch = alerts.make_watch(
+        database=parts.database,
+        services=parts.services,
+        monitor=performance_monitor,
+        clock=parts.services.clock,
+        targets=targets,
+        **options,
+    )
+    alerts.install(app, watch)
+    return watch
 
 
 @dataclass
