@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -21,15 +22,26 @@ from models.ledger import Ledger
 from models.ledger_scores import State, interval_95
 from models.ledger_sums import weather_of
 from tests.support import tiny_model
+from tests.support.servers import PostgresServer, postgres_server
 from utils.clock import ManualClock
 
 HOUR_MS = 3_600_000
 BTC = Symbol("BTCUSDT")
 
 
-@pytest.fixture
-def url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path / 'ledger.db'}"
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[PostgresServer]:
+    with postgres_server() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Of an empty database."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'ledger.db'}"
+    server: PostgresServer = request.getfixturevalue("postgres")
+    return server.new_database()
 
 
 @pytest.fixture
@@ -256,6 +268,9 @@ def scored(
 
 
 def change(database: Database, statement: str) -> None:
+    """SQLite's word for zero bytes is put into PostgreSQL's words."""
+    if database.engine.dialect.name == "postgresql":
+        statement = re.sub(r"zeroblob\((\d+)\)", r"decode(repeat('00', \1), 'hex')", statement)
     with database.write() as connection:
         assert connection.execute(sa.text(statement)).rowcount > 0
 
