@@ -1,0 +1,144 @@
+"""Training in the browser: a quick model to its end, watched, promoted and rolled back; another one cancelled."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from data.interval import Interval
+from models.jobs import JobState
+from tests.support import tiny_model
+from tests.support.browser import launch, served
+from tests.support.workbench import Bench, bench
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+PATIENCE_MS = 120_000
+WIDE, PHONE = (1440, 900), (390, 844)
+
+
+@dataclass
+class Site:
+    address: str
+    bench: Bench
+    browser: Browser
+
+    def open(self, path: str, size: tuple[int, int] = WIDE, scheme: str = "dark", *, script: bool = True) -> Page:
+        context = self.browser.new_context(
+            viewport={"width": size[0], "height": size[1]},
+            color_scheme=scheme,  # type: ignore[arg-type]
+            java_script_enabled=script,
+        )
+        page = context.new_page()
+        page.on("pageerror", lambda error: pytest.fail(str(error)))
+        page.goto(self.address + path)
+        return page
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    folder = tmp_path_factory.mktemp("training")
+    tiny_model.save(folder / "models", tiny_model.spec("before"))
+    with bench(folder) as built, served(built.app) as address, sync_playwright() as playwright:
+        built.runner.start()
+        browser = launch(playwright)
+        yield Site(address, built, browser)
+        browser.close()
+        for job in built.runner.jobs.within(JobState.QUEUED, JobState.RUNNING):
+            built.runner.cancel(job.id)
+
+
+def fill(page: Page, **fields: str) -> None:
+    for name, value in fields.items():
+        page.fill(f"#{name}", value)
+
+
+def test_a_quick_model_from_the_form_to_serving_and_back(site: Site) -> None:
+    page = site.open("/models/train")
+    page.click("text=Standard")
+    expect(page.locator("#units")).to_have_value("32")
+    page.click("text=Quick")
+    expect(page.locator("#units")).to_have_value("8")
+    fill(page, window="4", units="2", epochs="0", batch_size="64", stride="1", patience="100", model_id="browsed")
+    page.click("button.primary")
+    expect(page.locator(".problem")).to_have_text("epochs is 0; use 1 to 500")
+    expect(page.locator("#model_id")).to_have_value("browsed")
+    fill(page, epochs="6")
+    page.click("button.primary")
+    page.wait_for_url(re.compile(r"/models/train/\d+$"))
+    expect(page.locator("h1")).to_contain_text("browsed")
+    expect(page.locator(".state")).to_have_text(re.compile("running"), timeout=PATIENCE_MS)
+    expect(page.locator("#job figure.loss")).to_have_count(2, timeout=PATIENCE_MS)
+    expect(page.locator("#live")).to_have_attribute("data-live", "live")
+    expect(page.locator(".state")).to_have_text(re.compile("done"), timeout=PATIENCE_MS)
+    expect(page.locator(".told")).to_contain_text("skill")
+    page.click("text=See the model")
+    expect(page.locator("h1")).to_have_text("browsed")
+    assert page.locator("figure.loss").count() == 2
+    assert served_by(site) == "before", "a model that was merely trained does not serve"
+    page.click("text=Promote")
+    expect(page.locator(".serving")).to_contain_text("browsed")
+    assert served_by(site) == "browsed"
+    page.click("text=Roll back to before")
+    expect(page.locator(".serving a").first).to_have_text("before")
+    assert served_by(site) == "before"
+    page.context.close()
+
+
+def test_a_running_training_is_cancelled_with_a_click(site: Site) -> None:
+    page = site.open("/models/train", PHONE, "light")
+    fill(page, window="4", units="2", epochs="500", batch_size="64", stride="1", patience="100", model_id="endless")
+    page.click("button.primary")
+    expect(page.locator("#job figure.loss").first).to_be_visible(timeout=PATIENCE_MS)
+    width: int = page.evaluate("document.documentElement.scrollWidth")
+    assert width <= PHONE[0]
+    page.click("text=Cancel")
+    expect(page.locator(".state")).to_have_text(re.compile(r"cancelled"), timeout=PATIENCE_MS)
+    assert not (site.bench.models / "endless").exists()
+    page.context.close()
+
+
+def test_without_script_the_form_and_the_buttons_still_work(site: Site) -> None:
+    page = site.open("/models/train", script=False)
+    fill(page, window="4", units="2", epochs="500", batch_size="64", stride="1", patience="100", model_id="plain")
+    page.click("button.primary")
+    expect(page.locator("h1")).to_contain_text("plain")
+    assert "refresh" in page.content()
+    page.click("text=Cancel")
+    expect(page.locator(".state")).to_have_text(re.compile("cancelled"))
+    page.context.close()
+
+
+@pytest.mark.parametrize(("size", "scheme"), [(WIDE, "light"), (PHONE, "dark")], ids=["wide-light", "phone-dark"])
+@pytest.mark.parametrize("path", ["/models", "/models/before", "/models/train"])
+def test_no_serious_barrier_and_nothing_too_wide(site: Site, path: str, size: tuple[int, int], scheme: str) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+
+    context = site.browser.new_context(
+        viewport={"width": size[0], "height": size[1]},
+        color_scheme=scheme,  # type: ignore[arg-type]
+        bypass_csp=True,
+    )
+    page = context.new_page()
+    page.goto(site.address + path)
+    width: int = page.evaluate("document.documentElement.scrollWidth")
+    assert width <= size[0]
+    answer = Axe().run(page).response
+    assert len(answer["passes"]) > 10, "axe looked at nothing"
+    serious = [
+        (one["id"], [node["html"][:120] for node in one["nodes"][:3]])
+        for one in answer["violations"]
+        if one["impact"] in ("serious", "critical")
+    ]
+    assert serious == []
+    context.close()
+
+
+def served_by(site: Site) -> str:
+    entry = site.bench.services.registry.default(Interval.H1)
+    assert entry is not None
+    return str(entry.id)
