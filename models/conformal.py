@@ -116,11 +116,11 @@ def calibrate(
     for (band, level), place in itertools.product(enumerate(levels), range(len(horizons))):
         scores = stretch_needed(given[:, place], outcome[:, place], quantiles, band)
         scores = scores[np.isfinite(scores)]
-        rank = int(np.ceil((len(scores) + 1) * level))
+        rank = int(np.ceil((len(scores) + 1) * level - 1e-9))
         if rank > len(scores):
             raise InvalidInput(
                 f"{len(scores)} outcomes at horizon {horizons[place]} cannot calibrate a {100 * level:g} % band; at "
-                f"least {int(np.ceil(level / (1 - level)))} are needed"
+                f"least {int(np.ceil(level / (1 - level) - 1e-9))} are needed"
             )
         factors[place, band] = np.partition(scores, rank - 1)[rank - 1]
     count = int(np.isfinite(outcome).sum())

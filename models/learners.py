@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -56,6 +57,8 @@ def probe(task: Task) -> Predict:
 
 def network(task: Task, kind: Kind, preset: str) -> Predict:
     """A Keras network, exported as it would be for serving and asked through ONNX Runtime."""
+    os.putenv("TF_CPP_MIN_LOG_LEVEL", "3")  # read by TensorFlow's C++ when it is imported
+    os.putenv("TF_ENABLE_ONEDNN_OPTS", "0")  # its kernels round differently from run to run
     from models.architectures import Head
     from models.export import PARITY_BATCH, checked
     from models.training import fit

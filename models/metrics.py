@@ -13,9 +13,10 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from models.scoring import Estimate, estimate
+from models.scoring import BLOCK_CANDLES, Estimate, estimate
 
 Floats = NDArray[np.float64]
+_PAIRS_AT_ONCE = 4_000_000
 MIN_RANKED = 5
 """Fewer pairs than this have no rank correlation worth a number."""
 
@@ -101,7 +102,7 @@ def brier(realised: ArrayLike, probability: ArrayLike) -> float | None:
 
 
 def rank_correlation(one: ArrayLike, other: ArrayLike) -> float | None:
-    """Spearman's ρ (1904): the correlation of ranks, ties sharing their mean rank. None for fewer than 5 or constant."""
+    """Spearman's ρ (1904): the correlation of ranks, ties share their mean. None for fewer than 5, or constant."""
     first, second = ranks(one), ranks(other)
     if len(first) < MIN_RANKED:
         return None
@@ -125,14 +126,40 @@ def rank_ic_by_time(median: ArrayLike, realised: ArrayLike, moments: ArrayLike, 
 
     `median`, `realised`, `moments` (n,): forecasts of all markets; moments with fewer than 5 markets do not count.
     """
-    forecast, outcome = np.asarray(median, dtype=np.float64), np.asarray(realised, dtype=np.float64)
     times = np.asarray(moments)
     order = np.argsort(times, kind="stable")
-    starts = np.flatnonzero(np.diff(times[order], prepend=times[order][:1] - 1))
-    found, blocks = [], []
-    for number, rows in enumerate(np.split(order, starts[1:])):
-        value = rank_correlation(forecast[rows], outcome[rows])
-        if value is not None:
-            found.append(value)
-            blocks.append(number // max(24, horizon))
-    return estimate(found, blocks)
+    _, starts, counts = np.unique(times[order], return_index=True, return_counts=True)
+    place = np.arange(len(order)) - np.repeat(starts, counts)
+    row = np.repeat(np.arange(len(counts)), counts)
+    tables = []
+    for column in (median, realised):
+        table = np.full((len(counts), int(counts.max(initial=0))), np.nan)
+        table[row, place] = np.asarray(column, dtype=np.float64)[order]
+        tables.append(_ranked_rows(table[counts >= MIN_RANKED]))
+    found = _row_correlations(*tables)
+    blocks = np.flatnonzero(counts >= MIN_RANKED) // max(BLOCK_CANDLES, horizon)
+    known = np.isfinite(found)
+    return estimate(found[known], blocks[known])
+
+
+def _ranked_rows(table: Floats) -> Floats:
+    """(t, m) → ranks within each row less their mean, 0 where there is no value; ties share their mean."""
+    ranked = np.zeros_like(table)
+    step = max(1, _PAIRS_AT_ONCE // max(1, table.shape[1] ** 2))
+    for start in range(0, len(table), step):
+        part = table[start : start + step]
+        above = (part[:, :, None] > part[:, None, :]).sum(axis=2)
+        equal = (part[:, :, None] == part[:, None, :]).sum(axis=2)
+        ranked[start : start + step] = above + (equal + 1) / 2.0
+    present = np.isfinite(table)
+    means = np.where(present, ranked, 0.0).sum(axis=1) / np.maximum(present.sum(axis=1), 1)
+    centred: Floats = np.where(present, ranked - means[:, None], 0.0)
+    return centred
+
+
+def _row_correlations(one: Floats, other: Floats) -> Floats:
+    """(t,) of centred rows; NaN where one of them is constant."""
+    spread = np.square(one).sum(axis=1) * np.square(other).sum(axis=1)
+    together = (one * other).sum(axis=1)
+    found: Floats = np.divide(together, np.sqrt(spread), out=np.full(len(spread), np.nan), where=spread > 0)
+    return found

@@ -27,7 +27,7 @@ from utils.errors import InvalidInput
 Floats = NDArray[np.float64]
 STRENGTHS = (1e9, 10.0, 1.0, 0.1, 0.01)
 """Ridge penalties per training window, the strongest first: it wins a tie."""
-MIN_WINDOWS = 200
+MIN_WINDOWS = 100
 _CLIP = 6.0
 _TAIL = 0.01
 _FLOOR = 0.1
