@@ -14,6 +14,8 @@ from utils.errors import DashboardError
 
 log = logging.getLogger(__name__)
 
+_LONGEST_END_S = 10.0
+
 Readings = Mapping[str, Mapping[str, float]]
 """Values by reading and subject (`""` for the whole); what is not known at the moment is not there."""
 Place = tuple[str, str]
@@ -207,12 +209,13 @@ class Alerts:
             self._thread.start()
 
     def close(self) -> None:
-        """Ends the thread; what was not delivered yet stays in the store for the next start."""
+        """Ends the thread; what was not delivered yet stays in the store for the next start. Waits ten seconds at most
+        for a message that is just being sent."""
         thread, self._thread = self._thread, None
         if thread is not None:
             self._closing = True
             self._wake.set()
-            thread.join()
+            thread.join(_LONGEST_END_S)
 
     def wake(self) -> None:
         """Judges and delivers now rather than at the next turn: a rule was changed, a test was asked for."""
