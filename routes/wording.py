@@ -58,6 +58,8 @@ def percent(fraction: float | None, decimals: int = 2, *, signed: bool = False) 
     if fraction is None or not math.isfinite(fraction):
         return NOTHING
     number = f"{fraction * 100:+.{decimals}f}" if signed else f"{fraction * 100:.{decimals}f}"
+    if not float(number):
+        number = number.lstrip("+-")  # a zero leans nowhere
     return f"{number} %".replace("-", "−")
 
 

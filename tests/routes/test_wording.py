@@ -35,6 +35,7 @@ def test_prices_have_the_decimals_of_their_market(closes: list[float], decimals:
 def test_numbers_carry_units_and_true_minus_signs() -> None:
     assert wording.percent(-0.01234, signed=True) == "−1.23 %"
     assert wording.percent(0.5, 0) == "50 %"
+    assert wording.percent(-0.000001) == wording.percent(0.000001, signed=True) == "0.00 %"
     assert wording.percent(math.nan) == wording.percent(None) == "–"
     assert wording.price(107_146.5, 2) == "107,146.50"
     assert wording.compact(21_789_844) == "21.8 M"

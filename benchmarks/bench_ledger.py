@@ -1,0 +1,120 @@
+"""Ledger: a million scores behind the pages, the chain walked, all markets asked at once against one by one."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from benchmarks.measure import Row, at_least, at_most, interleaved, print_rows, reading, result, seconds_per_call
+from data.candles import Candles
+from data.database import connect
+from data.interval import Interval
+from data.symbol import Symbol
+from models.forecaster import Forecast
+from models.ledger import Ledger
+from models.ledger_sums import SHOWN_HORIZONS
+from utils.clock import SystemClock
+
+_MARKETS = tuple(Symbol(f"M{number:02d}USDT") for number in range(20))
+_QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+_HORIZONS = tuple(range(1, 25))
+_NAIVE = np.outer(np.sqrt(_HORIZONS), [-1.6, -0.6, 0.0, 0.6, 1.6])
+_START_MS = 1_704_067_200_000
+
+
+def run(*, short: bool = False) -> dict[str, Any]:
+    """20 markets at 24 horizons: 2,084 hours make a million scores; `short` makes a tenth of that."""
+    hours, rounds = (210, 5) if short else (2_084, 9)
+    with tempfile.TemporaryDirectory() as folder:
+        database = connect(f"sqlite:///{folder}/bench.db")
+        try:
+            ledger = Ledger(database, SystemClock())
+            filled_s = _fill(ledger, hours)
+            counts = ledger.counts()
+            rows = _rows(ledger, counts, rounds)
+            size_bytes = database.file_size_bytes
+        finally:
+            database.close()
+    print_rows(f"Ledger of {counts['scored']:,} scores", rows)
+    return result("ledger", rows, counts=counts, filled_s=filled_s, size_bytes=size_bytes)
+
+
+def _fill(ledger: Ledger, hours: int) -> float:
+    began_s = time.perf_counter()
+    for number, symbol in enumerate(_MARKETS):
+        candles = _walk(symbol, number, hours + len(_HORIZONS) + 4)
+        for first in range(0, hours, 500):
+            ledger.append([_forecast(candles, row) for row in range(first, min(hours, first + 500))])
+        ledger.score(candles)
+    return time.perf_counter() - began_s
+
+
+def _rows(ledger: Ledger, counts: dict[str, int], rounds: int) -> list[Row]:
+    (model,) = ledger.models(Interval.H1)
+    scored = f"{counts['scored']:,} scores"
+    works: dict[str, Callable[[], object]] = {
+        "one": lambda: ledger.skill(model_id="bench", symbol=_MARKETS[3]),
+        "each": lambda: [ledger.skill(model_id="bench", symbol=symbol) for symbol in _MARKETS],
+        "all": lambda: ledger.skills(model_id="bench", symbols=_MARKETS),
+        "table": lambda: ledger.skills_by_horizon(model_id="bench", symbols=(None, *_MARKETS), horizons=SHOWN_HORIZONS),
+        "latest": lambda: ledger.latest(model),
+        "detail": lambda: (ledger.ranks(model, 6), ledger.course(model, 6, 60), ledger.weather(model, 6)),
+        "check": lambda: ledger.check(most=20_000),
+        "recent": lambda: ledger.recent(_MARKETS[3], Interval.H1, 100),
+    }
+    timed = {name: (lambda work=work: 1e3 * seconds_per_call(work, 3)) for name, work in works.items()}
+    seen = {name: reading(values, "ms") for name, values in interleaved(timed, rounds).items()}
+    walked = seconds_per_call(ledger.verify, 1) / counts["forecasts"]
+    return [
+        at_least(
+            f"skills of 20 markets at once, against one by one ({scored})",
+            seen["all"],
+            seen["each"],
+            seen["each"].median / seen["all"].median,
+            2,
+        ),
+        at_most("skill of one market", seen["one"], 10),
+        at_most("skills of 20 markets at 5 horizons, for the page", seen["table"], 150),
+        at_most("newest forecast of 20 markets", seen["latest"], 25),
+        at_most("outcomes, course and hours of one horizon", seen["detail"], 25),
+        at_most("100 newest rows of a market", seen["recent"], 25),
+        at_most("20,000 rows of the chain walked", seen["check"], 1_000),
+        at_most("whole chain walked, per forecast", reading([1e6 * walked], "µs"), 50),
+    ]
+
+
+def _walk(symbol: Symbol, seed: int, count: int) -> Candles:
+    random = np.random.default_rng(seed)
+    close = 100 * np.exp(np.cumsum(random.normal(0, 0.01, count)))
+    times = _START_MS + np.arange(count, dtype=np.int64) * Interval.H1.ms
+    unknown = np.full(count, np.nan)
+    columns = [close, close * 1.001, close * 0.999, close, np.ones(count), *(unknown.copy() for _ in range(4))]
+    return Candles.from_columns(symbol, Interval.H1, times, columns)
+
+
+def _forecast(candles: Candles, row: int) -> Forecast:
+    open_ms = int(candles.open_time_ms[row])
+    sigma = 0.01 * (1 + 0.3 * np.sin(row / 50))
+    return Forecast(
+        model_id="bench",
+        model_digest="b" * 64,
+        symbol=candles.symbol,
+        interval=candles.interval,
+        candles_digest="",
+        last_open_time_ms=open_ms,
+        last_close=float(candles.close[row]),
+        sigma=sigma,
+        made_at_ms=candles.interval.close_ms(open_ms) + 500,
+        quantiles=_QUANTILES,
+        horizons=_HORIZONS,
+        log_returns=_NAIVE * sigma * 0.98,
+        baseline_log_returns=_NAIVE * sigma,
+    )
+
+
+if __name__ == "__main__":
+    run()
