@@ -123,7 +123,7 @@ class CandleStore:
     def __init__(self, database: Database, *, venue: str = BINANCE) -> None:
         self._database = database
         database.create_tables(METADATA)
-        self._upsert = database.upsert(CANDLES)
+        self._put = database.put_rows(CANDLES)
         self._venue = venue
         self._ids: dict[tuple[str, str, str], int] = {}
 
@@ -250,7 +250,7 @@ class CandleStore:
         chosen = np.ones(len(times), dtype=bool)
         chosen[in_batch[same]] = False
         if chosen.any():
-            connection.execute(self._upsert, _parameters(series_id, times[chosen], floats[:, chosen]))
+            self._put(connection, _parameters(series_id, times[chosen], floats[:, chosen]))
         duplicate = int(same.sum())
         return WriteCount(len(times) - len(common), duplicate, len(common) - duplicate)
 
@@ -298,7 +298,7 @@ def _raw_rows(connection: sa.Connection, statement: sa.Executable, asked: dict[s
     return rows
 
 
-def _parameters(series_id: int, times: Times, floats: Floats) -> list[dict[str, int | bytes]]:
+def _parameters(series_id: int, times: Times, floats: Floats) -> list[dict[str, Any]]:
     packed = np.empty((len(times), _WIDTH), dtype=_PACKED_FLOAT)
     packed[:, 0] = times.astype(_PACKED_TIME).view(_PACKED_FLOAT)
     packed[:, 1:] = floats.T
