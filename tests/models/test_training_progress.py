@@ -1,0 +1,80 @@
+"""Progress lines: whole, plain, and the trainer's last word when something goes wrong."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from models import train
+from models.training_progress import epochs_told, progress_file, read_progress
+from utils.clock import ManualClock
+from utils.errors import InvalidInput
+
+
+def test_only_whole_lines_are_read_and_the_rest_later(tmp_path: Path) -> None:
+    path = tmp_path / "progress"
+    assert read_progress(path, 0) == ([], 0)
+    tell = progress_file(path)
+    tell("reading")
+    tell("training", loss=float("nan"), epoch=1)
+    whole = path.read_bytes()
+    path.write_bytes(whole + b'{"stage": "che')
+    lines, offset = read_progress(path, 0)
+    assert lines == [{"stage": "reading"}, {"stage": "training", "loss": None, "epoch": 1}]
+    assert offset == len(whole)
+    path.write_bytes(whole + b'{"stage": "checking"}\n')
+    assert read_progress(path, offset)[0] == [{"stage": "checking"}]
+
+
+@pytest.mark.parametrize(
+    "line", [b"\xff\xfe", b"[]", b"{}", b'{"stage": "sleeping"}', b'{"stage": "done", "x": "' + b"y" * 9000 + b'"}']
+)
+def test_what_is_no_progress_is_left_out(tmp_path: Path, line: bytes) -> None:
+    path = tmp_path / "progress"
+    path.write_bytes(line + b'\n{"stage": "reading"}\n')
+    assert [found["stage"] for found in read_progress(path, 0)[0]] == ["reading"]
+
+
+def test_the_time_left_is_that_of_the_epochs_so_far(tmp_path: Path) -> None:
+    clock, path = ManualClock(0), tmp_path / "progress"
+    seen = epochs_told(progress_file(path), 5, 1000, clock.monotonic)
+    for epoch in range(2):
+        clock.tick(3.0)
+        seen(epoch, 0.5, 0.6)
+    first, second = read_progress(path, 0)[0]
+    assert (first["epoch"], first["eta_s"]) == (1, 12.0)
+    assert (second["epoch"], second["epochs"], second["eta_s"], second["fit_s"]) == (2, 5, 9.0, 6.0)
+
+
+class ResourceExhaustedError(Exception):
+    """Named as TensorFlow names its own."""
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (MemoryError(), "memory ran out; choose fewer markets"),
+        (ResourceExhaustedError("OOM when allocating"), "memory ran out; choose fewer markets"),
+        (InvalidInput("too short"), "too short"),
+        (ZeroDivisionError("by zero"), "nobody foresaw ended the training: ZeroDivisionError: by zero"),
+    ],
+)
+def test_a_training_that_fails_says_why_in_its_last_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, told: str
+) -> None:
+    def fail(*_: object) -> str:
+        raise error
+
+    monkeypatch.setattr(train, "_trained", fail)
+    path = tmp_path / "progress"
+    arguments = ["--model", "tcn", "--progress-file", str(path)]
+    if isinstance(error, MemoryError | InvalidInput):
+        assert train.main(arguments) == 2
+    else:
+        with pytest.raises(type(error)):
+            train.main(arguments)
+    last = json.loads(path.read_text().splitlines()[-1])
+    assert last["stage"] == "failed"
+    assert told in last["message"]
