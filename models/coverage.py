@@ -1,0 +1,209 @@
+"""`python -m models.coverage`: how many outcomes fall into a model's bands, as given, calibrated, and followed online.
+
+Calibrates on one slice of time (and, if named, some markets) and judges on a later one (and others): coverage per
+horizon with bounds, and the skill that calibration costs or brings.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.candles import Candles
+from models.conformal import GAMMA, Calibration, calibrate, outside
+from models.evaluation import Outcomes, outcomes
+from models.panel import Panel, followed
+from models.registry import Registry
+from models.samples import Ints
+from models.scoring import block_labels, pinball_loss, skill
+from models.significance import Bounds, share_bounds
+from models.spec import ModelSpec
+from models.split import parse_date
+from utils.errors import DashboardError, InvalidInput, ModelCorrupt
+from utils.model_utils import Session
+
+Floats = NDArray[np.float64]
+SAVED_MODELS = Path(__file__).resolve().parents[1] / "saved_models"
+WAYS = ("as given", "calibrated", "followed")
+
+
+@dataclass(frozen=True, slots=True)
+class Covered:
+    """One way, one horizon: share inside the inner (50 %) and outer (90 %) band with 95 % bounds, and skill."""
+
+    way: str
+    horizon: int
+    count: int
+    inner: float
+    inner_bounds: Bounds | None
+    outer: float
+    outer_bounds: Bounds | None
+    skill_fraction: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """Markets and the candles [from_ms, until_ms) their forecasts start at."""
+
+    markets: Sequence[Candles]
+    from_ms: int
+    until_ms: int
+
+
+def coverage_report(
+    spec: ModelSpec, session: Session, calibration: Slice, judged: Slice, gamma: float = GAMMA
+) -> tuple[Calibration, list[Covered]]:
+    """Factors from the first slice, coverage on the second in each of the three WAYS."""
+    if calibration.until_ms + max(spec.horizons) * spec.interval.ms > judged.from_ms:
+        raise InvalidInput(
+            f"the calibration's last outcomes, {max(spec.horizons)} candles after it ends, reach into what is judged; "
+            "leave a gap between the two"
+        )
+    learned, later = (_forecasts(spec, session, one) for one in (calibration, judged))
+    found = calibrate(
+        np.concatenate([one.log_returns for one in learned]),
+        np.concatenate([one.realised for one in learned]),
+        spec.horizons,
+        spec.quantiles,
+    )
+    panel = Panel.of(later, spec.interval)
+    naive = Panel.of([_as_naive(one) for one in later], spec.interval).forecast
+    given = (panel.forecast, found.apply(panel.forecast), followed(panel, found, gamma=gamma)[0])
+    covered = [
+        _covered(way, spec, panel, bands, naive, place)
+        for way, bands in zip(WAYS, given, strict=True)
+        for place in range(len(spec.horizons))
+    ]
+    return found, covered
+
+
+def _forecasts(spec: ModelSpec, session: Session, part: Slice) -> list[Outcomes]:
+    """No more history is read than the first forecast needs."""
+    early = part.from_ms - 2 * spec.history * spec.interval.ms
+    cut = [
+        _between(candles, early, part.until_ms + 2 * max(spec.horizons) * spec.interval.ms) for candles in part.markets
+    ]
+    return [outcomes(spec, session, candles, part.from_ms, part.until_ms) for candles in cut if len(candles)]
+
+
+def _between(candles: Candles, from_ms: int, until_ms: int) -> Candles:
+    first, last = np.searchsorted(candles.open_time_ms, [from_ms, until_ms]).tolist()
+    return candles.slice(first, last)
+
+
+def _as_naive(one: Outcomes) -> Outcomes:
+    return Outcomes(one.symbol, one.open_time_ms, one.sigma, one.naive, one.naive, one.realised)
+
+
+def _covered(way: str, spec: ModelSpec, panel: Panel, bands: Floats, naive: Floats, place: int) -> Covered:
+    realised, forecast = panel.realised[..., place], bands[..., place, :]
+    known = np.asarray(np.isfinite(realised) & np.isfinite(forecast).all(axis=-1))
+    moments = np.broadcast_to(panel.open_time_ms[:, None], known.shape)[known]
+    blocks = block_labels(moments, spec.interval.ms, spec.horizons[place])
+    inside = ~outside(forecast[known], realised[known], spec.quantiles)
+    shares = [_share(inside[:, band], blocks) for band in (0, -1)]
+    ours, theirs = (
+        float(pinball_loss(realised[known], one[known], spec.quantiles).sum())
+        for one in (forecast, naive[..., place, :])
+    )
+    (inner, inner_bounds), (outer, outer_bounds) = shares
+    return Covered(
+        way, spec.horizons[place], int(known.sum()), inner, inner_bounds, outer, outer_bounds, skill(ours, theirs)
+    )
+
+
+def _share(inside: NDArray[np.bool_], blocks: Ints) -> tuple[float, Bounds | None]:
+    _, labels = np.unique(blocks, return_inverse=True)
+    hits = inside.astype(np.float64)
+    return float(hits.mean()), share_bounds(np.bincount(labels, weights=hits), np.bincount(labels))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = _parser().parse_args(arguments)
+    try:
+        report = run(options)
+    except DashboardError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    sys.stdout.write((json.dumps(report, allow_nan=False, indent=2) if options.json else _table(report)) + "\n")
+    return 0
+
+
+def run(options: argparse.Namespace) -> dict[str, Any]:
+    """Everything the command prints, as plain values."""
+    from models.kline_files import markets, parse_symbols
+
+    entry = Registry(options.models).get(options.model)
+    if entry.spec is None:  # `Registry.get` gives usable entries only
+        raise ModelCorrupt(f"model {entry.id!r} has no spec")
+    learned, judged = (
+        Slice(
+            markets(options.data, entry.spec.interval, parse_symbols(names)),
+            parse_date(start),
+            parse_date(end, end=True),
+        )
+        for names, start, end in (
+            (options.calibrate_symbols, options.calibrate_from, options.calibrate_until),
+            (options.symbols, options.from_, options.until),
+        )
+    )
+    found, covered = coverage_report(entry.spec, entry.open(), learned, judged, options.gamma)
+    return {
+        "model": entry.id,
+        "digest": entry.digest,
+        "gamma": options.gamma,
+        "calibrated_on": [str(one.symbol) for one in learned.markets],
+        "judged_on": [str(one.symbol) for one in judged.markets],
+        "calibration": found.to_dict(),
+        "coverage": [asdict(one) for one in covered],
+    }
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m models.coverage", description=__doc__)
+    parser.add_argument("--model", required=True, metavar="ID", help="a model of --models")
+    parser.add_argument(
+        "--data", required=True, type=Path, metavar="DIR", help="folder of SYMBOL-INTERVAL.parquet files"
+    )
+    parser.add_argument("--calibrate-from", required=True, metavar="DATE", help="first day calibrated on (UTC)")
+    parser.add_argument("--calibrate-until", required=True, metavar="DATE", help="last day calibrated on (UTC)")
+    parser.add_argument("--calibrate-symbols", nargs="+", default=[], metavar="SYMBOL", help="default: every market")
+    parser.add_argument("--from", dest="from_", required=True, metavar="DATE", help="first day judged (UTC)")
+    parser.add_argument("--until", required=True, metavar="DATE", help="last day judged (UTC)")
+    parser.add_argument("--symbols", nargs="+", default=[], metavar="SYMBOL", help="judged; default: every market")
+    parser.add_argument("--gamma", type=float, default=GAMMA, help=f"how fast bands follow (default: {GAMMA})")
+    parser.add_argument("--models", type=Path, default=SAVED_MODELS, metavar="DIR", help="default: saved_models")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    return parser
+
+
+def _table(report: Mapping[str, Any]) -> str:
+    calibrated, judged = len(report["calibrated_on"]), len(report["judged_on"])
+    lines = [
+        f"{report['model']}, calibrated on {calibrated} markets, judged on {judged}",
+        f"{'':10} {'horizon':>7} {'count':>8} {'50 %':>22} {'90 %':>22} {'skill':>7}",
+    ]
+    for one in report["coverage"]:
+        told = [_told(one[band], one[f"{band}_bounds"]) for band in ("inner", "outer")]
+        lines.append(
+            f"{one['way']:10} {one['horizon']:>7} {one['count']:>8} {told[0]:>22} {told[1]:>22} "
+            f"{100 * (one['skill_fraction'] or 0):>7.2f}"
+        )
+    return "\n".join(lines)
+
+
+def _told(share: float, bounds: Mapping[str, float] | None) -> str:
+    shown = f" ({100 * bounds['low']:.1f} … {100 * bounds['high']:.1f})" if bounds else ""
+    return f"{100 * share:.1f}{shown}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
