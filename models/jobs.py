@@ -177,6 +177,10 @@ class JobStore:
         """Takes a job out of the queue; False if somebody else did, or it was cancelled meanwhile."""
         return self._change(job_id, (JobState.QUEUED,), state=JobState.RUNNING, started_ms=now_ms)
 
+    def put_back(self, job_id: int) -> None:
+        """Into the queue again, for the next dashboard."""
+        self._change(job_id, (JobState.RUNNING,), state=JobState.QUEUED, stage="", started_ms=None)
+
     def started(self, job_id: int, pid: int, pid_since_s: float) -> None:
         self._change(job_id, (JobState.RUNNING,), pid=pid, pid_since_s=pid_since_s)
 

@@ -9,16 +9,16 @@ from __future__ import annotations
 import logging
 import signal
 import threading
-from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
-from data.candle_store import SeriesStats
 from data.venue import UNKNOWN
 from models.jobs import MAX_WAITING, UNFINISHED, Job, JobState, JobStore
 from models.promotion import Promotion
 from models.training_estimate import MIN_WINDOWS, Estimate, estimate
+from models.training_history import TrainingHistory
 from models.training_process import TrainingProcess, log_tail
 from models.training_request import TrainingRequest, WrongFields
 from utils.clock import Clock
@@ -39,7 +39,7 @@ ENDED = "the training ended with code {code} without saying why; its log says mo
 
 
 class TrainingRunner:
-    """Owns one thread. `history` tells what the candle store holds, for estimates."""
+    """Owns one thread, which also fetches what the candle store lacks of a training's dates before it starts."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class TrainingRunner:
         promotion: Promotion,
         models_path: Path,
         folder: Path,
-        history: Callable[[], Sequence[SeriesStats]],
+        history: TrainingHistory,
         clock: Clock,
         max_jobs: int = 1,
         threads: int = 2,
@@ -89,7 +89,7 @@ class TrainingRunner:
 
     def estimate(self, request: TrainingRequest) -> Estimate:
         """How many windows the request has just now, and how long they take."""
-        return estimate(request, self._history(), self.jobs.speeds())
+        return estimate(request, self._history.series(request), self.jobs.speeds())
 
     def free_id(self, stem: str) -> str:
         """A name for a new model that none has, nor is about to have."""
@@ -156,6 +156,8 @@ class TrainingRunner:
     def _take_up(self) -> None:
         """Finds the trainings that an earlier dashboard left running."""
         for job in self.jobs.within(JobState.RUNNING):
+            if job.id in self._live:
+                continue
             process = TrainingProcess.found(job, self._folder)
             if process is not None:
                 log.info("training %d still runs, as process %d: taken up again", job.id, process.pid)
@@ -167,6 +169,8 @@ class TrainingRunner:
 
     def _begin(self, job: Job) -> None:
         if not self.jobs.begin(job.id, self._clock.now_ms()):
+            return
+        if not self._has_history(job):
             return
         try:
             self._promotion.pin(job.request.interval)
@@ -183,6 +187,29 @@ class TrainingRunner:
         self.jobs.started(job.id, process.pid, process.since_s)
         self._live[job.id] = process
         log.info("training %d of %s began, as process %d", job.id, job.model_id, process.pid)
+
+    def _has_history(self, job: Job) -> bool:
+        """False where the job has ended, or was put back into the queue because the dashboard ends."""
+        if job.venue != self._venue:
+            return True  # another exchange's candles: it trains on those that are stored
+        self.jobs.progressed(job.id, stage="fetching")
+        try:
+            if self._history.complete(job.request, partial(self._goes_on, job.id)):
+                return True
+        except DashboardError as error:
+            self._end(job.id, JobState.FAILED, f"its history could not be fetched: {error}")
+            return False
+        if self.jobs.get(job.id).cancelling:
+            self._end(job.id, JobState.CANCELLED, "cancelled while its history was fetched; what had come was kept")
+        else:
+            self.jobs.put_back(job.id)
+        return False
+
+    def _goes_on(self, job_id: int) -> bool:
+        """Asked after each page; meanwhile the others are looked after."""
+        for process in list(self._live.values()):
+            self._look(process)
+        return not self._closing and not self.jobs.get(job_id).cancelling
 
     def _look(self, process: TrainingProcess) -> None:
         alive = process.alive
@@ -235,13 +262,14 @@ class TrainingRunner:
             raise InvalidInput(f"{waiting} trainings are waiting already; cancel one first")
         if self._is_taken(request.model_id):
             raise WrongFields({"model_id": f"a model named {request.model_id!r} is there or about to be; take another"})
+        self._history.check(request)
         found = self.estimate(request)
         if found.train_windows < MIN_WINDOWS:
             raise WrongFields(
                 {
-                    "symbols": f"{found.candles:,} stored candles of {found.markets} markets give about "
+                    "symbols": f"{found.candles:,} candles of {found.markets} markets give about "
                     f"{found.train_windows:,} windows to learn from; at least {MIN_WINDOWS} are needed: choose more "
-                    "markets or a longer range, or load history by python -m data.import_klines"
+                    "markets or an earlier first day"
                 }
             )
 

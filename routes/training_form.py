@@ -118,7 +118,11 @@ def form(parts: Services, texts: Mapping[str, str], symbols: Sequence[str], erro
         ),
         dates=(
             Field(
-                "from", "First day", "UTC; empty: all that is stored", texts.get("from", ""), problems.get("from", "")
+                "from",
+                "First day",
+                "UTC; what is not stored is fetched",
+                texts.get("from", ""),
+                problems.get("from", ""),
             ),
             Field(
                 "until",
@@ -160,7 +164,7 @@ def basis(found: Estimate) -> str:
 
 def _stored(found: Estimate) -> str:
     return (
-        f"{found.candles:,} candles of {found.markets} markets are stored in that span; "
+        f"{found.candles:,} candles of {found.markets} markets lie in that span, stored or still to be fetched; "
         f"about {found.train_windows:,} windows to learn from."
     )
 

@@ -23,6 +23,7 @@ _SIGNS = {
 }
 _STAGES = {
     "": "starting",
+    "fetching": "fetching history from the exchange",
     "reading": "reading candles",
     "preparing": "computing features",
     "training": "training",

@@ -11,14 +11,16 @@ from pathlib import Path
 import psutil
 import pytest
 
+from data.candles import Candles
 from data.interval import Interval
 from data.symbol import Symbol
 from models.jobs import MAX_WAITING, JobState
+from models.kline_files import between
 from models.training_request import TrainingRequest, WrongFields
 from models.training_runner import TrainingRunner
 from tests.support import tiny_model
 from tests.support.trainings import Workshop, in_second_epoch, request, workshop
-from utils.errors import InvalidInput, NotFound, NotReady
+from utils.errors import ExchangeUnavailable, InvalidInput, NotFound, NotReady
 
 pytestmark = pytest.mark.slow  # each trainer process loads TensorFlow
 
@@ -121,8 +123,8 @@ def test_a_training_outlasts_the_dashboard_and_is_taken_up_again(tmp_path: Path)
 
 def test_what_cannot_be_trained_is_refused_before_anything_starts(idle: Workshop) -> None:
     with pytest.raises(WrongFields, match=r"give about 0 windows to learn from; at least 500 are needed"):
-        idle.runner.submit(replace(request("short"), from_date="2024-04-20"))
-    with pytest.raises(WrongFields, match=r"0 stored candles of 0 markets"):
+        idle.runner.submit(replace(request("short"), until_date="2024-01-09"))
+    with pytest.raises(WrongFields, match=r"0 candles of 0 markets"):
         idle.runner.submit(request("nobody", symbols=[Symbol("XRPUSDT")]))
     tiny_model.save(idle.models, tiny_model.spec("there"))
     with pytest.raises(WrongFields, match=r"a model named 'there' is there or about to be"):
@@ -153,3 +155,59 @@ def test_a_request_goes_through_the_database_unharmed(idle: Workshop) -> None:
     asked = replace(request("same"), from_date="2024-01-02", until_date="2024-03-04")
     assert idle.jobs.get(idle.runner.submit(asked).id).request == asked
     assert TrainingRequest.from_json(asked.to_json()) == asked
+
+
+def test_what_the_dates_ask_for_is_fetched_first(tmp_path: Path) -> None:
+    whole = tiny_model.candles(3000)
+    asked: list[tuple[int, int]] = []
+    states: list[tuple[str, str]] = []
+
+    def fetch(symbol: Symbol, interval: Interval, start_ms: int, end_ms: int) -> Iterator[Candles]:
+        asked.append((start_ms, end_ms))
+        states.extend((str(job.state), job.stage) for job in there.jobs.within(JobState.RUNNING))
+        yield between(whole, start_ms, end_ms)
+
+    there = Workshop(tmp_path, markets=[whole.tail(100)], fetch=fetch)
+    job = there.runner.submit(replace(request("deep", symbols=[whole.symbol], epochs=ENDLESS), from_date="2024-01-01"))
+    there.runner.step()
+    assert asked[0] == (whole.open_time_ms[0], whole.open_time_ms[-100])
+    assert set(states) == {("running", "fetching")}
+    assert len(there.store.read(whole.symbol, Interval.H1)) == 3000
+    assert there.jobs.get(job.id).pid is not None
+    there.runner.start()
+    there.close()
+    assert there.folder.exists()
+
+
+@pytest.mark.parametrize("ending", ["cancel", "close", "fail"])
+def test_fetching_can_be_ended(tmp_path: Path, ending: str) -> None:
+    whole = tiny_model.candles(3000)
+
+    def fetch(symbol: Symbol, interval: Interval, start_ms: int, end_ms: int) -> Iterator[Candles]:
+        if ending == "fail":
+            raise ExchangeUnavailable("no answer")
+        yield between(whole, start_ms, start_ms + 100 * interval.ms)
+        if ending == "cancel":
+            there.runner.cancel(job.id)
+        else:
+            there.runner._closing = True
+        yield between(whole, start_ms + 100 * interval.ms, start_ms + 200 * interval.ms)
+        raise AssertionError("went on though it was told to end")
+
+    there = Workshop(tmp_path, markets=[whole.tail(100)], fetch=fetch)
+    job = there.runner.submit(replace(request("deep", symbols=[whole.symbol]), from_date="2024-01-01"))
+    there.runner.step()
+    found = there.jobs.get(job.id)
+    expected = {"cancel": JobState.CANCELLED, "close": JobState.QUEUED, "fail": JobState.FAILED}
+    assert found.state is expected[ending]
+    assert found.pid is None
+    if ending == "fail":
+        assert found.message == "its history could not be fetched: no answer"
+    there.database.close()
+
+
+def test_nobody_fetches_a_century(idle: Workshop) -> None:
+    with pytest.raises(InvalidInput, match=r"candles would have to be fetched, at most 2,000,000"):
+        idle.runner.submit(
+            replace(request("all", symbols=[Symbol(f"S{n}USDT") for n in range(50)]), from_date="2017-01-01")
+        )

@@ -19,6 +19,7 @@ from models.promotion import Promotion
 from models.recipe import Recipe
 from models.registry import Registry
 from models.spec import Kind
+from models.training_history import Fetch, TrainingHistory
 from models.training_request import TrainingRequest
 from models.training_runner import TrainingRunner
 from tests.support import tiny_model
@@ -28,10 +29,17 @@ MARKETS = (Symbol("BTCUSDT"), Symbol("ETHUSDT"))
 PATIENCE_S = 90.0
 
 
+def nothing(symbol: Symbol, interval: Interval, start_ms: int, end_ms: int) -> Iterator[Candles]:
+    """An exchange that has no older candles."""
+    yield from ()
+
+
 class Workshop:
     """A runner with everything it stands on; `again` is the next dashboard over the same folder."""
 
-    def __init__(self, folder: Path, *, markets: Sequence[Candles] = (), venue: str = BINANCE) -> None:
+    def __init__(
+        self, folder: Path, *, markets: Sequence[Candles] = (), venue: str = BINANCE, fetch: Fetch | None = None
+    ) -> None:
         self.folder = folder
         self.models = folder / "models"
         self.database: Database = connect(f"sqlite:///{folder / 'dashboard.db'}")
@@ -46,7 +54,7 @@ class Workshop:
             promotion=self.promotion,
             models_path=self.models,
             folder=folder / "trainings",
-            history=lambda: self.store.stats().series,
+            history=TrainingHistory(store=self.store, fetch=fetch or nothing, clock=SystemClock()),
             clock=SystemClock(),
             venue=venue,
         )

@@ -15,6 +15,7 @@ from data.symbol import Symbol
 from data.venue import BINANCE
 from models.jobs import JobStore
 from models.promotion import Promotion
+from models.training_history import TrainingHistory
 from models.training_runner import TrainingRunner
 from routes import models, training
 from routes.services import EXTENSION, Services
@@ -82,7 +83,7 @@ def wire(app: Flask) -> None:
             promotion=promotion,
             models_path=settings.models_path,
             folder=settings.instance_path / "trainings",
-            history=lambda: parts.store.stats().series,
+            history=TrainingHistory(store=parts.store, fetch=parts.gateway.history, clock=services.clock),
             clock=services.clock,
             max_jobs=settings.max_training_jobs,
         )
