@@ -94,8 +94,8 @@ class RedisLevel:
         self._looks = max(1, round(wait_s / _LOOK_AGAIN_S))
         self._lock_ms = round(lock_s * 1000)
         self._max_value_bytes = max_value_bytes
-        self._prefix = f"dashboard:{_FORMAT}:{namespace}:"
-        self._channel = f"{self._prefix}news"
+        self._base = self._prefix = f"dashboard:{_FORMAT}:{namespace}:"
+        self._channel = f"{self._base}news"
         self._me = secrets.token_hex(8)
         self._listener = RedisListener(
             self._connection,
@@ -113,6 +113,11 @@ class RedisLevel:
 
     def attach(self, first_level: FirstLevel) -> None:
         self._first_level = first_level
+
+    def use(self, part: str) -> None:
+        """From now on only share with those who use the same part of the namespace, such as the same venue."""
+        self._prefix = f"{self._base}{part}:"
+        self._outdate_all()
 
     def start(self) -> None:
         """Begin to listen to the other processes, in a thread."""

@@ -8,7 +8,7 @@ that a load which began before them cannot overwrite them; and a lock says that 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 _EPOCHS = """
 local function epoch(name, fresh)
@@ -25,12 +25,13 @@ end
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    text: str
+    """`sha` is the SHA-1 by which Redis knows a script; it protects nothing here."""
 
-    @property
-    def sha(self) -> str:
-        """Redis knows scripts by their SHA-1; it protects nothing here."""
-        return hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
+    text: str
+    sha: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sha", hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest())
 
 
 READ = Script(

@@ -153,6 +153,17 @@ def test_namespaces_are_apart(server: RedisServer, process: Process) -> None:
     assert other.get(KEY) is None
 
 
+def test_parts_of_a_namespace_are_apart_and_can_be_changed(server: RedisServer, process: Process) -> None:
+    (one, level), (other, other_level) = process(server.url), process(server.url)
+    level.use("binance")
+    other_level.use("invented 7")
+    one.set(KEY, "real")
+    assert other.get(KEY) is None
+    other.set(KEY, "made up")
+    other_level.use("binance")
+    assert other.get(KEY) == "real"
+
+
 def test_a_value_is_fresh_for_the_same_time_everywhere(server: RedisServer, process: Process) -> None:
     (one, _), (other, level) = process(server.url), process(server.url)
     one.set(KEY, 1, ttl_s=500)
