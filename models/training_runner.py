@@ -9,11 +9,13 @@ from __future__ import annotations
 import logging
 import signal
 import threading
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
+from data.candle_store import SeriesStats
 from data.venue import UNKNOWN
 from models.jobs import MAX_WAITING, UNFINISHED, Job, JobState, JobStore
 from models.promotion import Promotion
@@ -89,7 +91,19 @@ class TrainingRunner:
 
     def estimate(self, request: TrainingRequest) -> Estimate:
         """How many windows the request has just now, and how long they take."""
-        return estimate(request, self._history.series(request), self.jobs.speeds())
+        return self.estimates([request])[0]
+
+    def estimates(self, requests: Sequence[TrainingRequest]) -> list[Estimate]:
+        """Of several at once: what is stored is looked up once for those of the same markets and dates."""
+        speeds = self.jobs.speeds()
+        known: dict[object, list[SeriesStats]] = {}
+        found = []
+        for one in requests:
+            place = (one.interval, one.symbols, one.from_date)
+            if place not in known:
+                known[place] = self._history.series(one)
+            found.append(estimate(one, known[place], speeds))
+        return found
 
     def free_id(self, stem: str) -> str:
         """A name for a new model that none has, nor is about to have."""

@@ -101,7 +101,7 @@ def first_texts(parts: Services, preset: str) -> dict[str, str]:
 def form(parts: Services, texts: Mapping[str, str], symbols: Sequence[str], error: InvalidInput | None = None) -> Form:
     """`error` is what came of trying to start it."""
     problems = error.problems if isinstance(error, WrongFields) else {}
-    found = _estimated(parts, texts, symbols)
+    found, *of_presets = _estimated(parts, [texts, *({**texts, **preset_texts(name)} for name in PRESETS)], symbols)
     chosen = texts.get("interval", "")
     return Form(
         kinds=tuple(Option(str(kind), _KINDS.get(kind, str(kind)), texts.get("kind") == kind) for kind in Kind),
@@ -134,7 +134,8 @@ def form(parts: Services, texts: Mapping[str, str], symbols: Sequence[str], erro
         ),
         numbers=tuple(_number(name, texts, problems) for name in _NUMBERS),
         presets=tuple(
-            Preset(name, _PRESET_WORDS.get(name, ""), _takes(parts, texts, symbols, name)) for name in PRESETS
+            Preset(name, _PRESET_WORDS.get(name, ""), about(one.seconds) if one else "time unknown")
+            for name, one in zip(PRESETS, of_presets, strict=True)
         ),
         problem=str(error) if error is not None and not problems else "",
         estimate=about(found.seconds) if found else "",
@@ -185,15 +186,15 @@ def _number(name: str, texts: Mapping[str, str], problems: Mapping[str, str]) ->
     )
 
 
-def _estimated(parts: Services, texts: Mapping[str, str], symbols: Sequence[str]) -> Estimate | None:
-    """None for what cannot be trained anyway."""
+def _estimated(parts: Services, asked: Sequence[Mapping[str, str]], symbols: Sequence[str]) -> list[Estimate | None]:
+    """One per set of texts; None for what cannot be trained anyway."""
+    requests = [_typed_or_none(parts, dict(texts) | {"model_id": ""}, symbols) for texts in asked]
+    found = iter(parts.training.estimates([one for one in requests if one is not None]))
+    return [next(found) if one is not None else None for one in requests]
+
+
+def _typed_or_none(parts: Services, texts: Mapping[str, str], symbols: Sequence[str]) -> TrainingRequest | None:
     try:
-        found: Estimate = parts.training.estimate(typed(parts, dict(texts) | {"model_id": ""}, symbols))
+        return typed(parts, texts, symbols)
     except InvalidInput:
         return None
-    return found
-
-
-def _takes(parts: Services, texts: Mapping[str, str], symbols: Sequence[str], preset: str) -> str:
-    found = _estimated(parts, {**texts, **preset_texts(preset)}, symbols)
-    return about(found.seconds) if found else "time unknown"
