@@ -6,6 +6,7 @@ same transaction, keep the skill over a million scores a matter of milliseconds.
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -260,7 +261,7 @@ class Ledger:
     ) -> dict[Symbol, Skill]:
         """The same for each of these markets, asked at once."""
         names = [str(symbol) for symbol in symbols]
-        found = self._skills((_DAYS.c.symbol,), names, [horizon or EVERY_HORIZON], model_id, interval, digest)
+        found = self._skills(("symbol",), names, [horizon or EVERY_HORIZON], model_id, interval, digest)
         return {symbol: found.get((str(symbol),), NOTHING_SCORED) for symbol in symbols}
 
     def skills_by_horizon(
@@ -274,8 +275,7 @@ class Ledger:
     ) -> dict[tuple[Symbol | None, int], Skill]:
         """For each market (None: all together) and horizon, asked at once."""
         names = [EVERY_SYMBOL if symbol is None else str(symbol) for symbol in symbols]
-        groups = (_DAYS.c.symbol, _DAYS.c.horizon)
-        found = self._skills(groups, names, horizons, model_id, interval, digest)
+        found = self._skills(("symbol", "horizon"), names, horizons, model_id, interval, digest)
         return {
             (symbol, horizon): found.get((name, horizon), NOTHING_SCORED)
             for symbol, name in zip(symbols, names, strict=True)
@@ -396,12 +396,13 @@ class Ledger:
         ours = _FORECASTS.c.model.in_(list(models))
         rows = connection.execute(sa.select(sa.func.count()).select_from(_FORECASTS).where(ours)).scalar_one()
         hashes = {key: _model_hash(model, self._venue) for key, model in models.items()}
-        query = sa.select(_FORECASTS).where(ours, _FORECASTS.c.key > walk.key).order_by(_FORECASTS.c.key).limit(most)
+        columns = [_FORECASTS.c[name] for name in ("key", "model", "chain", *ledger_chain.CONTENT)]
+        query = sa.select(*columns).where(ours, _FORECASTS.c.key > walk.key).order_by(_FORECASTS.c.key).limit(most)
         found = connection.execution_options(yield_per=_BATCH).execute(query)
         seen = 0
-        for row in found:
+        for key, model, chained, *content in found:
             seen += 1
-            if not walk.step(row, models[row.model].id, hashes[row.model]):
+            if not walk.step(key, models[model].id, hashes[model], chained, content):
                 break
         found.close()
         complete = walk.broken is not None or most is None or seen < most
@@ -411,7 +412,7 @@ class Ledger:
 
     def _skills(
         self,
-        groups: Sequence[sa.Column[Any]],
+        groups: tuple[str, ...],
         symbols: Sequence[str],
         horizons: Sequence[int],
         model_id: str,
@@ -420,23 +421,14 @@ class Ledger:
     ) -> dict[tuple[Any, ...], Skill]:
         """By `groups`, from the daily sums: a block is a day, or 24 candles where they are longer."""
         with self._database.read() as connection:
-            models = _models(connection, self._venue, interval=interval, model_id=model_id, digest=digest)
+            models = connection.execute(
+                _matching(sa.select(_MODELS.c.key, _MODELS.c.interval), self._venue, interval, model_id, digest)
+            ).all()
             if not models:
                 return {}
-            lengths = {key: max(1, BLOCK_CANDLES * model.interval.ms // _DAY_MS) for key, model in models.items()}
-            block = (_DAYS.c.day // sa.case(lengths, value=_DAYS.c.model)).label("block")
-            blocks = (
-                sa.select(*groups, block, *(sa.func.sum(_DAYS.c[name]).label(name) for name in SUMS))
-                .where(_DAYS.c.model.in_(list(models)), _DAYS.c.symbol.in_(symbols), _DAYS.c.horizon.in_(horizons))
-                .group_by(*groups, block)
-                .subquery()
-            )
-            products = [blocks.c[a] * blocks.c[b] for pair in RATIOS for a, b in _products(pair)]
-            counted = sa.func.sum(sa.case((blocks.c.scored > 0, 1), else_=0))
-            sums = [*(sa.func.sum(blocks.c[name]) for name in SUMS), *map(sa.func.sum, products), counted]
-            names = [blocks.c[column.name] for column in groups]
-            query = sa.select(*names, *sums).group_by(*names) if names else sa.select(*sums)
-            rows = connection.execute(query).all()
+            days = max(max(1, BLOCK_CANDLES * Interval(row.interval).ms // _DAY_MS) for row in models)
+            given = {"models": [row.key for row in models], "symbols": symbols, "horizons": horizons, "days": days}
+            rows = connection.execute(_skill_query(groups), given).all()
         return {tuple(row[: len(groups)]): _skill(row[len(groups) :]) for row in rows if row[-1] is not None}
 
     def _append(self, connection: sa.Connection, forecasts: Sequence[Forecast]) -> int:
@@ -462,7 +454,7 @@ class Ledger:
         last = ledger_chain.beginning(self._venue) if head is None else head.chain
         hashed = _model_hash(model, self._venue)
         for row in rows:
-            last = row["chain"] = ledger_chain.link(last, hashed, **{name: row[name] for name in ledger_chain.CONTENT})
+            last = row["chain"] = ledger_chain.link(last, hashed, *(row[name] for name in ledger_chain.CONTENT))
         moved = {"venue": self._venue, "rows": (head.rows if head else 0) + len(rows), "chain": last}
         connection.execute(self._database.upsert(_HEADS), [moved])
 
@@ -571,13 +563,7 @@ def _models(
     model_id: str | None = None,
     digest: str | None = None,
 ) -> dict[int, LedgerModel]:
-    wanted = (
-        (_MODELS.c.venue, venue),
-        (_MODELS.c.interval, interval),
-        (_MODELS.c.model_id, model_id),
-        (_MODELS.c.digest, digest),
-    )
-    query = sa.select(_MODELS).where(*(column == str(value) for column, value in wanted if value is not None))
+    query = _matching(sa.select(_MODELS), venue, interval, model_id, digest)
     return {
         row.key: LedgerModel(
             row.key,
@@ -590,6 +576,44 @@ def _models(
         )
         for row in connection.execute(query).all()
     }
+
+
+def _matching(
+    query: sa.Select[Any], venue: str | None, interval: Interval | None, model_id: str | None, digest: str | None
+) -> sa.Select[Any]:
+    """Of the models, those that fit what is given."""
+    wanted = (
+        (_MODELS.c.venue, venue),
+        (_MODELS.c.interval, interval),
+        (_MODELS.c.model_id, model_id),
+        (_MODELS.c.digest, digest),
+    )
+    return query.where(*(column == str(value) for column, value in wanted if value is not None))
+
+
+@functools.cache
+def _skill_query(groups: tuple[str, ...]) -> sa.Select[Any]:
+    """Sums, products of RATIOS and number of blocks, by `groups`; built once, for building it costs more than asking.
+
+    Where models of several intervals are asked for at once, the longest block is everybody's.
+    """
+    columns = [_DAYS.c[name] for name in groups]
+    block = (_DAYS.c.day // sa.bindparam("days", type_=sa.Integer)).label("block")
+    blocks = (
+        sa.select(*columns, block, *(sa.func.sum(_DAYS.c[name]).label(name) for name in SUMS))
+        .where(
+            _DAYS.c.model.in_(sa.bindparam("models", expanding=True)),
+            _DAYS.c.symbol.in_(sa.bindparam("symbols", expanding=True)),
+            _DAYS.c.horizon.in_(sa.bindparam("horizons", expanding=True)),
+        )
+        .group_by(*columns, block)
+        .subquery()
+    )
+    products = [blocks.c[a] * blocks.c[b] for pair in RATIOS for a, b in _products(pair)]
+    counted = sa.func.sum(sa.case((blocks.c.scored > 0, 1), else_=0))
+    sums = [*(sa.func.sum(blocks.c[name]) for name in SUMS), *map(sa.func.sum, products), counted]
+    names = [blocks.c[name] for name in groups]
+    return sa.select(*names, *sums).group_by(*names) if names else sa.select(*sums)
 
 
 def _model_hash(model: LedgerModel, venue: str) -> bytes:

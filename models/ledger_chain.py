@@ -7,6 +7,7 @@ import json
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 CONTENT = ("symbol", "last_open_time_ms", "made_at_ms", "last_close", "sigma", "log_returns")
 """The columns of a forecast that its hash covers; the model's follow from `model_hash`."""
@@ -65,7 +66,6 @@ def model_hash(
 def link(
     before: bytes,
     model: bytes,
-    *,
     symbol: str,
     last_open_time_ms: int,
     made_at_ms: int,
@@ -88,19 +88,18 @@ class Walk:
         self.broken: Broken | None = None
         self._last = beginning(venue)
 
-    def step(self, row: object, model_id: str, model: bytes) -> bool:
-        """False where the row does not follow; `row` has the columns of the ledger's forecasts."""
-        found: bytes | None = row.chain  # type: ignore[attr-defined]  # a row of the database, by its column names
-        content = {name: getattr(row, name) for name in CONTENT}
+    def step(self, key: int, model_id: str, model: bytes, found: bytes | None, content: Sequence[Any]) -> bool:
+        """False where the row does not follow; `found` is its hash, `content` its columns CONTENT."""
         self.checked += 1
-        self.key = row.key  # type: ignore[attr-defined]  # the same
+        self.key = key
         if found is None and self.unchained == self.checked - 1:
             self.unchained += 1
             return True
-        expected = link(self._last, model, **content)
+        expected = link(self._last, model, *content)
         if found != expected:
             reason = "it has no hash" if found is None else "it was changed, or a row before it was taken out or put in"
-            self.broken = Broken(self.checked, model_id, content["symbol"], content["last_open_time_ms"], reason)
+            symbol, last_open_time_ms, *_ = content
+            self.broken = Broken(self.checked, model_id, symbol, last_open_time_ms, reason)
             return False
         self._last = expected
         return True
