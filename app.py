@@ -37,7 +37,7 @@ from models.forecaster import Forecaster
 from models.ledger import Ledger
 from models.registry import Registry
 from models.scorekeeper import Scorekeeper
-from routes import register
+from routes import alerts, metrics, register
 from routes.observed import observe_requests
 from routes.security import MAX_BODY_BYTES, check_bind, secure
 from routes.services import EXTENSION, Services
@@ -45,6 +45,7 @@ from routes.warm_pages import page_renderer
 from startup_optimizer import Parts as Warm
 from startup_optimizer import optimize
 from utils.access_log import AccessLog
+from utils.alert_delivery import secrets_in
 from utils.clock import Clock, SystemClock
 from utils.data_cache import data_cache
 from utils.errors import ConfigError, DashboardError
@@ -84,6 +85,7 @@ class Parts:
     scorekeeper: Scorekeeper
     memory_guard: MemoryGuard
     access_log: AccessLog
+    watch: alerts.Watch
     services: Services
 
 
@@ -101,6 +103,14 @@ def create_app(settings: Settings | None = None, *, clock: Clock | None = None) 
     app.config["COMPRESS_ZSTD_LEVEL"] = 3
     Compress(app)
     register(app)
+    alerts.install(app, parts.watch)
+    metrics.install(
+        app,
+        performance_monitor,
+        parts.services,
+        token=settings.metrics_token,
+        guarded=bool(settings.dashboard_password),
+    )
     secure(
         app,
         secret_key=install_secret(settings),
@@ -184,6 +194,13 @@ def assemble(settings: Settings, clock: Clock) -> Parts:
         connection=connection,
         scorekeeper=scorekeeper,
         memory_guard=guard_memory(settings, pages),
+        watch=alerts.make_watch(
+            database=database,
+            services=services,
+            monitor=performance_monitor,
+            clock=clock,
+            targets=settings.alert_targets,
+        ),
         access_log=AccessLog(settings.instance_path / "logs", secrets=secrets_of(settings)),
         services=services,
     )
@@ -279,7 +296,13 @@ def choose_exchange(settings: Settings) -> Exchange:
 
 def secrets_of(settings: Settings) -> tuple[str, ...]:
     """What no log line may hold."""
-    secrets = (settings.binance_api_key, settings.binance_api_secret, settings.dashboard_password, settings.secret_key)
+    secrets: tuple[str, ...] = (
+        settings.binance_api_key,
+        settings.binance_api_secret,
+        settings.dashboard_password,
+        settings.secret_key,
+    )
+    secrets += (settings.metrics_token, *(part for url in settings.alert_targets for part in secrets_in(url)))
     return tuple(filter(None, secrets))
 
 
@@ -332,7 +355,7 @@ def background(settings: Settings, parts: Parts) -> list[Background]:
     """The parts with threads of their own, in the order in which they start."""
     chosen: list[Background] = [parts.scorekeeper, parts.connection]
     if settings.enable_performance_logging:
-        chosen += [parts.access_log, performance_monitor]
+        chosen += [parts.access_log, performance_monitor, parts.watch]
     if settings.enable_memory_monitoring:
         chosen.append(parts.memory_guard)
     return chosen

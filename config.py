@@ -179,6 +179,27 @@ class Settings:
         secret=True,
     )
 
+    # alerts and metrics
+    alert_targets: tuple[str, ...] = setting(
+        "",
+        names(
+            "nothing, or up to 20 Apprise addresses separated by commas, such as jsons://host/path or tgram://token/chat",
+            lambda text: text.partition("://")[0].isalnum() and bool(text.partition("://")[2]),
+            most=20,
+            may_be_empty=True,
+        ),
+        "Where alerts are sent, beside the page that shows them.",
+        group="Alerts and metrics",
+        secret=True,
+    )
+    metrics_token: str = setting(
+        "",
+        at_least(16),
+        "Asked of Prometheus at /metrics as a bearer token when set; needed there where a password is set.",
+        group="Alerts and metrics",
+        secret=True,
+    )
+
     # web
     host: str = setting("127.0.0.1", words("a host name or address"), "Address to serve on.", group="Web")
     port: int = setting("5000", whole(1, 65_535), "Port to serve on.", group="Web")

@@ -24,7 +24,7 @@ ATTEMPTS_PER_MINUTE_IN_ALL = 60
 COOKIE = "dashboard_session"
 
 _EXTENSION = "login"
-_OPEN_ENDPOINTS = frozenset({"login.form", "login.enter", "theme.choose", "static"})
+_OPEN_ENDPOINTS = frozenset({"login.form", "login.enter", "theme.choose", "static", "metrics.scrape"})
 _OPEN_BLUEPRINTS = frozenset({"assets"})
 _OPEN_PATHS = frozenset({"/health"})
 
