@@ -34,9 +34,13 @@ from data.market_data import MarketData
 from data.market_feed import MarketFeed
 from data.symbol import Symbol
 from models.forecaster import Forecaster
+from models.jobs import JobStore
 from models.ledger import Ledger
+from models.promotion import Promotion
 from models.registry import Registry
 from models.scorekeeper import Scorekeeper
+from models.training_history import TrainingHistory
+from models.training_runner import TrainingRunner
 from routes import alerts, metrics, register
 from routes.observed import observe_requests
 from routes.security import MAX_BODY_BYTES, check_bind, secure
@@ -83,6 +87,7 @@ class Parts:
     feed: MarketFeed
     connection: MarketConnection
     scorekeeper: Scorekeeper
+    training: TrainingRunner
     memory_guard: MemoryGuard
     access_log: AccessLog
     watch: alerts.Watch
@@ -146,10 +151,22 @@ def assemble(settings: Settings, clock: Clock) -> Parts:
     )
     feed = MarketFeed(gateway=gateway, market=market)
     ledger = Ledger(database, gateway.clock, venue=venues.UNKNOWN)
+    registry = Registry(settings.models_path)
+    promotion = Promotion(registry=registry, clock=clock)
+    training = TrainingRunner(
+        jobs=JobStore(database),
+        promotion=promotion,
+        models_path=settings.models_path,
+        folder=settings.instance_path / "trainings",
+        history=TrainingHistory(store=store, fetch=gateway.history, clock=gateway.clock),
+        clock=clock,
+        max_jobs=settings.max_training_jobs,
+    )
 
     def enter(venue: str) -> None:
         store.use(venue)
         ledger.use(venue)
+        training.use(venue)
 
     connection = MarketConnection(
         choose=partial(choose_exchange, settings),
@@ -158,7 +175,6 @@ def assemble(settings: Settings, clock: Clock) -> Parts:
         feed=feed,
         enter=enter,
     )
-    registry = Registry(settings.models_path)
     forecaster = Forecaster(
         registry=registry,
         model_cache=model_cache,
@@ -184,6 +200,8 @@ def assemble(settings: Settings, clock: Clock) -> Parts:
         started_at_ms=clock.now_ms(),
         registry=registry,
         feed=feed,
+        training=training,
+        promotion=promotion,
     )
     return Parts(
         database=database,
@@ -193,6 +211,7 @@ def assemble(settings: Settings, clock: Clock) -> Parts:
         feed=feed,
         connection=connection,
         scorekeeper=scorekeeper,
+        training=training,
         memory_guard=guard_memory(settings, pages),
         watch=alerts.make_watch(
             database=database,
@@ -353,7 +372,7 @@ def serve(settings: Settings, listener: socket.socket) -> None:
 
 def background(settings: Settings, parts: Parts) -> list[Background]:
     """The parts with threads of their own, in the order in which they start."""
-    chosen: list[Background] = [parts.scorekeeper, parts.connection]
+    chosen: list[Background] = [parts.scorekeeper, parts.connection, parts.training]
     if settings.enable_performance_logging:
         chosen += [parts.access_log, performance_monitor, parts.watch]
     if settings.enable_memory_monitoring:

@@ -6,13 +6,40 @@ from typing import Any
 
 from flask import Flask, current_app, request
 
-from routes import alerts, api, assets, errors, health, metrics, overview, performance, symbol, theme, wording
+from routes import (
+    alerts,
+    api,
+    assets,
+    errors,
+    forecasts,
+    health,
+    metrics,
+    models,
+    overview,
+    performance,
+    symbol,
+    theme,
+    training,
+    wording,
+)
 from routes.forms import theme_of
 from routes.services import EXTENSION
 
 PRODUCT = "Binance AI Dashboard"
 _BANNER = "Simulated market"
-_BLUEPRINTS = (overview.bp, symbol.bp, performance.bp, alerts.bp, metrics.bp, api.bp, health.bp, theme.bp)
+_BLUEPRINTS = (
+    overview.bp,
+    symbol.bp,
+    forecasts.bp,
+    models.bp,
+    training.bp,
+    performance.bp,
+    alerts.bp,
+    metrics.bp,
+    api.bp,
+    health.bp,
+    theme.bp,
+)
 
 
 def register(app: Flask) -> None:

@@ -15,7 +15,16 @@ from config import Settings, load_settings
 from utils.clock import Clock
 from utils.performance_monitor import performance_monitor
 
-_VALUES = {"symbol": "BTCUSDT", "interval": "1h", "digest": "0" * 16, "name": "x", "file": "x.css", "path": "x.css"}
+_VALUES = {
+    "symbol": "BTCUSDT",
+    "model_id": "x",
+    "job_id": "1",
+    "interval": "1h",
+    "digest": "0" * 16,
+    "name": "x",
+    "file": "x.css",
+    "path": "x.css",
+}
 """What stands for the variable parts of an address."""
 
 
