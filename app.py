@@ -10,20 +10,22 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from types import FrameType
-from typing import NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 import waitress
+import xxhash
 from flask import Flask
 from flask_compress import Compress
 
 from config import Settings, install_secret, load_settings
 from data import venue as venues
 from data.binance_gateway import BinanceGateway
+from data.candle_codec import CANDLE_CODEC
 from data.candle_store import CandleStore
 from data.data_processor import indicators
 from data.database import Database, connect
@@ -50,6 +52,7 @@ from startup_optimizer import Parts as Warm
 from startup_optimizer import optimize
 from utils.access_log import AccessLog
 from utils.alert_delivery import secrets_in
+from utils.cache_codecs import Codecs
 from utils.clock import Clock, SystemClock
 from utils.data_cache import data_cache
 from utils.errors import ConfigError, DashboardError
@@ -58,6 +61,9 @@ from utils.memory_guard import MemoryGuard, TrimStep, give_back, hold_less
 from utils.model_cache import model_cache
 from utils.performance_monitor import performance_monitor
 from utils.response_cache import ResponseCache
+
+if TYPE_CHECKING:
+    from utils.redis_level import RedisLevel
 
 VERSION = "0.1.0"
 PARTS = "parts"
@@ -81,6 +87,7 @@ class Parts:
     """What `create_app` built and `main` starts, ends or watches."""
 
     database: Database
+    shared_cache: RedisLevel | None
     store: CandleStore
     gateway: BinanceGateway
     market: MarketData
@@ -130,7 +137,8 @@ def create_app(settings: Settings | None = None, *, clock: Clock | None = None) 
 
 def assemble(settings: Settings, clock: Clock) -> Parts:
     """Builds every part from the settings; no other file hands settings to a part."""
-    configure_caches(settings, clock)
+    shared = shared_cache(settings, clock)
+    configure_caches(settings, clock, shared)
     database = connect(settings.database_address, on_notice=log.warning)
     gateway = BinanceGateway(
         api_key=settings.binance_api_key,
@@ -165,6 +173,8 @@ def assemble(settings: Settings, clock: Clock) -> Parts:
 
     def enter(venue: str) -> None:
         store.use(venue)
+        if shared is not None:
+            shared.use(venue)
         ledger.use(venue)
         training.use(venue)
 
@@ -205,6 +215,7 @@ def assemble(settings: Settings, clock: Clock) -> Parts:
     )
     return Parts(
         database=database,
+        shared_cache=shared,
         store=store,
         gateway=gateway,
         market=market,
@@ -225,7 +236,23 @@ def assemble(settings: Settings, clock: Clock) -> Parts:
     )
 
 
-def configure_caches(settings: Settings, clock: Clock) -> None:
+def shared_cache(settings: Settings, clock: Clock) -> RedisLevel | None:
+    """The cache that several processes share, where one is named; its library is loaded only then."""
+    if not settings.redis_url:
+        return None
+    from utils.redis_level import RedisLevel
+
+    same = f"{settings.database_address}|{settings.exchange}|{settings.history_candles}".encode()
+    return RedisLevel(
+        settings.redis_url,
+        namespace=xxhash.xxh3_64_hexdigest(same),
+        regions=("candles",),
+        codecs=Codecs(CANDLE_CODEC),
+        clock=clock,
+    )
+
+
+def configure_caches(settings: Settings, clock: Clock, second_level: RedisLevel | None) -> None:
     """Gives the three module-level parts their bounds, and begins them anew."""
     series = len(settings.symbols) * len(settings.intervals)
     data_cache.configure(
@@ -234,6 +261,7 @@ def configure_caches(settings: Settings, clock: Clock) -> None:
         max_entries=max(settings.max_cache_size, _ENTRIES_PER_SERIES * series),
         max_bytes=settings.max_cache_mb * _MEGABYTE,
         timer=clock.monotonic,
+        second_level=second_level,
     )
     model_cache.configure(
         enabled=settings.enable_model_caching,
@@ -283,7 +311,7 @@ def warm_up(app: Flask) -> None:
 
 def watch(parts: Parts) -> None:
     """Tells the monitor whom to ask when the performance page is drawn."""
-    sources = {
+    sources: dict[str, Callable[[], Any]] = {
         "data_cache": data_cache.stats,
         "model_cache": model_cache.stats,
         "page_cache": parts.services.pages.stats,
@@ -294,6 +322,8 @@ def watch(parts: Parts) -> None:
         "database": parts.database.query_stats,
         "memory_guard": parts.memory_guard.stats,
     }
+    if parts.shared_cache is not None:
+        sources["redis"] = parts.shared_cache.stats
     for name, read in sources.items():
         performance_monitor.add_source(name, read)
 
@@ -320,6 +350,7 @@ def secrets_of(settings: Settings) -> tuple[str, ...]:
         settings.binance_api_secret,
         settings.dashboard_password,
         settings.secret_key,
+        settings.redis_url,
     )
     secrets += (settings.metrics_token, *(part for url in settings.alert_targets for part in secrets_in(url)))
     return tuple(filter(None, secrets))
@@ -372,7 +403,8 @@ def serve(settings: Settings, listener: socket.socket) -> None:
 
 def background(settings: Settings, parts: Parts) -> list[Background]:
     """The parts with threads of their own, in the order in which they start."""
-    chosen: list[Background] = [parts.scorekeeper, parts.connection, parts.training]
+    chosen: list[Background] = [] if parts.shared_cache is None else [parts.shared_cache]
+    chosen += [parts.scorekeeper, parts.connection, parts.training]
     if settings.enable_performance_logging:
         chosen += [parts.access_log, performance_monitor, parts.watch]
     if settings.enable_memory_monitoring:

@@ -28,6 +28,7 @@ from utils.kinds import (
     number,
     place,
     place_or_nothing,
+    redis_address,
     switch,
     whole,
     words,
@@ -175,6 +176,14 @@ class Settings:
         "",
         database(),
         "Database of candles and forecasts; nothing: SQLite in the instance folder.",
+        group="Storage",
+        secret=True,
+    )
+
+    redis_url: str = setting(
+        "",
+        redis_address(),
+        "Cache shared by several processes; nothing: each process for itself.",
         group="Storage",
         secret=True,
     )

@@ -246,9 +246,12 @@ class MarketData:
         return series
 
     def _hot(self, series: MarketSeries) -> Candles:
-        return self._cache.get_or_load(
+        candles = self._cache.get_or_load(
             series.key, lambda: self._load(series), ttl_s=self._fresh_for_s, stale_if_error_s=_STALE_S
         )
+        if candles.digest != series.digest:  # another process has loaded them into the shared cache
+            series.settle(candles)
+        return candles
 
     def _load(self, series: MarketSeries) -> Candles:
         candles = self._read(series)

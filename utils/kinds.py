@@ -112,6 +112,15 @@ def database() -> Kind:
     return Kind("nothing, sqlite:///path or postgresql://user:password@host/name", parse)
 
 
+def redis_address() -> Kind:
+    def parse(text: str) -> str:
+        if text and (urlsplit(text).scheme not in ("redis", "rediss", "unix") or not text.partition("://")[2]):
+            raise ValueError
+        return text
+
+    return Kind("nothing, redis://[:password@]host:6379/0, rediss://… or unix:///path", parse)
+
+
 def date_or_nothing() -> Kind:
     def parse(text: str) -> str:
         if text:
