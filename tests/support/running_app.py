@@ -17,7 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 _ADDRESS = re.compile(r"Serving on (http://\S+)")
-_READY_WITHIN_S = 60.0
+_READY_WITHIN_S = 180.0
 
 
 class RunningApp:
@@ -41,7 +41,7 @@ class RunningApp:
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
 
-    def get(self, path: str, timeout_s: float = 10.0) -> tuple[int, bytes]:
+    def get(self, path: str, timeout_s: float = 60.0) -> tuple[int, bytes]:
         """Status and body of one page; an error status is an answer too."""
         try:
             with urllib.request.urlopen(self.address + path, timeout=timeout_s) as answer:
