@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from models.architectures import Head, build
 from models.recipe import Recipe
 from models.samples import Ints, Samples
+from models.scaling import fit_scaler
 from utils.errors import InvalidInput
 
 Floats = NDArray[np.float64]
@@ -28,15 +29,6 @@ class Fitted:
     train_loss: tuple[float, ...]
     validation_loss: tuple[float, ...]
     best_epoch: int
-
-
-def fit_scaler(features: NDArray[np.float32], rows: Ints) -> tuple[Floats, Floats]:
-    """Mean and standard deviation (1 where nothing varies) of the training rows alone, cut at their 0.1 % tails."""
-    sample = features[rows].astype(np.float64)
-    low, high = np.quantile(sample, [0.001, 0.999], axis=0)
-    sample = np.clip(sample, low, high)
-    std = sample.std(axis=0)
-    return sample.mean(axis=0), np.where(std > 1e-12, std, 1.0)
 
 
 def fit(
