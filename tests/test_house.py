@@ -150,7 +150,7 @@ modules = sorted(name for name in sys.modules if "." not in name)
 print(json.dumps({{"modules": modules, "threads": threading.active_count()}}))
 """
     answer = subprocess.run(
-        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=400
     )
     seen = json.loads(answer.stdout)
     assert house.HEAVY & set(seen["modules"]) == set()

@@ -179,7 +179,7 @@ def command(tmp_path: Path, *arguments: str, **environment: str) -> subprocess.C
         env={**os.environ, **given},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=400,
         check=False,
     )
 

@@ -258,8 +258,8 @@ def test_the_thread_judges_delivers_survives_failures_and_ends(desk: Desk) -> No
     alerts = Alerts(store=desk.store, read=reads, courier=courier, clock=desk.clock, period_s=0.01)
     alerts.start()
     alerts.start()
-    assert read.wait(10)
-    assert told.wait(10)
+    assert read.wait(90)
+    assert told.wait(90)
     alerts.close()
     alerts.close()
     assert "alerts" not in [thread.name for thread in threading.enumerate()]
@@ -275,9 +275,9 @@ def test_waking_does_not_wait_for_the_next_turn(desk: Desk) -> None:
 
     alerts = Alerts(store=desk.store, read=reads, courier=desk.courier, clock=desk.clock, period_s=3600.0)
     alerts.start()
-    assert turns.acquire(timeout=10)
+    assert turns.acquire(timeout=90)
     alerts.wake()
-    assert turns.acquire(timeout=10)
+    assert turns.acquire(timeout=90)
     alerts.close()
 
 

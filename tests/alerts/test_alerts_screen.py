@@ -47,6 +47,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1440), ("dark", 1440), ("light", 390)])
 def test_there_is_nothing_to_find_fault_with(site: Site, scheme: str, width: int) -> None:
     context = site.browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)  # type: ignore[arg-type]
+    context.set_default_timeout(120_000)
     page = context.new_page()
     complaints: list[str] = []
     page.on("console", lambda message: complaints.append(message.text) if message.type != "log" else None)
@@ -62,6 +63,7 @@ def test_there_is_nothing_to_find_fault_with(site: Site, scheme: str, width: int
 
 def test_a_rule_is_added_and_removed_without_script(site: Site) -> None:
     context = site.browser.new_context(java_script_enabled=False)
+    context.set_default_timeout(120_000)
     page = context.new_page()
     page.goto(f"{site.address}/alerts")
     page.get_by_label("Threshold, in its unit").fill("much")

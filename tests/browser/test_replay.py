@@ -13,7 +13,7 @@ from tests.support.shared_data import klines_dir
 
 pytestmark = [pytest.mark.browser, pytest.mark.shared, pytest.mark.slow]
 
-_LONG_MS = 45_000
+_LONG_MS = 120_000
 
 
 def test_a_user_sees_the_replayed_market_move(tmp_path: Path) -> None:

@@ -53,6 +53,7 @@ def opened(
     """The page at `path`; any console error, uncaught error or CSP violation fails the test when it is left."""
     viewport = {"width": size[0], "height": size[1]}
     context = site.browser.new_context(viewport=viewport, color_scheme=scheme, **options)  # type: ignore[arg-type]
+    context.set_default_timeout(120_000)
     page = context.new_page()
     watched = Watched(page)
     page.on("console", lambda message: watched.complaints.append(message.text) if message.type != "log" else None)

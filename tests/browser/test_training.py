@@ -33,6 +33,7 @@ class Site:
             color_scheme=scheme,  # type: ignore[arg-type]
             java_script_enabled=script,
         )
+        context.set_default_timeout(120_000)
         page = context.new_page()
         page.on("pageerror", lambda error: pytest.fail(str(error)))
         page.goto(self.address + path)
@@ -123,6 +124,7 @@ def test_no_serious_barrier_and_nothing_too_wide(site: Site, path: str, size: tu
         color_scheme=scheme,  # type: ignore[arg-type]
         bypass_csp=True,
     )
+    context.set_default_timeout(120_000)
     page = context.new_page()
     page.goto(site.address + path)
     width: int = page.evaluate("document.documentElement.scrollWidth")

@@ -248,7 +248,7 @@ def test_one_writer_and_many_readers(store: CandleStore) -> None:
         finally:
             done.set()
         for reader in readers:
-            reader.result(30)
+            reader.result(90)
     assert seen
     assert all(count % 100 == 0 for count in seen)
     assert len(store.read(BTC, Interval.H1)) == 2000
@@ -276,7 +276,7 @@ def test_a_kill_during_writes_loses_nothing_that_was_acknowledged(url: str) -> N
         child.send_signal(signal.SIGKILL)
         said += [int(line) for line in child.stdout.read().splitlines() if line.strip()]
         child.stdout.close()
-        assert child.wait(30) == -signal.SIGKILL
+        assert child.wait(90) == -signal.SIGKILL
         database = connect(url, on_notice=pytest.fail)
         store = CandleStore(database)
         candles = store.read(BTC, Interval.M1)

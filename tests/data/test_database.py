@@ -101,7 +101,7 @@ def test_one_writer_at_a_time_and_many_readers(database: Database) -> None:
         writes = [pool.submit(write, number) for number in range(20)]
         counts = list(pool.map(read, range(60)))
         for done in writes:
-            done.result(30)
+            done.result(90)
     assert most == 1
     assert all(count % 20 == 0 for count in counts)
     assert len(texts(database)) == 400

@@ -321,7 +321,7 @@ def test_readers_and_writers_at_once_see_only_whole_values(market: MarketData, c
         market.on_closed(Candles.from_candles(BTC, M1, [candle(NOON + step * M1.ms, closed=True)]))
     stop.set()
     for reader in readers:
-        reader.join(5)
+        reader.join(90)
     assert torn == []
     assert market.candles(BTC, M1).last_open_time_ms == NOON + 59 * M1.ms
 

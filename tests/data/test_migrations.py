@@ -282,7 +282,7 @@ print("alembic" in sys.modules)
     make_first_release(old)
     said = [
         subprocess.run(
-            [sys.executable, "-c", program, one], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
+            [sys.executable, "-c", program, one], cwd=ROOT, capture_output=True, text=True, check=True, timeout=400
         ).stdout.strip()
         for one in (url, url, old, old)
     ]

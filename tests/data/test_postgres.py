@@ -59,7 +59,7 @@ def test_one_writer_at_a_time_over_all_processes(url: str, database: Database) -
     def hold() -> None:
         with database.write() as connection:
             inside.set()
-            release.wait(10)
+            release.wait(90)
             connection.execute(sa.insert(NOTES), {"text": "first"})
 
     def follow() -> int:
@@ -69,12 +69,12 @@ def test_one_writer_at_a_time_over_all_processes(url: str, database: Database) -
 
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(hold)
-        assert inside.wait(10)
+        assert inside.wait(90)
         second = pool.submit(follow)
         assert not entered.wait(0.2)
         release.set()
-        first.result(10)
-        assert second.result(10) == 1, "it sees what was committed while it waited for the lock"
+        first.result(90)
+        assert second.result(90) == 1, "it sees what was committed while it waited for the lock"
     other.close()
 
 

@@ -35,7 +35,7 @@ def exchange(clock: ManualClock) -> Iterator[RunningExchange]:
 
 
 def ask(exchange: RunningExchange, path: str = "time") -> tuple[int, dict[str, str], Any]:
-    connection = HTTPConnection("127.0.0.1", exchange.port, timeout=10)
+    connection = HTTPConnection("127.0.0.1", exchange.port, timeout=90)
     try:
         connection.request("GET", f"/api/v3/{path}")
         answer = connection.getresponse()

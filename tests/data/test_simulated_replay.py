@@ -165,7 +165,7 @@ def test_steps_are_those_of_the_prices(real: Market) -> None:
 
 
 def _get(port: int, path: str) -> Any:
-    connection = HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = HTTPConnection("127.0.0.1", port, timeout=90)
     try:
         connection.request("GET", f"/api/v3/{path}")
         return json.loads(connection.getresponse().read())

@@ -46,7 +46,7 @@ class Answer:
 
 
 def get(exchange: RunningExchange, path: str, headers: dict[str, str] | None = None, /, **params: object) -> Answer:
-    connection = HTTPConnection("127.0.0.1", exchange.port, timeout=10)
+    connection = HTTPConnection("127.0.0.1", exchange.port, timeout=90)
     try:
         query = "?" + urlencode(params) if params else ""
         connection.request("GET", f"/api/v3/{path}{query}", headers=headers or {})

@@ -210,7 +210,7 @@ print(sorted(heavy), file=sys.stderr)
 sys.exit(code)
 """
     finished = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=100, check=False
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=400, check=False
     )
     assert finished.returncode == 0, finished.stdout + finished.stderr
     assert finished.stderr.strip() == "[]"
@@ -243,10 +243,7 @@ def test_a_scaling_that_is_not_the_training_windows_is_found(markets: list[Candl
 def test_the_networks_are_scaled_by_the_function_that_is_tried() -> None:
     from models import training
 
-    values = np.random.default_rng(1).standard_t(3, (4000, 5)).astype(np.float32)
-    rows = np.arange(100, 3000)
-    for ours, theirs in zip(fit_scaler(values, rows), training.fit_scaler(values, rows), strict=True):
-        assert np.array_equal(ours, theirs)
+    assert vars(training)["fit_scaler"] is fit_scaler
 
 
 @pytest.mark.shared

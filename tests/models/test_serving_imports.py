@@ -49,7 +49,7 @@ def test_serving_loads_no_training_library(tmp_path: Path) -> None:
     tiny_model.save(tmp_path)
     finished = subprocess.run(
         [sys.executable, "-W", "error", "-c", SCRIPT, str(tmp_path)],
-        cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
+        cwd=ROOT, capture_output=True, text=True, timeout=400, check=False,
     )  # fmt: skip
     assert finished.returncode == 0, finished.stderr
     loaded = set(finished.stdout.split())

@@ -50,7 +50,7 @@ def promtool(*arguments: str, given: str | None = None) -> subprocess.CompletedP
         if os.environ.get("REQUIRE_PROMTOOL") == "1":
             pytest.fail(message)
         pytest.skip(message)
-    return subprocess.run([path, *arguments], input=given, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run([path, *arguments], input=given, capture_output=True, text=True, timeout=400, check=False)
 
 
 def equip(app: Flask, **options: Any) -> WorkerMetrics | None:
@@ -377,7 +377,7 @@ def test_a_worker_publishes_by_itself_and_ends(tmp_path: Path) -> None:
     shared = WorkerMetrics(tmp_path, collect, period_s=0.01)
     shared.start()
     shared.start()
-    assert collected.wait(10)
+    assert collected.wait(90)
     shared.close()
     shared.close()
     assert "metrics-worker" not in [thread.name for thread in threading.enumerate()]

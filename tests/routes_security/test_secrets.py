@@ -120,7 +120,7 @@ def test_the_printed_settings_mask_every_secret(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=400,
     )
     assert "canary" not in answer.stdout + answer.stderr
 
@@ -132,7 +132,7 @@ def test_another_address_without_a_password_ends_the_start(tmp_path: Path) -> No
         env=environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=400,
         check=False,
     )
     assert answer.returncode != 0

@@ -63,7 +63,7 @@ class RunningExchange:
         async def run() -> T:
             return function(*args)
 
-        return asyncio.run_coroutine_threadsafe(run(), self.loop).result(10)
+        return asyncio.run_coroutine_threadsafe(run(), self.loop).result(90)
 
     def drop_streams(self) -> int:
         """Cuts every stream connection without a word; how many there were."""
@@ -116,12 +116,12 @@ def running_exchange(
     thread = Thread(target=loop.run_forever, name="simulated-exchange", daemon=True)
     thread.start()
     try:
-        asyncio.run_coroutine_threadsafe(made.start("127.0.0.1", port), loop).result(10)
+        asyncio.run_coroutine_threadsafe(made.start("127.0.0.1", port), loop).result(90)
         try:
             yield RunningExchange(made, "127.0.0.1", loop)
         finally:
-            asyncio.run_coroutine_threadsafe(made.close(), loop).result(10)
+            asyncio.run_coroutine_threadsafe(made.close(), loop).result(90)
     finally:
         loop.call_soon_threadsafe(loop.stop)
-        thread.join(10)
+        thread.join(90)
         loop.close()

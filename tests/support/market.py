@@ -67,7 +67,7 @@ def market_over(
         database.close()
 
 
-def wait_until(happened: Callable[[], object], *, within_s: float = 15.0, what: str = "") -> None:
+def wait_until(happened: Callable[[], object], *, within_s: float = 90.0, what: str = "") -> None:
     """Waits for something that other threads do; fails with `what` if they do not."""
     deadline = time.monotonic() + within_s
     while not happened():
@@ -82,6 +82,6 @@ def no_thread_left() -> Iterator[None]:
     yield
     wait_until(
         lambda: not [thread for thread in threading.enumerate() if thread not in before and thread.is_alive()],
-        within_s=5.0,
+        within_s=90.0,
         what=f"threads left behind: {[thread for thread in threading.enumerate() if thread not in before]}",
     )

@@ -67,17 +67,17 @@ class RunningApp:
     def kill(self) -> None:
         """As `kill -9` does."""
         self.process.send_signal(signal.SIGKILL)
-        self.process.wait(timeout=10)
-        self._reader.join(timeout=30)
+        self.process.wait(timeout=90)
+        self._reader.join(timeout=90)
 
     def close(self) -> None:
         if self.process.poll() is None:
             self.process.terminate()
         try:
-            self.process.wait(timeout=20)
+            self.process.wait(timeout=90)
         finally:
             self.process.kill()
-            self._reader.join(timeout=30)
+            self._reader.join(timeout=90)
             assert self.process.stdout is not None
             self.process.stdout.close()
 

@@ -71,7 +71,7 @@ class RedisServer:
     def _wait(self) -> None:
         if self._process is None:
             return
-        self._process.wait(10)
+        self._process.wait(90)
         if self._process.stdout is not None:
             self._process.stdout.close()
         self._process = None
@@ -144,7 +144,7 @@ class PostgresServer:
         if os.geteuid() == 0:
             command = ["runuser", "-u", "postgres", "--", *command]
         done = subprocess.run(
-            command, cwd="/", stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60, check=False
+            command, cwd="/", stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=400, check=False
         )
         if done.returncode:
             pytest.fail(f"{program} failed: {done.stdout}")

@@ -26,7 +26,7 @@ from tests.support import tiny_model
 from utils.clock import SystemClock
 
 MARKETS = (Symbol("BTCUSDT"), Symbol("ETHUSDT"))
-PATIENCE_S = 90.0
+PATIENCE_S = 300.0
 
 
 def nothing(symbol: Symbol, interval: Interval, start_ms: int, end_ms: int) -> Iterator[Candles]:

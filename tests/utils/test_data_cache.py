@@ -124,18 +124,18 @@ def test_sixteen_threads_missing_together_load_once() -> None:
 
     def load() -> object:
         calls.append(threading.get_ident())
-        release.wait(10)
+        release.wait(90)
         return object()
 
     def ask(_: int) -> object:
-        started.wait(10)
+        started.wait(90)
         return cache.get_or_load("k", load)
 
     with ThreadPoolExecutor(16) as pool:
         answers = [pool.submit(ask, n) for n in range(16)]
-        started.wait(10)
+        started.wait(90)
         release.set()
-        values = {id(answer.result(10)) for answer in answers}
+        values = {id(answer.result(90)) for answer in answers}
     assert len(calls) == 1
     assert len(values) == 1
     assert cache.stats().loads == 1
@@ -150,19 +150,19 @@ def test_a_failed_load_is_raised_to_everyone_and_tried_again_by_the_next() -> No
     def load() -> int:
         calls.append(1)
         inside.set()
-        release.wait(10)
+        release.wait(90)
         raise ValueError("no answer")
 
     with ThreadPoolExecutor(8) as pool:
         first = pool.submit(cache.get_or_load, "k", load)
-        assert inside.wait(10)
+        assert inside.wait(90)
         waiting = [pool.submit(cache.get_or_load, "k", load) for _ in range(7)]
         while cache.stats().misses < 8:
             pass
         release.set()
         for answer in (first, *waiting):
             with pytest.raises(ValueError, match="no answer"):
-                answer.result(10)
+                answer.result(90)
     assert calls == [1]
     assert cache.get_or_load("k", lambda: 3) == 3
     assert cache.stats().load_errors == 1
@@ -174,16 +174,16 @@ def test_different_keys_never_wait_for_each_other() -> None:
 
     def slow() -> str:
         inside.set()
-        release.wait(10)
+        release.wait(90)
         return "slow"
 
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(cache.get_or_load, "slow", slow)
-        assert inside.wait(10)
+        assert inside.wait(90)
         assert cache.get_or_load("quick", lambda: "quick") == "quick"
         assert not answer.done()
         release.set()
-        assert answer.result(10) == "slow"
+        assert answer.result(90) == "slow"
 
 
 def test_a_load_may_ask_for_another_key_but_not_for_itself() -> None:
@@ -293,18 +293,18 @@ def test_disabled_keeps_nothing_but_still_loads_once_at_a_time() -> None:
     def slow() -> int:
         calls.append(1)
         inside.set()
-        release.wait(10)
+        release.wait(90)
         return 5
 
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(cache.get_or_load, "k", slow)
-        assert inside.wait(10)
+        assert inside.wait(90)
         before = cache.stats().misses
         second = pool.submit(cache.get_or_load, "k", slow)
         while cache.stats().misses == before:
             pass
         release.set()
-        assert (first.result(10), second.result(10)) == (5, 5)
+        assert (first.result(90), second.result(90)) == (5, 5)
     assert calls == [1]
 
 

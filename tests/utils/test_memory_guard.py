@@ -135,7 +135,7 @@ def test_the_thread_checks_until_it_is_closed() -> None:
     watching.start()
     watching.start()
     for _ in range(3):
-        assert checked.acquire(timeout=5)
+        assert checked.acquire(timeout=90)
     watching.close()
     watching.close()
     assert threading.active_count() == 1

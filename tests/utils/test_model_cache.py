@@ -81,11 +81,11 @@ def test_sixteen_threads_load_once(cache: ModelCache) -> None:
 
     def load() -> Session:
         made.append("a")
-        assert release.wait(5)
+        assert release.wait(90)
         return session("a")
 
     def ask() -> Session:
-        together.wait(5)
+        together.wait(90)
         return cache.get("a", "1", load)
 
     with ThreadPoolExecutor(16) as pool:
@@ -93,7 +93,7 @@ def test_sixteen_threads_load_once(cache: ModelCache) -> None:
         while cache.stats().misses < 16:
             time.sleep(0.001)  # until all have asked, not for time to pass
         release.set()
-        assert {answer.result(5) for answer in answers} == {session("a")}
+        assert {answer.result(90) for answer in answers} == {session("a")}
     assert made == ["a"]
 
 
@@ -105,15 +105,15 @@ def hanging(cache: ModelCache) -> Iterator[threading.Event]:
 
     def load() -> Session:
         began.set()
-        assert release.wait(10)
+        assert release.wait(90)
         return session("slow")
 
     thread = threading.Thread(target=lambda: cache.get("slow", "1", load))
     thread.start()
-    assert began.wait(5)
+    assert began.wait(90)
     yield release
     release.set()
-    thread.join(5)
+    thread.join(90)
 
 
 def test_waiting_for_another_load_has_an_end(cache: ModelCache, hanging: threading.Event) -> None:
@@ -128,7 +128,7 @@ def test_a_load_that_ends_after_a_clear_is_not_kept(cache: ModelCache, hanging: 
     hanging.set()
     for thread in threading.enumerate():
         if thread is not threading.current_thread():
-            thread.join(5)
+            thread.join(90)
     assert cache.stats().models == 0
 
 
