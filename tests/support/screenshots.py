@@ -14,7 +14,13 @@ from tests.support.running_app import ROOT, running_app
 PICTURES = ROOT / "docs" / "screenshots"
 _KLINES = ROOT.parent / "shared" / "klines"
 _SYMBOLS = "BTCUSDT,ETHUSDT,BNBUSDT,SOLUSDT,XRPUSDT,ADAUSDT,DOGEUSDT,TRXUSDT,LINKUSDT,LTCUSDT"
-_PAGES = {"overview": "/", "symbol": "/symbol/BTCUSDT", "performance": "/performance"}
+_PAGES = {
+    "overview": "/",
+    "symbol": "/symbol/BTCUSDT",
+    "forecasts": "/forecasts",
+    "models": "/models",
+    "performance": "/performance",
+}
 _SIZES = {1440: 900, 390: 844}
 
 
@@ -43,6 +49,7 @@ def main(folder: Path = PICTURES) -> int:
         for width, height in _SIZES.items():
             for scheme in ("light", "dark"):
                 page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)
+                page.set_default_timeout(120_000)
                 for name in _PAGES:
                     take(page, app.address, name, folder / f"{name}-{scheme}-{width}.png")
                 page.close()
