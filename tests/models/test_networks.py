@@ -18,9 +18,10 @@ from models.baseline import scaled_quantiles
 from models.export import MAX_DIFFERENCE, OPSET, checked, export, parity
 from models.recipe import LIMITS, PRESETS, Recipe
 from models.samples import Samples
+from models.scaling import fit_scaler
 from models.scoring import pinball_loss
 from models.spec import HORIZONS, QUANTILES, Kind
-from models.training import fit, fit_scaler
+from models.training import fit
 from tests.support import tiny_model
 from utils.errors import InvalidInput, ModelCorrupt
 from utils.model_utils import session_of
