@@ -22,7 +22,8 @@ from utils.errors import StoreError
 
 _ROOT = Path(__file__).resolve().parents[1]
 _LOG_BYTES = 32 * 1024
-_SAME_PROCESS_S = 0.1
+_SAME_PROCESS_S = 2.0
+"""Start times are told by the machine's time of start, which moves when its clock is set or steered."""
 _CONTROL = re.compile(r"[^\n\t\x20-\x7e\xa0-\ud7ff\ue000-\uffff]")
 
 
@@ -47,13 +48,13 @@ class TrainingProcess:
     @classmethod
     def start(cls, job: Job, *, models_path: Path, database: str, folder: Path, threads: int) -> TrainingProcess:
         """StoreError where no process can be started."""
-        folder.mkdir(parents=True, exist_ok=True)
         progress, log = _progress(folder, job.id), _log(folder, job.id)
-        progress.unlink(missing_ok=True)
         command = [sys.executable, "-m", "models.train", *job.request.arguments()]
         command += ["--out", str(models_path.resolve()), "--venue", job.venue, "--threads", str(threads)]
         command += ["--progress-file", str(progress.resolve()), "--database", "-"]
         try:
+            folder.mkdir(parents=True, exist_ok=True)
+            progress.unlink(missing_ok=True)
             with log.open("wb") as output:
                 child = subprocess.Popen(  # noqa: S603 - no shell; every argument was checked or is ours
                     command,

@@ -66,6 +66,8 @@ class TrainingRunner:
         self._threads = threads
         self._venue = venue
         self._live: dict[int, TrainingProcess] = {}
+        self._unsure = True
+        """Whether there may be trainings marked as running that nobody looks after."""
         self._submitting = threading.Lock()
         self._wake = threading.Event()
         self._closing = False
@@ -76,7 +78,7 @@ class TrainingRunner:
         self._venue = venue
 
     def start(self) -> None:
-        self._closing = False
+        self._closing, self._unsure = False, True
         self._wake.clear()
         self._thread = threading.Thread(target=self._run, name="training-runner", daemon=True)
         self._thread.start()
@@ -130,6 +132,7 @@ class TrainingRunner:
         ) or self.jobs.ask_to_cancel(job_id)
         if not done:
             raise InvalidInput(f"training {job_id} has already ended ({job.state})")
+        self._unsure = True
         self._wake.set()
         return self.jobs.get(job_id)
 
@@ -145,22 +148,21 @@ class TrainingRunner:
 
     def step(self) -> None:
         """Looks at each running training once, then starts as many as may run."""
+        if self._unsure:
+            self._take_up()
         for process in list(self._live.values()):
             self._look(process)
         for job in self.jobs.within(JobState.QUEUED)[: max(0, self._max_jobs - len(self._live))]:
             self._begin(job)
 
     def _run(self) -> None:
-        try:
-            self._take_up()
-        except DashboardError as error:
-            log.error("earlier trainings could not be looked for: %s", error)  # noqa: TRY400 - the tree's texts suffice
         while not self._closing:
             try:
                 self.step()
-            except DashboardError as error:
+            except (DashboardError, OSError) as error:
+                self._unsure = True
                 log.error("trainings could not be looked after: %s", error)  # noqa: TRY400 - the tree's texts suffice
-            self._wake.wait(LOOK_S if self._live else None)
+            self._wake.wait(LOOK_S if self._live or self._unsure else None)
             self._wake.clear()
         for process in self._live.values():
             log.info("training %d goes on without the dashboard, as process %d", process.job_id, process.pid)
@@ -168,7 +170,9 @@ class TrainingRunner:
         self._live.clear()
 
     def _take_up(self) -> None:
-        """Finds the trainings that an earlier dashboard left running."""
+        """Finds the trainings that are marked as running and not looked after: an earlier dashboard left them, or the
+        database failed between two steps of ours. Whatever goes wrong with one, the next look tries again."""
+        self._unsure = False
         for job in self.jobs.within(JobState.RUNNING):
             if job.id in self._live:
                 continue
@@ -198,8 +202,8 @@ class TrainingRunner:
         except DashboardError as error:
             self._end(job.id, JobState.FAILED, str(error))
             return
+        self._live[job.id] = process  # before the database is told, which may fail: it is looked after from now on
         self.jobs.started(job.id, process.pid, process.since_s)
-        self._live[job.id] = process
         log.info("training %d of %s began, as process %d", job.id, job.model_id, process.pid)
 
     def _has_history(self, job: Job) -> bool:
@@ -255,6 +259,8 @@ class TrainingRunner:
             windows=last.get("windows", 0),
             fit_s=last.get("fit_s", 0.0),
             log=process.log_tail(),
+            pid=process.pid,
+            pid_since_s=process.since_s,
         )
 
     def _conclude(self, process: TrainingProcess, job: Job) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -20,7 +22,7 @@ from models.training_request import TrainingRequest, WrongFields
 from models.training_runner import TrainingRunner
 from tests.support import tiny_model
 from tests.support.trainings import Workshop, in_second_epoch, request, workshop
-from utils.errors import ExchangeUnavailable, InvalidInput, NotFound, NotReady
+from utils.errors import ExchangeUnavailable, InvalidInput, NotFound, NotReady, StoreError
 
 pytestmark = pytest.mark.slow  # each trainer process loads TensorFlow
 
@@ -119,6 +121,39 @@ def test_a_training_outlasts_the_dashboard_and_is_taken_up_again(tmp_path: Path)
         assert second.ended(job.id).state is JobState.CANCELLED
         assert second.runner.repeat(lost.id).model_id == "lost"
         second.close()
+
+
+def test_a_database_that_fails_for_a_moment_leaves_no_training_running_for_ever(
+    idle: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = idle.jobs.end
+    failed = threading.Event()
+
+    def fails_once(*given: Any, **named: Any) -> bool:
+        if not failed.is_set():
+            failed.set()
+            raise StoreError("the database is locked by another program")
+        return whole(*given, **named)
+
+    first, second = (idle.jobs.add(request(name), venue="binance", now_ms=1) for name in ("first", "second"))
+    idle.jobs.begin(first.id, 2)
+    idle.jobs.started(first.id, os.getpid(), 1.0)  # that number is another process by now
+    monkeypatch.setattr(idle.jobs, "end", fails_once)
+    idle.jobs.begin(second.id, 2)
+    idle.runner.start()
+    assert idle.ended(first.id).state is JobState.LOST
+    assert idle.ended(second.id).state is JobState.LOST
+    assert failed.is_set()
+    idle.runner.close()
+
+
+def test_a_training_nobody_looks_after_can_be_cancelled(idle: Workshop) -> None:
+    idle.runner.start()
+    job = idle.jobs.add(request("orphan"), venue="another", now_ms=1)
+    idle.jobs.begin(job.id, 2)  # as where the database failed before the process was written down
+    idle.runner.cancel(job.id)
+    assert idle.ended(job.id).state is JobState.CANCELLED
+    idle.runner.close()
 
 
 def test_what_cannot_be_trained_is_refused_before_anything_starts(idle: Workshop) -> None:
