@@ -10,22 +10,23 @@ half-life 24, so 1000 candles give the same as all history.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from data.candles import Candles, Floats
-from data.filters import ewma, lagged, rolling_max, rolling_min, rolling_sum
-from data.interval import Interval
+from data.feature_parts import Parts
+from data.filters import lagged
+from data.volatility import SIGMA_FLOOR as SIGMA_FLOOR
+from data.volatility import ewma_sigma as ewma_sigma
+from data.volatility import follows
+from data.volatility import log_returns as log_returns
 from utils.errors import SchemaMismatch
 
 WARM_UP = 192
 """Rows at the beginning for which no feature is given."""
 LIMIT = 10.0
 """Features are cut to ±LIMIT: in units of sigma, or of log ratio, nothing beyond it says more."""
-SIGMA_FLOOR = 1e-6
-"""No volatility is taken to be smaller: a hundredth of a basis point per candle, as of a market that stands still."""
 
 _HOUR_MS = 3_600_000
 _DAY_MS = 24 * _HOUR_MS
@@ -34,44 +35,35 @@ _THURSDAY = 4
 _SMALL_RATIO = 0.01
 
 
-def ewma_sigma(candles: Candles, half_life: float = 24.0) -> Floats:
-    """Volatility per candle, (n,): the root of the exponentially weighted mean of squared log returns.
-
-    With r[i] = ln(close[i] / close[i-1]) of consecutive candles only, in order, and k = ceil(half_life):
-
-        var after the k-th return = mean of the first k squared returns
-        var after each later one  = a * var before + (1 - a) * r ** 2,    a = 0.5 ** (1 / half_life)
-        sigma[t] = max(sqrt(var after the last return up to candle t), 1e-6)
-
-    The first candle and a candle after a hole have no return and keep the value before them. NaN until k returns are
-    known. (The RiskMetrics estimator, J.P. Morgan/Reuters 1996, with a = 0.9715 at the default half-life.)
-    """
-    returns, present = log_returns(candles)
-    return _sigma(np.square(returns), present, half_life)
-
-
-def log_returns(candles: Candles) -> tuple[Floats, NDArray[np.bool_]]:
-    """ln(close[i] / close[i-1]), (n,), and whether there is one: not at first nor after a hole, where it is 0."""
-    present = np.zeros(len(candles), dtype=bool)
-    present[1:] = _follows(candles)
-    returns = np.zeros(len(candles))
-    logs = np.log(candles.close)
-    returns[1:] = np.where(present[1:], np.diff(logs), 0.0)
-    return returns, present
-
-
 def feature_matrix(candles: Candles, names: Sequence[str] | None = None) -> NDArray[np.float32]:
     """The named features (all by default), float32 (n, f), in the order asked. SchemaMismatch if one is unknown."""
     chosen = FEATURES if names is None else names
-    unknown = [name for name in chosen if name not in _COMPUTE]
-    if unknown:
-        raise SchemaMismatch(f"this version computes no feature {', '.join(unknown)}; it has {', '.join(FEATURES)}")
     matrix = np.full((len(candles), len(chosen)), np.nan, dtype=np.float32)
     if len(candles) > WARM_UP and len(chosen):
-        parts = _Parts(candles)
-        columns = np.array([_COMPUTE[name](parts)[WARM_UP:] for name in chosen])
-        matrix[WARM_UP:] = np.where(np.isnan(columns), 0.0, np.clip(columns, -LIMIT, LIMIT)).T
+        matrix[WARM_UP:] = feature_columns(Parts(candles), chosen)[:, WARM_UP:].T
+    elif chosen:
+        _check(chosen)
     return matrix
+
+
+def feature_columns(parts: Parts, names: Sequence[str]) -> Floats:
+    """The named features of `parts`, (f, …, rows), finite and cut to ±LIMIT. SchemaMismatch if one is unknown.
+
+    The first WARM_UP rows of a history mean nothing; parts that give the last rows only must have so many before them.
+    """
+    _check(names)
+    columns = np.empty((len(names), *parts.sigma.shape))
+    for place, name in enumerate(names):
+        columns[place] = _COMPUTE[name](parts)
+    np.clip(columns, -LIMIT, LIMIT, out=columns)
+    columns[np.isnan(columns)] = 0.0
+    return columns
+
+
+def _check(names: Sequence[str]) -> None:
+    unknown = [name for name in names if name not in _COMPUTE]
+    if unknown:
+        raise SchemaMismatch(f"this version computes no feature {', '.join(unknown)}; it has {', '.join(FEATURES)}")
 
 
 def valid_ends(candles: Candles, window: int, horizon: int = 0) -> NDArray[np.int64]:
@@ -80,7 +72,7 @@ def valid_ends(candles: Candles, window: int, horizon: int = 0) -> NDArray[np.in
     last = len(candles) - 1 - horizon
     if last < first:
         return np.empty(0, dtype=np.int64)
-    breaks = np.concatenate([[0], np.cumsum(~_follows(candles))])
+    breaks = np.concatenate([[0], np.cumsum(~follows(candles))])
     ends = np.arange(first, last + 1)
     whole: NDArray[np.bool_] = breaks[ends - window + 1] == breaks[ends + horizon]
     return ends[whole].astype(np.int64)
@@ -97,100 +89,41 @@ def windows(features: NDArray[np.float32], ends: NDArray[np.int64] | Sequence[in
     return np.ascontiguousarray(views[at - window + 1].transpose(0, 2, 1))
 
 
-def _follows(candles: Candles) -> NDArray[np.bool_]:
-    """(n - 1,): whether candle i + 1 comes right after candle i."""
-    if candles.interval is Interval.MO1:
-        expected = [candles.interval.next_open_ms(time) for time in candles.open_time_ms[:-1].tolist()]
-        return np.equal(candles.open_time_ms[1:], np.array(expected, dtype=np.int64))
-    return np.equal(np.diff(candles.open_time_ms), candles.interval.ms)
-
-
-def _sigma(squares: Floats, present: NDArray[np.bool_], half_life: float) -> Floats:
-    variances = ewma(squares[present], half_life)
-    known: Floats = np.concatenate([[np.nan], variances])[np.cumsum(present)]
-    result: Floats = np.maximum(np.sqrt(known), SIGMA_FLOOR)
-    return result
-
-
-class _Parts:
-    """Columns that several features share, each computed at most once."""
-
-    def __init__(self, candles: Candles) -> None:
-        self.candles = candles
-        self.returns, self.present = log_returns(candles)
-        self.squares = np.square(self.returns)
-        self.sigma = _sigma(self.squares, self.present, 24.0)
-
-    @cached_property
-    def path(self) -> Floats:
-        """Log price with the moves across holes left out."""
-        return np.cumsum(self.returns)
-
-    @cached_property
-    def high(self) -> Floats:
-        return self.path + np.log(self.candles.high / self.candles.close)
-
-    @cached_property
-    def low(self) -> Floats:
-        return self.path + np.log(self.candles.low / self.candles.close)
-
-    @cached_property
-    def body(self) -> Floats:
-        return np.log(self.candles.close / self.candles.open)
-
-    @cached_property
-    def span(self) -> Floats:
-        return np.log(self.candles.high / self.candles.low)
-
-    @cached_property
-    def imbalance(self) -> Floats:
-        """Taker buys less taker sells, as a part of the volume: -1…1, 0 where nothing traded or nothing is known."""
-        bought, volume = self.candles.taker_buy_base, self.candles.volume
-        known = (volume > 0) & np.isfinite(bought)
-        return np.where(known, 2.0 * np.nan_to_num(bought) / np.where(known, volume, 1.0) - 1.0, 0.0)
-
-    def sigma_of(self, half_life: float) -> Floats:
-        return _sigma(self.squares, self.present, half_life)
-
-    def rolling_sigma(self, window: int) -> Floats:
-        return np.maximum(np.sqrt(rolling_sum(self.squares, window) / window), SIGMA_FLOOR)
-
-
-Feature = Callable[[_Parts], Floats]
+Feature = Callable[[Parts], Floats]
 
 
 def _move(rows: int) -> Feature:
     """The return over `rows` candles, in its own standard deviations."""
-    return lambda p: (p.path - lagged(p.path, rows)) / (p.sigma * np.sqrt(rows))
+    return lambda p: (p.now(p.path) - p.lagged(p.path, rows)) / (p.sigma * np.sqrt(rows))
 
 
 def _distance(half_life: float) -> Feature:
     """From the exponential average of the log price: the same as an average of returns, which needs no start."""
     keep = 0.5 ** (1.0 / half_life)
-    return lambda p: keep / (1.0 - keep) * ewma(p.returns, half_life) / (p.sigma * np.sqrt(half_life))
+    return lambda p: keep / (1.0 - keep) * p.ewma(p.returns, half_life) / (p.sigma * np.sqrt(half_life))
 
 
 def _mean_distance(window: int) -> Feature:
-    return lambda p: (p.path - rolling_sum(p.path, window) / window) / (p.sigma * np.sqrt(window))
+    return lambda p: (p.now(p.path) - p.rolling_sum(p.path, window) / window) / (p.sigma * np.sqrt(window))
 
 
 def _drawdown(window: int) -> Feature:
-    return lambda p: (p.path - rolling_max(p.high, window)) / (p.sigma * np.sqrt(window))
+    return lambda p: (p.now(p.path) - p.rolling_max(p.high, window)) / (p.sigma * np.sqrt(window))
 
 
 def _position(window: int) -> Feature:
     """Where the close stands between the lowest low (-1) and the highest high (1) of the window."""
 
-    def compute(p: _Parts) -> Floats:
-        high, low = rolling_max(p.high, window), rolling_min(p.low, window)
-        return _share(2.0 * p.path - high - low, high - low)
+    def compute(p: Parts) -> Floats:
+        high, low = p.rolling_max(p.high, window), p.rolling_min(p.low, window)
+        return _share(2.0 * p.now(p.path) - high - low, high - low)
 
     return compute
 
 
 def _strength(half_life: float) -> Feature:
     """Average rise less average fall, over their sum: the relative strength index on a scale of -1…1."""
-    return lambda p: _share(ewma(p.returns, half_life), ewma(np.abs(p.returns), half_life))
+    return lambda p: _share(p.ewma(p.returns, half_life), p.ewma(np.abs(p.returns), half_life))
 
 
 def _volatility_ratio(half_life: float) -> Feature:
@@ -203,44 +136,59 @@ def _volatility_level(window: int) -> Feature:
 
 def _parkinson(half_life: float) -> Feature:
     """Parkinson's estimator (1980), ln(high / low)² / (4 ln 2), beside that of closes."""
-    return lambda p: _log_root(ewma(np.square(p.span) / (4.0 * np.log(2.0)), half_life), p.sigma)
+    return lambda p: _log_root(p.ewma(np.square(p.span) / (4.0 * np.log(2.0)), half_life), p.sigma)
 
 
 def _garman_klass(half_life: float) -> Feature:
     """Garman and Klass' estimator (1980), ½ ln(high / low)² − (2 ln 2 − 1) ln(close / open)², beside that of closes."""
     weight = 2.0 * np.log(2.0) - 1.0
-    return lambda p: _log_root(ewma(0.5 * np.square(p.span) - weight * np.square(p.body), half_life), p.sigma)
+    return lambda p: _log_root(p.ewma(0.5 * np.square(p.span) - weight * np.square(p.body), half_life), p.sigma)
 
 
 def _autocorrelation(half_life: float) -> Feature:
-    def compute(p: _Parts) -> Floats:
+    def compute(p: Parts) -> Floats:
         before = np.nan_to_num(lagged(p.returns, 1))
-        return ewma(p.returns * before, half_life) / np.square(p.sigma_of(half_life))
+        return p.ewma(p.returns * before, half_life) / np.square(p.sigma_of(half_life))
 
     return compute
 
 
 def _asymmetry(half_life: float) -> Feature:
     """How much of the variance came from rises rather than falls: -1…1."""
-    return lambda p: _share(ewma(p.squares * np.sign(p.returns), half_life), ewma(p.squares, half_life))
+    return lambda p: _share(p.ewma(p.squares * np.sign(p.returns), half_life), p.ewma(p.squares, half_life))
+
+
+def _upper_wick(p: Parts) -> Floats:
+    high, opened, close = (p.now(one) for one in (p.candles.high, p.candles.open, p.candles.close))
+    return np.log(high / np.maximum(opened, close)) / p.sigma
+
+
+def _lower_wick(p: Parts) -> Floats:
+    low, opened, close = (p.now(one) for one in (p.candles.low, p.candles.open, p.candles.close))
+    return np.log(np.minimum(opened, close) / low) / p.sigma
+
+
+def _close_position(p: Parts) -> Floats:
+    high, low, close = (p.now(one) for one in (p.candles.high, p.candles.low, p.candles.close))
+    return _share(np.log(np.square(close) / (high * low)), p.now(p.span))
 
 
 def _activity(column: str, half_life: float) -> Feature:
     """Log of a volume or count against its own average; 0 where it is not known."""
 
-    def compute(p: _Parts) -> Floats:
+    def compute(p: Parts) -> Floats:
         values = getattr(p.candles, column)
         known = np.nan_to_num(values)
-        average = ewma(known, half_life)
-        return np.where(np.isnan(values), 0.0, np.log(_share(known, average) + _SMALL_RATIO))
+        average = p.ewma(known, half_life)
+        return np.where(np.isnan(p.now(values)), 0.0, np.log(_share(p.now(known), average) + _SMALL_RATIO))
 
     return compute
 
 
 def _activity_trend(column: str, fast: float, slow: float) -> Feature:
-    def compute(p: _Parts) -> Floats:
+    def compute(p: Parts) -> Floats:
         known = np.nan_to_num(getattr(p.candles, column))
-        quick, average = ewma(known, fast), ewma(known, slow)
+        quick, average = p.ewma(known, fast), p.ewma(known, slow)
         ratio: Floats = _share(quick, average)
         return np.where(average > 0, np.log(ratio + _SMALL_RATIO), 0.0)
 
@@ -250,22 +198,23 @@ def _activity_trend(column: str, fast: float, slow: float) -> Feature:
 def _volume_z(window: int) -> Feature:
     """Volume against the mean and standard deviation of its window."""
 
-    def compute(p: _Parts) -> Floats:
-        scale = rolling_max(p.candles.volume, window)
+    def compute(p: Parts) -> Floats:
         volume = p.candles.volume
-        mean = rolling_sum(volume, window) / window
-        spread = np.sqrt(np.maximum(rolling_sum(np.square(volume), window) / window - np.square(mean), 0.0))
-        return np.where(spread > 1e-6 * scale, _share(volume - mean, spread), 0.0)
+        scale = p.rolling_max(volume, window)
+        mean = p.rolling_sum(volume, window) / window
+        spread = np.sqrt(np.maximum(p.rolling_sum(np.square(volume), window) / window - np.square(mean), 0.0))
+        return np.where(spread > 1e-6 * scale, _share(p.now(volume) - mean, spread), 0.0)
 
     return compute
 
 
 def _of_day(wave: Callable[[Floats], Floats]) -> Feature:
-    return lambda p: wave((p.candles.open_time_ms % _DAY_MS).astype(np.float64) * (2.0 * np.pi / _DAY_MS))
+    return lambda p: wave((p.now(p.candles.open_time_ms) % _DAY_MS).astype(np.float64) * (2.0 * np.pi / _DAY_MS))
 
 
 def _of_week(wave: Callable[[Floats], Floats]) -> Feature:
-    return lambda p: wave(((p.candles.open_time_ms // _DAY_MS + _THURSDAY) % 7).astype(np.float64) * (np.pi / 3.5))
+    turn = np.pi / 3.5
+    return lambda p: wave(((p.now(p.candles.open_time_ms) // _DAY_MS + _THURSDAY) % 7).astype(np.float64) * turn)
 
 
 def _share(part: Floats, whole: Floats) -> Floats:
@@ -284,11 +233,11 @@ _COMPUTE: dict[str, Feature] = {
     "return_24": _move(24),
     "return_72": _move(72),
     "return_168": _move(168),
-    "body": lambda p: p.body / p.sigma,
-    "upper_wick": lambda p: np.log(p.candles.high / np.maximum(p.candles.open, p.candles.close)) / p.sigma,
-    "lower_wick": lambda p: np.log(np.minimum(p.candles.open, p.candles.close) / p.candles.low) / p.sigma,
-    "range": lambda p: p.span / p.sigma,
-    "close_position": lambda p: _share(np.log(np.square(p.candles.close) / (p.candles.high * p.candles.low)), p.span),
+    "body": lambda p: p.now(p.body) / p.sigma,
+    "upper_wick": _upper_wick,
+    "lower_wick": _lower_wick,
+    "range": lambda p: p.now(p.span) / p.sigma,
+    "close_position": _close_position,
     "distance_ema_6": _distance(6.0),
     "distance_ema_24": _distance(24.0),
     "distance_mean_72": _mean_distance(72),
@@ -310,8 +259,8 @@ _COMPUTE: dict[str, Feature] = {
     "volume_trend_6": _activity_trend("volume", 6.0, 24.0),
     "volume_z_168": _volume_z(168),
     "trades_24": _activity("trades", 24.0),
-    "imbalance": lambda p: p.imbalance,
-    "imbalance_12": lambda p: ewma(p.imbalance, 12.0),
+    "imbalance": lambda p: p.now(p.imbalance),
+    "imbalance_12": lambda p: p.ewma(p.imbalance, 12.0),
     "hour_sin": _of_day(np.sin),
     "hour_cos": _of_day(np.cos),
     "weekday_sin": _of_week(np.sin),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,8 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 _BLOCK_HALF_LIVES = 512
+_FORGOTTEN_HALF_LIVES = 56
+"""After so many a value weighs less than a double's last bit."""
 
 
 def ewma(values: Floats, half_life: float) -> Floats:
@@ -25,6 +28,13 @@ def ewma(values: Floats, half_life: float) -> Floats:
     result[seeded - 1] = values[:seeded].mean()
     result[seeded:] = _recursion(values[seeded:], keep, float(result[seeded - 1]))
     return result
+
+
+def ewma_tail(values: Floats, half_life: float, rows: int) -> Floats:
+    """The last `rows` of `ewma` of each column, (…, n) → (…, rows), as one matrix product; at least ceil(half_life)
+    values must come before them."""
+    weights = _tail_weights(values.shape[-1], half_life, rows)
+    return np.asarray(values[..., -len(weights) :] @ weights)
 
 
 def rolling_sum(values: Floats, window: int) -> Floats:
@@ -44,10 +54,24 @@ def rolling_min(values: Floats, window: int) -> Floats:
 
 
 def lagged(values: Floats, rows: int) -> Floats:
-    """The values `rows` earlier, NaN where there are none."""
-    result = np.full(len(values), np.nan)
-    result[rows:] = values[: max(0, len(values) - rows)]
+    """The values `rows` earlier, NaN where there are none; (…, n)."""
+    result = np.full(values.shape, np.nan)
+    result[..., rows:] = values[..., : max(0, values.shape[-1] - rows)]
     return result
+
+
+@lru_cache(maxsize=64)
+def _tail_weights(count: int, half_life: float, rows: int) -> Floats:
+    """(m, rows): what each of the last m of `count` values weighs in each of the last `rows` averages."""
+    seeded, keep = int(np.ceil(half_life)), 0.5 ** (1.0 / half_life)
+    if count - rows < seeded:
+        raise ValueError(f"{count} values are too few for {rows} averages after the first {seeded}")
+    reach = min(count, rows + int(np.ceil(_FORGOTTEN_HALF_LIVES * half_life)))
+    at, ends = np.arange(count - reach, count)[:, None], np.arange(count - rows, count)
+    later = (1.0 - keep) * keep ** np.maximum(ends - at, 0)
+    weights = np.where(at < seeded, keep ** (ends - seeded + 1.0) / seeded, np.where(at <= ends, later, 0.0))
+    weights.flags.writeable = False
+    return weights
 
 
 def _recursion(values: Floats, keep: float, before: float) -> Floats:

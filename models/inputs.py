@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.candles import Candles
-from data.features import FEATURES, LIMIT, SIGMA_FLOOR, ewma_sigma, feature_matrix, log_returns
-from data.filters import rolling_sum
+from data.feature_parts import Parts
+from data.features import FEATURES, LIMIT, SIGMA_FLOOR, feature_columns
+from data.features import WARM_UP as FEATURES_WARM_UP
 from utils.errors import SchemaMismatch
 
 Floats = NDArray[np.float64]
@@ -27,39 +28,56 @@ further back changes nothing that single precision can hold."""
 
 def input_matrix(candles: Candles, names: Sequence[str]) -> NDArray[np.float32]:
     """The named inputs, float32 (n, f), in the order asked; NaN while one warms up. SchemaMismatch for unknown ones."""
+    _check(names)
+    if len(candles) <= FEATURES_WARM_UP:
+        return np.full((len(candles), len(names)), np.nan, dtype=np.float32)
+    columns = _columns(Parts(candles), names)
+    columns[[name in FEATURES for name in names], :FEATURES_WARM_UP] = np.nan
+    return np.ascontiguousarray(columns.T, dtype=np.float32)
+
+
+def newest_inputs(parts: Parts, names: Sequence[str]) -> NDArray[np.float32]:
+    """The same of the last rows of k markets, float32 (k, rows, f), for `parts` of a Stack that has WARM_UP more.
+
+    Exponential averages are summed in another order, so that the two agree to single precision, not to the last bit.
+    """
+    _check(names)
+    return np.ascontiguousarray(np.moveaxis(_columns(parts, names), 0, -1), dtype=np.float32)
+
+
+def _columns(parts: Parts, names: Sequence[str]) -> Floats:
+    """(f, …, rows)."""
+    columns = np.empty((len(names), *parts.sigma.shape))
+    common = np.array([name in FEATURES for name in names], dtype=bool)
+    columns[common] = feature_columns(parts, [name for name in names if name in FEATURES])
+    for place, name in enumerate(names):
+        if name in _SLOW:
+            columns[place] = np.clip(_SLOW[name](parts), -LIMIT, LIMIT)
+    return columns
+
+
+def _check(names: Sequence[str]) -> None:
     unknown = [name for name in names if name not in INPUTS]
     if unknown:
         raise SchemaMismatch(f"this version computes no input {', '.join(unknown)}; train the model again")
-    common = [name for name in names if name in FEATURES]
-    columns = dict(zip(common, feature_matrix(candles, common).T, strict=True))
-    sigma = ewma_sigma(candles)
-    for name in names:
-        if name in _SLOW:
-            columns[name] = np.clip(_SLOW[name](candles, sigma), -LIMIT, LIMIT).astype(np.float32)
-    return np.stack([columns[name] for name in names], axis=1)
 
 
-Input = Callable[[Candles, Floats], Floats]
+Input = Callable[[Parts], Floats]
 
 
 def _rolling_volatility(window: int) -> Input:
     """Log of the root mean square return of `window` candles, beside sigma."""
-    return lambda candles, sigma: _log_root(rolling_sum(np.square(log_returns(candles)[0]), window) / window, sigma)
+    return lambda p: _log_root(p.rolling_sum(p.squares, window) / window, p.sigma)
 
 
 def _rolling_range(window: int) -> Input:
     """Parkinson's estimator (1980) over `window` candles, beside sigma."""
-
-    def compute(candles: Candles, sigma: Floats) -> Floats:
-        spans = np.square(np.log(candles.high / candles.low)) / _PARKINSON
-        return _log_root(rolling_sum(spans, window) / window, sigma)
-
-    return compute
+    return lambda p: _log_root(p.rolling_sum(np.square(p.span) / _PARKINSON, window) / window, p.sigma)
 
 
 def _wave(function: Callable[[Floats], Floats], period_ms: int, humps: int) -> Input:
     turn = 2.0 * np.pi * humps / period_ms
-    return lambda candles, _: function((candles.open_time_ms % period_ms).astype(np.float64) * turn)
+    return lambda p: function((p.now(p.candles.open_time_ms) % period_ms).astype(np.float64) * turn)
 
 
 def _log_root(variance: Floats, sigma: Floats) -> Floats:
@@ -69,7 +87,7 @@ def _log_root(variance: Floats, sigma: Floats) -> Floats:
 
 
 _SLOW: dict[str, Input] = {
-    "log_sigma": lambda _, sigma: np.log(sigma),
+    "log_sigma": lambda p: np.log(p.sigma),
     "rolling_volatility_72": _rolling_volatility(72),
     "rolling_volatility_336": _rolling_volatility(336),
     "rolling_volatility_720": _rolling_volatility(WARM_UP),

@@ -22,7 +22,7 @@ Floats = NDArray[np.float64]
 _ROOT = Path(__file__).resolve().parents[1]
 _STEP_FILES = {
     "inputs": "models/inputs.py",
-    "sigma": "data/features.py",
+    "sigma": "data/volatility.py",
     "targets": "models/baseline.py",
     "scaler": "models/scaling.py",
     "split": "models/split.py",

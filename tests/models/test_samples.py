@@ -8,13 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data.candles import FLOAT_COLUMNS, Candles
+from data.feature_parts import Parts, Stack
 from data.interval import Interval
 from data.symbol import Symbol
 from models.baseline import horizon_returns, naive_log_returns, scaled_quantiles
-from models.inputs import INPUTS, WARM_UP, input_matrix
+from models.inputs import INPUTS, WARM_UP, input_matrix, newest_inputs
 from models.samples import cut, data_hash, gather, usable_ends
 from models.split import EMBARGO_CANDLES, parse_date, split
 from tests.support import tiny_model
+from tests.support.made_candles import made_candles
 from utils.errors import InvalidInput, SchemaMismatch
 
 HORIZONS = (1, 2, 6)
@@ -99,6 +101,21 @@ def test_no_input_sees_ahead(name: str) -> None:
     before, after = input_matrix(whole, (name,))[: row + 1], input_matrix(changed, (name,))[: row + 1]
     np.testing.assert_array_equal(before, after)
     assert np.isfinite(before[WARM_UP:]).all()
+
+
+@pytest.mark.parametrize("rows", [1, 16, 64])
+def test_many_markets_last_rows_are_those_of_each_ones_whole_history(rows: int) -> None:
+    markets = [made_candles(WARM_UP + rows + 30, seed=seed) for seed in range(3)]
+    flat = tiny_model.from_returns(np.zeros(WARM_UP + rows + 30), start_ms=int(markets[0].open_time_ms[0]))
+    newest = newest_inputs(Parts(Stack.of([*markets, flat]), rows), INPUTS)
+    assert newest.shape == (4, rows, len(INPUTS))
+    for rows_of_one, candles in zip(newest, [*markets, flat], strict=True):
+        np.testing.assert_allclose(rows_of_one, input_matrix(candles, INPUTS)[-rows:], rtol=2e-6, atol=2e-6)
+
+
+def test_last_rows_need_a_history_before_them() -> None:
+    with pytest.raises(ValueError, match="too few"):
+        newest_inputs(Parts(Stack.of([made_candles(40)]), 30), ("return_1",))
 
 
 def test_inputs_do_not_depend_on_what_lies_before_the_warm_up() -> None:
