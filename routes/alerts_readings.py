@@ -21,6 +21,8 @@ LEAST_REQUESTS = 20
 LEAST_READS = 50
 DEFAULT_BUDGET_MS = 250.0
 """p95 of a route that declares no budget of its own."""
+READY_PATH = "/ready"
+"""Says 503 while starting, to whoever asks again and again: that is its answer, not an error."""
 _STEP_S = 60.0
 
 Values = dict[str, dict[str, float]]
@@ -99,8 +101,9 @@ class AlertReadings:
             before, failed_before = then.routes.get(name, (0, 0)) if then else (0, 0)
             seen = np.maximum(buckets - before, 0)
             count = int(seen.sum())
-            requests += count
-            errors += max(0, failed - failed_before)
+            if name != READY_PATH:
+                requests += count
+                errors += max(0, failed - failed_before)
             if count >= LEAST_REQUESTS and (p95_s := percentile_s(seen, 0.95)) is not None:
                 p95_ms[name] = p95_s * 1000
         shares = {name: value / budgets.get(name, DEFAULT_BUDGET_MS) * 100 for name, value in p95_ms.items()}

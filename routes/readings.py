@@ -11,6 +11,9 @@ from routes.services import IndicatorsFace
 
 _UNITS = {"percent": "%", "sigmas": "σ"}
 
+_GROUPS = ("trend", "volume", "volatility", "momentum")
+"""In this order they fill two columns evenly."""
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:
@@ -32,13 +35,13 @@ class ReadingGroup:
 
 
 def readings(indicators: IndicatorsFace, last_close: float, decimals: int) -> tuple[ReadingGroup, ...]:
-    """Every indicator of the catalogue at the last closed candle, by group in the order of the catalogue."""
-    groups: dict[str, list[Reading]] = {}
+    """Every indicator of the catalogue at the last closed candle, by group, in the catalogue's order within each."""
+    groups: dict[str, list[Reading]] = {name: [] for name in _GROUPS}
     for indicator in CATALOGUE:
         column = indicators.column(indicator.name)
         value = float(column[-1]) if len(column) else math.nan
         groups.setdefault(indicator.group, []).append(_reading(indicator, value, last_close, decimals))
-    return tuple(ReadingGroup(title.capitalize(), tuple(group)) for title, group in groups.items())
+    return tuple(ReadingGroup(title.capitalize(), tuple(group)) for title, group in groups.items() if group)
 
 
 def _reading(indicator: Indicator, value: float, last_close: float, decimals: int) -> Reading:

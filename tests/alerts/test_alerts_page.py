@@ -177,6 +177,7 @@ def test_readings_are_of_the_last_minutes_not_since_the_start(desk: Desk) -> Non
     for _ in range(100):
         performance_monitor.observe("/a", 0.05, kind="route")
         performance_monitor.observe("/b", 0.5, kind="route", error=True)
+        performance_monitor.observe("/ready", 0.001, kind="route", error=True)
     first = read()
     assert first["p95_ms"]["/a"] == pytest.approx(50, rel=0.05)
     assert first["p95_of_budget_percent"]["/a"] == pytest.approx(50, rel=0.05)
