@@ -1,81 +1,74 @@
-"""Runs every bench_*.py and keeps what they say: `python -m benchmarks [--short] [pages memory …]`."""
+"""Runs every bench_*.py and keeps what they say: `python -m benchmarks [--short] [--into FOLDER] [pages memory …]`."""
 
 from __future__ import annotations
 
 import argparse
-import importlib
-import inspect
-import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from utils.plain import plain
-from utils.system_info import machine_facts
+from benchmarks import report
+from benchmarks.alone import Outcome, run_alone
 
 FOLDER = Path(__file__).resolve().parent
-RESULTS = FOLDER / "results"
+_TIMEOUT_S = 400.0
 
 
 def names() -> list[str]:
     return sorted(path.stem.removeprefix("bench_") for path in FOLDER.glob("bench_*.py"))
 
 
-def measure(name: str, *, short: bool) -> dict[str, Any]:
-    run = importlib.import_module(f"benchmarks.bench_{name}").run
-    options = {"short": short} if "short" in inspect.signature(run).parameters else {}
-    found: dict[str, Any] = plain(run(**options))
-    return {"name": name, "short": short, "machine": machine_facts(), **found}
-
-
-def markdown(results: Iterable[Mapping[str, Any]]) -> str:
-    """The table of what has a target, and what was measured beside it."""
-    machine = machine_facts()
-    lines = [
-        "# Results",
-        "",
-        f"{machine['platform']}, {machine['cpu_count']} cores, Python {machine['python_version']}. Medians of "
-        "interleaved rounds ± half the range between the quartiles; the ratios are what to trust.",
-        "",
-        "| what | ours | reference | ratio | target | |",
-        "| --- | --- | --- | --- | --- | --- |",
-    ]
-    for one in results:
-        lines += [_line(row) for row in one.get("rows", ())]
-    return "\n".join(lines) + "\n"
-
-
-def _line(row: Mapping[str, Any]) -> str:
-    mark = {True: "met", False: "**missed**", None: ""}[row.get("met")]
-    ratio = row.get("ratio")
-    cells = (
-        row.get("what", ""),
-        row.get("ours", ""),
-        row.get("reference", ""),
-        "" if ratio is None else f"{ratio:.3g}",
-        row.get("target", ""),
-        mark,
-    )
-    return f"| {' | '.join(str(cell) for cell in cells)} |"
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description="Measure; the results are kept in benchmarks/results.")
-    parser.add_argument("--short", action="store_true", help="fewer and shorter rounds")
+    """0 when everything ran and, but for short rounds, every target is met."""
+    parser = argparse.ArgumentParser(
+        description="Measure. Full rounds are kept in benchmarks/results and make docs/performance.md anew."
+    )
+    parser.add_argument("--short", action="store_true", help="fewer and shorter rounds, which say that it runs")
+    parser.add_argument("--into", type=Path, help="folder of the results; for --short a new one that is dropped again")
     parser.add_argument("names", nargs="*", metavar="name", help=f"some of {', '.join(names())}; none: all")
     options = parser.parse_args(arguments)
-    RESULTS.mkdir(exist_ok=True)
-    for name in options.names or names():
-        text = json.dumps(measure(name, short=options.short), indent=2, allow_nan=False)
-        (RESULTS / f"{name}.json").write_text(text + "\n", "utf-8")
-    kept = [json.loads(path.read_text("utf-8")) for path in sorted(RESULTS.glob("*.json"))]
-    (RESULTS / "results.md").write_text(markdown(kept), "utf-8")
-    missed = [row["what"] for one in kept for row in one.get("rows", ()) if row.get("met") is False]
-    print(
-        f"\n{len(missed)} targets missed{': ' if missed else ''}{', '.join(missed)}; see benchmarks/results/results.md"
-    )
-    return 1 if missed else 0
+    unknown = sorted(set(options.names) - set(names()))
+    if unknown:
+        parser.error(f"no benchmark is called {', '.join(unknown)}; there are {', '.join(names())}")
+    with tempfile.TemporaryDirectory() as dropped:
+        folder = options.into or (Path(dropped) if options.short else report.RESULTS)
+        folder.mkdir(parents=True, exist_ok=True)
+        outcomes = [
+            _one(name, folder, options.short, f"{number}/{len(options.names or names())}")
+            for number, name in enumerate(options.names or names(), 1)
+        ]
+        results = report.read(folder)
+        if folder == report.RESULTS:
+            report.write(results, report.ROOT)
+        return _told(outcomes, results, judged=not options.short)
+
+
+def _one(name: str, folder: Path, short: bool, place: str) -> Outcome:
+    print(f"\n[{place}] {name} …", flush=True)
+    outcome = run_alone(name, folder, short=short, timeout_s=_TIMEOUT_S)
+    print(f"[{place}] {name}: {outcome.failure or 'measured'} ({outcome.took_s:.0f} s)", flush=True)
+    return outcome
+
+
+def _told(outcomes: Sequence[Outcome], results: Sequence[dict[str, Any]], *, judged: bool) -> int:
+    """The table at the end, and the exit code."""
+    by_name = {one["name"]: one for one in results}
+    ran = {outcome.name for outcome in outcomes if not outcome.failure}
+    print(f"\n{'benchmark':<14}{'took':>8}  {'targets met':>12}  result")
+    for outcome in outcomes:
+        rows = by_name[outcome.name]["rows"] if outcome.name in ran else []
+        judged_rows = [row for row in rows if row["met"] is not None]
+        met = f"{sum(row['met'] for row in judged_rows)} of {len(judged_rows)}"
+        why = outcome.failure.splitlines()[-1] if outcome.failure else ""
+        print(f"{outcome.name:<14}{outcome.took_s:>6.0f} s  {met:>12}  {'FAILED: ' + why if why else 'ok'}")
+    missed = [(name, row) for name in sorted(ran) for row in by_name[name]["rows"] if row["met"] is False]
+    for name, row in missed if judged else []:
+        print(f"missed: {name}: {row['what']}: {row['ours']} → {row['ratio']:.3g}, wanted {row['target']}")
+    print(f"{sum(outcome.took_s for outcome in outcomes) / 60:.1f} minutes in all; {len(missed)} targets missed")
+    failed = len(ran) < len(outcomes)
+    return 1 if failed or (judged and missed) else 0
 
 
 if __name__ == "__main__":

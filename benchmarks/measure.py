@@ -22,7 +22,10 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of the table. `ratio` is what `target` is about (`>= 300`, `<= 150 MB`); no target: for information."""
+    """One line of the table. `ratio` is what `target` is about (`>= 300`, `<= 150 MB`); no target: for information.
+
+    The medians say the same as `ours` and `reference` as numbers in `unit`, for plots and for sums over rows.
+    """
 
     what: str
     ours: str
@@ -30,6 +33,9 @@ class Row:
     ratio: float
     target: str
     met: bool | None
+    ours_median: float | None = None
+    reference_median: float | None = None
+    unit: str = ""
 
 
 def interleaved(works: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
@@ -47,6 +53,11 @@ def reading(values: Sequence[float], unit: str) -> Reading:
     return Reading(statistics.median(values), (quartiles[2] - quartiles[0]) / 2, unit)
 
 
+def readings(works: Mapping[str, Callable[[], float]], rounds: int, unit: str) -> dict[str, Reading]:
+    """Interleaved rounds of works that all answer in one unit."""
+    return {name: reading(values, unit) for name, values in interleaved(works, rounds).items()}
+
+
 def seconds_per_call(work: Callable[[], object], calls: int) -> float:
     started_s = time.perf_counter()
     for _ in range(calls):
@@ -60,11 +71,27 @@ def shown(value: Reading) -> str:
 
 def at_least(what: str, ours: Reading, reference: Reading, ratio: float, limit: float | None) -> Row:
     target = "" if limit is None else f">= {limit:g}×"
-    return Row(what, shown(ours), shown(reference), ratio, target, None if limit is None else ratio >= limit)
+    met = None if limit is None else ratio >= limit
+    medians = (ours.median, reference.median, ours.unit)
+    return Row(what, shown(ours), shown(reference), ratio, target, met, *medians)
+
+
+def faster(what: str, ours: Reading, reference: Reading, limit: float | None) -> Row:
+    """How many times less time (or bytes, or memory) ours takes than the reference."""
+    return at_least(what, ours, reference, reference.median / ours.median, limit)
+
+
+def saves(what: str, ours: Reading, reference: Reading, fraction: float) -> Row:
+    """Which fraction of the reference ours does without; `ratio` is that fraction (0 … 1)."""
+    saved = 1 - ours.median / reference.median
+    medians = (ours.median, reference.median, ours.unit)
+    return Row(what, shown(ours), shown(reference), saved, f"saves >= {fraction:.1%}", saved >= fraction, *medians)
 
 
 def at_most(what: str, ours: Reading, limit: float) -> Row:
-    return Row(what, shown(ours), "", ours.median / limit, f"<= {limit:g} {ours.unit}", ours.median <= limit)
+    met = ours.median <= limit
+    target = f"<= {limit:g} {ours.unit}"
+    return Row(what, shown(ours), "", ours.median / limit, target, met, ours.median, None, ours.unit)
 
 
 def result(name: str, rows: Sequence[Row], **more: Any) -> dict[str, Any]:

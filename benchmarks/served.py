@@ -20,6 +20,8 @@ from benchmarks.load import fetch
 ROOT = Path(__file__).resolve().parents[1]
 CONSTANT = "/benchmark/constant"
 COLD = "/benchmark/cold"
+KLINES = ROOT.parent / "shared" / "klines"
+"""Real candles to replay, where there are some: `SYMBOL-INTERVAL.parquet`."""
 _START_S = 120.0
 
 
@@ -33,6 +35,12 @@ class Served:
     ready_s: float
 
 
+def market() -> dict[str, str]:
+    """The settings of the simulated exchange: a replay of real klines where they are, else an invented market."""
+    real = {"SIMULATED_REPLAY_PATH": str(KLINES)} if KLINES.is_dir() else {}
+    return {"EXCHANGE": "simulated", **real}
+
+
 @contextmanager
 def served(*, compared: bool, **environment: str) -> Iterator[Served]:
     """`compared` adds CONSTANT and COLD; otherwise it is `python app.py` and nothing else."""
@@ -40,7 +48,7 @@ def served(*, compared: bool, **environment: str) -> Iterator[Served]:
     program = ["-m", "benchmarks.served"] if compared else ["app.py"]
     with tempfile.TemporaryDirectory() as folder, ExitStack() as running:
         log = running.enter_context((Path(folder) / "output").open("w+b"))
-        given = {"EXCHANGE": "simulated", "PORT": str(port), "INSTANCE_PATH": f"{folder}/instance", **environment}
+        given = {**market(), "PORT": str(port), "INSTANCE_PATH": f"{folder}/instance", **environment}
         started_s = time.perf_counter()
         process = subprocess.Popen(
             [sys.executable, *program], cwd=ROOT, env={**os.environ, **given}, stdout=log, stderr=subprocess.STDOUT
