@@ -47,6 +47,7 @@ from routes import alerts, metrics, register
 from routes.observed import observe_requests
 from routes.security import MAX_BODY_BYTES, check_bind, secure
 from routes.services import EXTENSION, Services
+from routes.stored_answers import answer_stored
 from routes.warm_pages import page_renderer
 from startup_optimizer import Parts as Warm
 from startup_optimizer import optimize
@@ -123,6 +124,7 @@ def create_app(settings: Settings | None = None, *, clock: Clock | None = None) 
         token=settings.metrics_token,
         guarded=bool(settings.dashboard_password),
     )
+    answer_stored(app, parts.services.pages)
     secure(
         app,
         secret_key=install_secret(settings),

@@ -65,7 +65,7 @@ def performance() -> Response:
     return parts.pages.respond(
         request,
         key=("api-performance",),
-        version=performance_version(parts),
+        version=lambda: performance_version(parts),
         render=lambda: dumps(performance_data(parts)),
         mimetype=JSON,
     )
@@ -146,7 +146,7 @@ def _market(
     return parts.pages.respond(
         request,
         key=("api", name, symbol, interval, *more),
-        version=symbol_version(parts, symbol, interval),
+        version=lambda: symbol_version(parts, symbol, interval),
         render=lambda: dumps(make(symbol, interval)),
         mimetype=JSON,
     )

@@ -47,15 +47,14 @@ def page() -> Response:
 def csv() -> Response:
     """The table alone, one row per market, model and horizon."""
     parts, interval = services(), _interval()
-    response = parts.pages.respond(
+    return parts.pages.respond(
         request,
         key=("forecasts-csv", interval),
-        version=forecasts_version(parts),
+        version=lambda: forecasts_version(parts),
         render=lambda: forecasts_csv(forecast_tables(parts, interval)),
         mimetype="text/csv",
+        headers=[("Content-Disposition", f"attachment; filename=forecasts-{interval}.csv")],
     )
-    response.headers["Content-Disposition"] = f"attachment; filename=forecasts-{interval}.csv"
-    return response
 
 
 @bp.get("/api/v1/forecasts")
@@ -64,7 +63,7 @@ def json() -> Response:
     return parts.pages.respond(
         request,
         key=("api-forecasts", interval),
-        version=forecasts_version(parts),
+        version=lambda: forecasts_version(parts),
         render=lambda: dumps(forecasts_json(parts, interval)),
         mimetype=JSON,
     )

@@ -6,13 +6,16 @@ import hashlib
 import hmac
 import math
 import secrets
+from collections.abc import Callable
 from typing import cast
 from urllib.parse import urlencode
 
 from flask import Blueprint, Flask, current_app, make_response, redirect, render_template, request, session
 from flask.sessions import SecureCookieSessionInterface
 from flask.typing import ResponseReturnValue
+from itsdangerous import BadSignature
 from werkzeug.exceptions import Unauthorized
+from werkzeug.http import parse_cookie
 
 from routes.session_store import SessionStore
 from utils.attempt_limit import AttemptLimit
@@ -24,6 +27,8 @@ ATTEMPTS_PER_MINUTE_IN_ALL = 60
 COOKIE = "dashboard_session"
 
 _EXTENSION = "login"
+_SIGNATURE_GOOD_S = 60.0
+_REMEMBERED_COOKIES = 256
 _OPEN_ENDPOINTS = frozenset({"login.form", "login.enter", "theme.choose", "static", "metrics.scrape"})
 _OPEN_BLUEPRINTS = frozenset({"assets"})
 _OPEN_PATHS = frozenset({"/health"})
@@ -42,6 +47,7 @@ class Login:
     """The password's digest, the open sessions, and how often may be tried."""
 
     def __init__(self, password: str, clock: Clock) -> None:
+        self.clock = clock
         self._salt = secrets.token_bytes(16)
         self._expected = self._digest(password)
         self.sessions = SessionStore(clock, idle_s=IDLE_S)
@@ -110,6 +116,34 @@ def open_session(app: Flask) -> str:
     if login is None or signer is None:
         return ""
     return str(signer.dumps({"id": login.sessions.open()}))
+
+
+def admission(app: Flask) -> Callable[[str], bool]:
+    """Whether a `Cookie` header belongs to somebody who is logged in: what every page's `before_request` asks too."""
+    login: Login | None = app.extensions.get(_EXTENSION)
+    signer = _CookieSessions().get_signing_serializer(app)
+    if login is None or signer is None:
+        return lambda cookie: True
+    known: dict[str, tuple[str | None, float]] = {}
+
+    def session_id(value: str) -> str | None:
+        """Read from the signed cookie; a signature that held a minute ago is not computed again for each request."""
+        found = known.get(value)
+        now_s = clock.monotonic()
+        if found is not None and now_s < found[1]:
+            return found[0]
+        try:
+            held = signer.loads(value, max_age=int(app.permanent_session_lifetime.total_seconds()))
+        except BadSignature:
+            return None
+        read = held.get("id")
+        if len(known) >= _REMEMBERED_COOKIES:
+            known.clear()
+        known[value] = (read, now_s + _SIGNATURE_GOOD_S)
+        return read
+
+    clock, sessions = login.clock, login.sessions
+    return lambda cookie: COOKIE in cookie and sessions.touch(session_id(parse_cookie(cookie).get(COOKIE, "")))
 
 
 def safe_target(target: str) -> str:

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 UNROUTED = {404: "(not found)", 405: "(method not allowed)", 400: "(refused)"}
 """Requests that reached no route are counted together: addresses that strangers invent are not names."""
 
+RULE = "dashboard.rule"
+"""The key in a WSGI environment under which an answer that never reached Flask names its route."""
+
 _Headers = list[tuple[str, str]]
 _NOT_A_TOKEN = re.compile(r"[^A-Za-z0-9_-]+")
 
@@ -100,13 +103,18 @@ class _Answer:
 
     def start(self, status: str, headers: _Headers, exc_info: Any = None) -> Callable[[bytes], object]:
         self.status = int(status[:3])
-        matched = getattr(self._environ.get("werkzeug.request"), "url_rule", None)  # gone once Flask is done
-        self.rule = matched.rule if matched is not None else None
+        self.rule = self._environ.get(RULE) or _matched_rule(self._environ)
         self.size_bytes = _content_length(self.status, headers)
         headers.append(("X-Request-ID", self.trace.request_id))
         if self._monitor.enabled:
             headers.append(("Server-Timing", _server_timing(self.trace)))
         return self._start_response(status, headers, exc_info)
+
+
+def _matched_rule(environ: WSGIEnvironment) -> str | None:
+    """Of the request that Flask is answering; gone once Flask is done."""
+    matched = getattr(environ.get("werkzeug.request"), "url_rule", None)
+    return None if matched is None else str(matched.rule)
 
 
 def _content_length(status: int, headers: _Headers) -> int | None:

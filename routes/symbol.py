@@ -49,7 +49,7 @@ def page(symbol: str) -> Response:
     return parts.pages.respond(
         request,
         key=("symbol", asked.symbol, asked.interval, asked.shown, asked.zone, theme),
-        version=symbol_version(parts, asked.symbol, asked.interval),
+        version=lambda: symbol_version(parts, asked.symbol, asked.interval),
         render=lambda: render_template("symbol.html", **symbol_context(parts, asked)),
     )
 
@@ -58,13 +58,12 @@ def page(symbol: str) -> Response:
 def live(symbol: str) -> Response:
     """The changing part alone; 204 while `version` still names what the reader has."""
     parts, asked = services(), _asked(symbol)
-    version = symbol_version(parts, asked.symbol, asked.interval)
-    if request.args.get("version") == version:
+    if request.args.get("version") == symbol_version(parts, asked.symbol, asked.interval):
         return Response(status=204)
     return parts.pages.respond(
         request,
         key=("symbol-live", asked.symbol, asked.interval, asked.shown),
-        version=version,
+        version=lambda: symbol_version(parts, asked.symbol, asked.interval),
         render=lambda: render_template("_symbol_live.html", **symbol_context(parts, asked)),
     )
 
@@ -76,7 +75,7 @@ def chart(symbol: str) -> Response:
     return parts.pages.respond(
         request,
         key=("chart", asked.symbol, asked.interval, asked.shown),
-        version=symbol_version(parts, asked.symbol, asked.interval),
+        version=lambda: symbol_version(parts, asked.symbol, asked.interval),
         render=lambda: dumps(chart_data(gather(parts, asked.symbol, asked.interval), asked.shown)),
         mimetype=JSON,
     )
@@ -85,17 +84,15 @@ def chart(symbol: str) -> Response:
 @bp.get("/<symbol>/<any(candles, indicators, forecast):table>.csv")
 def csv(symbol: str, table: str) -> Response:
     parts, asked = services(), _asked(symbol)
-    response = parts.pages.respond(
+    file = f"{quote(asked.symbol, safe='')}-{asked.interval}-{table}.csv"
+    return parts.pages.respond(
         request,
         key=("csv", table, asked.symbol, asked.interval),
-        version=symbol_version(parts, asked.symbol, asked.interval),
+        version=lambda: symbol_version(parts, asked.symbol, asked.interval),
         render=lambda: _TABLES[table](gather(parts, asked.symbol, asked.interval)),
         mimetype="text/csv",
+        headers=[("Content-Disposition", f"attachment; filename*=UTF-8''{file}")],
     )
-    response.headers["Content-Disposition"] = (
-        f"attachment; filename*=UTF-8''{quote(asked.symbol, safe='')}-{asked.interval}-{table}.csv"
-    )
-    return response
 
 
 def _asked(symbol: str) -> Asked:

@@ -5,27 +5,56 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import NamedTuple
 
-import xxhash
 from flask import Request, Response
 from werkzeug.datastructures import Headers
-from werkzeug.http import parse_etags
 
-from utils.content_encoding import IDENTITY, MIN_SIZE_BYTES, ZSTD, choose_encoding, compress, decompress
+from utils.content_encoding import IDENTITY, MIN_SIZE_BYTES, choose_encoding
+from utils.page_bytes import HeaderList, Page, Variant
 
 Key = tuple[Hashable, ...]
 Render = Callable[[], str | bytes]
 
-_OVERHEAD_BYTES = 600
-"""What a stored page costs beside its bytes: key, headers, objects."""
+ADDRESS = "dashboard.address"
+"""The key in a WSGI environment under which whoever may answer from `ResponseCache.stored` says for what it would."""
 _LARGE_BYTES = 128 * 1024
 """Larger pages are unpacked anew for a reader who wants them plain: 0.2 ms, where keeping them would cost megabytes."""
 _MAX_WAIT_S = 60.0
 _MAX_VERSIONS = 1_000
+_MAX_SHORTCUTS = 2_000
+
+
+class Form(NamedTuple):
+    """How a page is told to its reader, beside its bytes."""
+
+    mimetype: str
+    max_age: int
+    vary: str
+    headers: tuple[tuple[str, str], ...]
+
+
+class Shortcut(NamedTuple):
+    """How to answer an address that was answered before: which page, which version of it, in which form."""
+
+    key: Key
+    version: Callable[[], str]
+    version_age_s: float
+    form: Form
+    rule: str
+
+
+class StoredAnswer(NamedTuple):
+    """What is sent: `headers` is the caller's to change. `rule` is the route that answered this address before."""
+
+    status: str
+    headers: HeaderList
+    body: bytes
+    rule: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,38 +82,6 @@ class ResponseCacheStats:
         return self.hits / answers if answers else None
 
 
-class _Variant:
-    """The page in one encoding, ready to be sent."""
-
-    __slots__ = ("body", "etag", "headers", "length")
-
-    def __init__(self, body: bytes, etag: str, headers: list[tuple[str, str]]) -> None:
-        self.body = body
-        self.etag = etag
-        self.headers = headers
-        self.length = len(body)
-
-
-class _Page:
-    """One version of one page, in the encodings asked for so far; itself kept as zstd, in an eighth of the bytes."""
-
-    __slots__ = ("digest", "length", "lock", "packed", "size_bytes", "variants", "version")
-
-    def __init__(self, version: str, body: bytes) -> None:
-        self.version = version
-        self.packed = compress(body, ZSTD) if len(body) >= MIN_SIZE_BYTES else body
-        self.length = len(body)
-        self.digest = xxhash.xxh3_128_hexdigest(body)
-        self.lock = threading.Lock()
-        self.variants: dict[tuple[Hashable, ...], _Variant] = {}
-        self.size_bytes = len(self.packed) + _OVERHEAD_BYTES
-
-    def encoded(self, encoding: str) -> bytes:
-        if self.length < MIN_SIZE_BYTES or encoding == ZSTD:
-            return self.packed
-        return compress(decompress(self.packed, self.length), encoding)
-
-
 class ResponseCache:
     """Page bytes by key and version: rendered once however many threads ask, compressed when first asked for.
 
@@ -103,10 +100,11 @@ class ResponseCache:
         self.max_bytes = max_bytes
         self._timer = timer
         self._lock = threading.Lock()
-        self._pages: OrderedDict[Key, _Page] = OrderedDict()
-        self._flights: dict[tuple[Key, str], Future[_Page]] = {}
+        self._pages: OrderedDict[Key, Page] = OrderedDict()
+        self._flights: dict[tuple[Key, str], Future[Page]] = {}
         self._newest: dict[Key, str] = {}
         self._versions: dict[Key, tuple[str, float]] = {}
+        self._shortcuts: dict[Hashable, Shortcut] = {}
         self._size_bytes = 0
         self._hits = self._misses = self._not_modified = self._renders = self._render_errors = self._evictions = 0
         self._render_time_s = 0.0
@@ -122,6 +120,7 @@ class ResponseCache:
         mimetype: str = "text/html",
         max_age: int = 0,
         vary: str = "Accept-Encoding, Cookie",
+        headers: Sequence[tuple[str, str]] = (),
     ) -> Response:
         """The page as an answer to this request: 200 in the encoding it accepts best, or 304 when it has it already.
 
@@ -129,19 +128,46 @@ class ResponseCache:
         seconds, 0 asks the reader to revalidate each time. What `render` raises is raised here, for every thread that
         waited for it, and nothing is kept.
 
-        A `version` that costs something to know is given as a function, and is then asked again for that key only after
-        `version_age_s` seconds: a burst of readers asks once, and nobody sees a page older than that.
+        A `version` given as a function may be asked outside of a request: from then on `stored` answers the address. If
+        it costs something to know, it is asked again for that key only after `version_age_s` seconds: a burst of
+        readers asks once, and nobody sees a page older than that.
         """
+        environ, form = request.environ, Form(mimetype, max_age, vary, tuple(headers))
         if not isinstance(version, str):
-            version = self._recent_version(key, version, version_age_s)
+            self._learn(request, Shortcut(key, version, version_age_s, form, ""))
+            version = self._version(key, version, version_age_s)
         page = self._page(key, version, render)
-        environ = request.environ
-        variant = self._variant(key, page, environ.get("HTTP_ACCEPT_ENCODING", ""), mimetype, max_age, vary)
+        variant = self._variant(key, page, environ.get("HTTP_ACCEPT_ENCODING", ""), form)
         known = environ.get("HTTP_IF_NONE_MATCH")
-        if known is not None and request.method in ("GET", "HEAD") and _matches(known, variant.etag):
+        if known is not None and request.method in ("GET", "HEAD") and variant.matches(known):
             self._not_modified += 1
-            return _answer(b"", variant, HTTPStatus.NOT_MODIFIED)
-        return _answer(variant.body, variant, HTTPStatus.OK)
+            return _answer(b"", variant.unmodified_headers, HTTPStatus.NOT_MODIFIED)
+        return _answer(variant.body, variant.headers, HTTPStatus.OK)
+
+    def stored(self, address: Hashable, accept_encoding: str, if_none_match: str | None) -> StoredAnswer | None:
+        """The answer to an address that `respond` has answered, if the page of its present version is there.
+
+        None sends the caller the long way, which renders what is missing, or tells what went wrong.
+        """
+        shortcut = self._shortcuts.get(address)
+        if shortcut is None or not self.enabled:
+            return None
+        key, version, version_age_s, form, rule = shortcut
+        try:
+            current = self._version(key, version, version_age_s)
+        except Exception:  # noqa: BLE001 - whatever it is, the long way meets it again and has the words for it
+            return None
+        with self._lock:
+            page = self._pages.get(key)
+            if page is None or page.version != current:
+                return None
+            self._pages.move_to_end(key)
+            self._hits += 1
+        variant = self._variant(key, page, accept_encoding, form)
+        if if_none_match is not None and variant.matches(if_none_match):
+            self._not_modified += 1
+            return StoredAnswer("304 NOT MODIFIED", variant.unmodified_headers.copy(), b"", rule)
+        return StoredAnswer("200 OK", variant.headers.copy(), variant.body, rule)
 
     def clear(self) -> None:
         """Forgets every page; renders under way are delivered but not kept."""
@@ -149,6 +175,7 @@ class ResponseCache:
             self._pages.clear()
             self._newest.clear()
             self._versions.clear()
+            self._shortcuts.clear()
             self._size_bytes = 0
 
     def trim(self, fraction: float) -> int:
@@ -173,7 +200,20 @@ class ResponseCache:
                 render_time_s=self._render_time_s,
             )
 
-    def _recent_version(self, key: Key, version: Callable[[], str], age_s: float) -> str:
+    def _learn(self, request: Request, shortcut: Shortcut) -> None:
+        """Only what a plain GET asked; addresses with their own arguments are many, so the oldest half goes at times."""
+        address = request.environ.get(ADDRESS)
+        if address is None or request.url_rule is None or address in self._shortcuts:
+            return
+        with self._lock:
+            if len(self._shortcuts) >= _MAX_SHORTCUTS:
+                for old in list(self._shortcuts)[: _MAX_SHORTCUTS // 2]:
+                    del self._shortcuts[old]
+            self._shortcuts[address] = shortcut._replace(rule=request.url_rule.rule)
+
+    def _version(self, key: Key, version: Callable[[], str], age_s: float) -> str:
+        if age_s <= 0:
+            return version()
         known = self._versions.get(key)
         now_s = self._timer()
         if known is not None and now_s < known[1]:
@@ -184,7 +224,7 @@ class ResponseCache:
         self._versions[key] = (made, now_s + age_s)
         return made
 
-    def _page(self, key: Key, version: str, render: Render) -> _Page:
+    def _page(self, key: Key, version: str, render: Render) -> Page:
         if not self.enabled:
             self._misses += 1
             return self._render(version, render)
@@ -204,7 +244,7 @@ class ResponseCache:
             self._lead(key, version, render, flight)
         return flight.result(_MAX_WAIT_S)
 
-    def _lead(self, key: Key, version: str, render: Render, flight: Future[_Page]) -> None:
+    def _lead(self, key: Key, version: str, render: Render, flight: Future[Page]) -> None:
         try:
             page = self._render(version, render)
         except BaseException as error:  # whatever it was, the threads that wait must hear of it
@@ -220,7 +260,7 @@ class ResponseCache:
                 self._keep(key, page)
         flight.set_result(page)
 
-    def _render(self, version: str, render: Render) -> _Page:
+    def _render(self, version: str, render: Render) -> Page:
         started = self._timer()
         try:
             body = render()
@@ -229,9 +269,9 @@ class ResponseCache:
             raise
         self._renders += 1
         self._render_time_s += self._timer() - started
-        return _Page(version, body.encode() if isinstance(body, str) else body)
+        return Page(version, body.encode() if isinstance(body, str) else body)
 
-    def _keep(self, key: Key, page: _Page) -> None:
+    def _keep(self, key: Key, page: Page) -> None:
         old = self._pages.pop(key, None)
         if old is not None:
             self._size_bytes -= old.size_bytes
@@ -246,22 +286,22 @@ class ResponseCache:
             self._size_bytes -= page.size_bytes
             self._evictions += 1
 
-    def _variant(self, key: Key, page: _Page, accept: str, mimetype: str, max_age: int, vary: str) -> _Variant:
+    def _variant(self, key: Key, page: Page, accept: str, form: Form) -> Variant:
         encoding = choose_encoding(accept) if page.length >= MIN_SIZE_BYTES else IDENTITY
-        name = (encoding, mimetype, max_age, vary)
+        name = (encoding, form)
         variant = page.variants.get(name)
         if variant is not None:
             return variant
         if encoding == IDENTITY and page.length > _LARGE_BYTES:
-            return _make_variant(page, encoding, mimetype, max_age, vary)
+            return _make_variant(page, encoding, form)
         with page.lock:
             variant = page.variants.get(name)
             if variant is None:
-                variant = page.variants[name] = _make_variant(page, encoding, mimetype, max_age, vary)
+                variant = page.variants[name] = _make_variant(page, encoding, form)
                 self._grow(key, page, 0 if variant.body is page.packed else variant.length)
         return variant
 
-    def _grow(self, key: Key, page: _Page, size_bytes: int) -> None:
+    def _grow(self, key: Key, page: Page, size_bytes: int) -> None:
         with self._lock:
             page.size_bytes += size_bytes
             if self._pages.get(key) is page:
@@ -269,33 +309,13 @@ class ResponseCache:
                 self._evict(self.max_bytes)
 
 
-def _make_variant(page: _Page, encoding: str, mimetype: str, max_age: int, vary: str) -> _Variant:
-    body = page.encoded(encoding)
-    etag = f'"{page.digest}-{encoding}"'
-    content_type = f"{mimetype}; charset=utf-8" if mimetype.startswith("text/") else mimetype
-    headers = [
-        ("Content-Type", content_type),
-        ("ETag", etag),
-        ("Vary", vary),
-        ("Cache-Control", f"private, max-age={max_age}" if max_age > 0 else "private, no-cache"),
-    ]
-    if encoding != IDENTITY:
-        headers.append(("Content-Encoding", encoding))
-    return _Variant(body, etag, headers)
+def _make_variant(page: Page, encoding: str, form: Form) -> Variant:
+    return page.make_variant(encoding, form.mimetype, form.max_age, [("Vary", form.vary), *form.headers])
 
 
-def _answer(body: bytes, variant: _Variant, status: HTTPStatus) -> Response:
+def _answer(body: bytes, pairs: HeaderList, status: HTTPStatus) -> Response:
     headers = Headers()
-    headers._list = variant.headers.copy()  # one list copy where the constructor would add and check each pair again
-    if status is HTTPStatus.OK:
-        headers._list.append(("Content-Length", str(variant.length)))
+    headers._list = pairs.copy()  # one list copy where the constructor would add and check each pair again
     response = Response(None, status, headers, direct_passthrough=True)
     response.response = [body] if body else []
     return response
-
-
-def _matches(if_none_match: str, etag: str) -> bool:
-    """Weak comparison, as RFC 9110 §13.1.2 asks for If-None-Match."""
-    if if_none_match == etag:
-        return True
-    return parse_etags(if_none_match).contains_weak(etag.strip('"'))

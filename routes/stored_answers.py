@@ -1,0 +1,82 @@
+"""Stored answers: a page that was asked for before is sent from its stored bytes, before Flask is entered at all.
+
+It stands behind the host check and the measuring, so that both see every request, and it asks the login the same
+question as Flask would. Whatever it does not know, it leaves to Flask: the answers are the same, header by header.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from flask import Flask
+from werkzeug.http import parse_cookie
+
+from routes.forms import THEME_COOKIE, THEMES
+from routes.login import admission
+from routes.observed import RULE
+from utils.response_cache import ADDRESS, ResponseCache
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+_METHODS = frozenset({"GET", "HEAD"})
+_LONGEST_REMEMBERED = 600
+_NO_BODY = ("", "0")
+
+
+def answer_stored(app: Flask, pages: ResponseCache) -> None:
+    """Puts the stored answers before Flask. Call it before the walls are put up, so that they stand around it."""
+    app.wsgi_app = StoredAnswers(app, app.wsgi_app, pages)  # type: ignore[method-assign]  # Flask's own door
+
+
+class StoredAnswers:
+    """Between the walls and Flask. Who may be answered is asked of the login at the first request, when it is known."""
+
+    def __init__(self, app: Flask, inner: WSGIApplication, pages: ResponseCache) -> None:
+        self._flask = app
+        self._inner = inner
+        self._pages = pages
+        self._admits: Callable[[str], bool] | None = None
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        address = self._address(environ)
+        if address is None:
+            return self._inner(environ, start_response)
+        stored = self._pages.stored(
+            address, environ.get("HTTP_ACCEPT_ENCODING", ""), environ.get("HTTP_IF_NONE_MATCH")
+        )
+        if stored is None:
+            environ[ADDRESS] = address
+            return self._inner(environ, start_response)
+        environ[RULE] = stored.rule
+        start_response(stored.status, stored.headers)
+        return [stored.body] if stored.body and environ["REQUEST_METHOD"] == "GET" else []
+
+    def _address(self, environ: WSGIEnvironment) -> Hashable | None:
+        """What the bytes of the answer may depend on; None where Flask is to decide what is answered."""
+        if (
+            environ["REQUEST_METHOD"] not in _METHODS
+            or environ.get("SCRIPT_NAME")
+            or environ.get("CONTENT_LENGTH", "") not in _NO_BODY
+        ):
+            return None
+        cookie = environ.get("HTTP_COOKIE", "")
+        if self._admits is None:
+            self._admits = admission(self._flask)
+        if not self._admits(cookie):
+            return None
+        return environ["PATH_INFO"], environ.get("QUERY_STRING", ""), _theme(cookie) if cookie else THEMES[0]
+
+
+def _theme(cookie: str) -> str:
+    return _remembered_theme(cookie) if len(cookie) <= _LONGEST_REMEMBERED else _read_theme(cookie)
+
+
+def _read_theme(cookie: str) -> str:
+    chosen = parse_cookie(cookie).get(THEME_COOKIE)
+    return chosen if chosen in THEMES else THEMES[0]
+
+
+_remembered_theme = lru_cache(maxsize=256)(_read_theme)
