@@ -136,7 +136,7 @@ def admission(app: Flask) -> Callable[[str], bool]:
             held = signer.loads(value, max_age=int(app.permanent_session_lifetime.total_seconds()))
         except BadSignature:
             return None
-        read = held.get("id")
+        read: str | None = held.get("id")
         if len(known) >= _REMEMBERED_COOKIES:
             known.clear()
         known[value] = (read, now_s + _SIGNATURE_GOOD_S)

@@ -44,9 +44,7 @@ class StoredAnswers:
         address = self._address(environ)
         if address is None:
             return self._inner(environ, start_response)
-        stored = self._pages.stored(
-            address, environ.get("HTTP_ACCEPT_ENCODING", ""), environ.get("HTTP_IF_NONE_MATCH")
-        )
+        stored = self._pages.stored(address, environ.get("HTTP_ACCEPT_ENCODING", ""), environ.get("HTTP_IF_NONE_MATCH"))
         if stored is None:
             environ[ADDRESS] = address
             return self._inner(environ, start_response)

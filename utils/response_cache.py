@@ -201,7 +201,7 @@ class ResponseCache:
             )
 
     def _learn(self, request: Request, shortcut: Shortcut) -> None:
-        """Only what a plain GET asked; addresses with their own arguments are many, so the oldest half goes at times."""
+        """Only what came with an ADDRESS. There can be any number of them, so the oldest half goes at times."""
         address = request.environ.get(ADDRESS)
         if address is None or request.url_rule is None or address in self._shortcuts:
             return
