@@ -45,7 +45,7 @@ from models.training_history import TrainingHistory
 from models.training_runner import TrainingRunner
 from routes import alerts, metrics, register
 from routes.observed import observe_requests
-from routes.security import MAX_BODY_BYTES, check_bind, secure
+from routes.security import MAX_REQUEST_BYTES, check_bind, secure
 from routes.services import EXTENSION, Services
 from routes.stored_answers import answer_stored
 from routes.warm_pages import page_renderer
@@ -396,7 +396,7 @@ def serve(settings: Settings, listener: socket.socket) -> None:
             app,
             sockets=[listener],
             threads=settings.max_workers,
-            max_request_body_size=MAX_BODY_BYTES,
+            max_request_body_size=MAX_REQUEST_BYTES,
             ident=None,
             clear_untrusted_proxy_headers=True,
             _quiet=True,

@@ -25,6 +25,11 @@ class Promotion:
         self._clock = clock
         self._lock = threading.Lock()
 
+    @property
+    def root(self) -> Path:
+        """The models' folder."""
+        return self._registry.path
+
     def in_use(self) -> dict[Interval, RegistryEntry]:
         """By interval, the models that serve now, chosen or not."""
         intervals = {entry.spec.interval for entry in self._registry.usable() if entry.spec is not None}

@@ -6,7 +6,8 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -20,7 +21,8 @@ from utils.errors import InvalidInput, ModelCorrupt, ModelError, ModelNotFound
 from utils.model_utils import Session, file_sha256, open_session
 
 GRAPH, SPEC, REPORT, MANIFEST = "model.onnx", "spec.json", "report.json", "manifest.json"
-_FILES = (GRAPH, SPEC, REPORT)
+FILES = (GRAPH, SPEC, REPORT)
+"""What a manifest gives the hashes of."""
 _SHA256_DIGITS = 64
 _FOREIGN = {".pkl", ".pickle", ".joblib", ".h5", ".hdf5", ".keras", ".pt", ".pth", ".npy", ".npz", ".onnx"}
 
@@ -120,7 +122,7 @@ def read_entry(path: Path) -> RegistryEntry:
     """Looks at one folder (or stray file) and verifies it; never raises for what it finds there."""
     if path.is_symlink() or not path.is_dir():
         kind = "a link" if path.is_symlink() else "a pickle or foreign file" if path.suffix in _FOREIGN else "a file"
-        reason = f"{kind} is not loaded: a model is a folder of {', '.join((*_FILES, MANIFEST))}"
+        reason = f"{kind} is not loaded: a model is a folder of {', '.join((*FILES, MANIFEST))}"
         return RegistryEntry(path.name, path, Status.UNSUPPORTED, reason)
     try:
         parse_id(path.name)
@@ -142,18 +144,27 @@ def write_model(root: Path, spec: ModelSpec, graph: bytes, report: Mapping[str, 
     }
     hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
     files[MANIFEST] = (json.dumps({"files": hashes, "schema": SCHEMA}, indent=2, sort_keys=True) + "\n").encode()
-    root.mkdir(parents=True, exist_ok=True)
-    aside, target = root / f".new-{spec.id}-{os.getpid()}", root / parse_id(spec.id)
+    target = root / parse_id(spec.id)
+    with written_aside(root, spec.id, files) as aside:
+        _swap(aside, target)
+        _sync_folder(root)
+    return target
+
+
+@contextmanager
+def written_aside(root: Path, model_id: str, files: Mapping[str, bytes]) -> Iterator[Path]:
+    """A model's folder, whole and synced, beside the models where none looks; removed unless the block moves it."""
+    beside = root / f".new-{parse_id(model_id)}-{os.getpid()}"
+    beside.mkdir(parents=True)
     try:
+        aside = beside / model_id
         aside.mkdir()
         for name, content in files.items():
             _write_synced(aside / name, content)
         _sync_folder(aside)
-        _swap(aside, target)
-        _sync_folder(root)
+        yield aside
     finally:
-        shutil.rmtree(aside, ignore_errors=True)
-    return target
+        shutil.rmtree(beside, ignore_errors=True)
 
 
 def _verified(path: Path) -> RegistryEntry:
@@ -181,8 +192,8 @@ def _manifest(path: Path) -> dict[str, str]:
     hashes = manifest.get("files")
     if set(manifest) != {"files", "schema"} or manifest["schema"] != SCHEMA:
         raise ModelCorrupt(f"{MANIFEST} must hold files and schema {SCHEMA}")
-    if not isinstance(hashes, dict) or set(hashes) != set(_FILES):
-        raise ModelCorrupt(f"{MANIFEST} must name exactly {', '.join(_FILES)}")
+    if not isinstance(hashes, dict) or set(hashes) != set(FILES):
+        raise ModelCorrupt(f"{MANIFEST} must name exactly {', '.join(FILES)}")
     if not all(isinstance(digest, str) and len(digest) == _SHA256_DIGITS for digest in hashes.values()):
         raise ModelCorrupt(f"{MANIFEST} must give a SHA-256 for each file")
     return hashes

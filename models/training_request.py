@@ -16,7 +16,7 @@ from utils.errors import InvalidInput
 
 RECIPE_FIELDS = tuple(LIMITS)
 _FRACTIONS = ("learning_rate", "dropout", "half_life_days")
-_RESERVED = ("train", "rollback", "archive", "import")
+_RESERVED = ("train", "rollback", "archive", "import", "diff", "search")
 """Words that are addresses of pages beside the models'."""
 _LONGEST_TEXT = 40
 
@@ -167,7 +167,12 @@ def _markets(chosen: Sequence[str], markets: Sequence[Symbol]) -> tuple[Symbol, 
     return tuple(symbol for symbol in markets if symbol in chosen) or tuple(markets)
 
 
+def check_name(name: str) -> str:
+    """The same; InvalidInput where a page has that address, or it is no model's name."""
+    if name in _RESERVED:
+        raise InvalidInput(f"{name!r} is the address of a page; choose another name")
+    return parse_id(name)
+
+
 def _model_id(text: str) -> str:
-    if text in _RESERVED:
-        raise InvalidInput(f"{text!r} is the address of a page; choose another name")
-    return parse_id(text) if text else ""
+    return check_name(text) if text else ""

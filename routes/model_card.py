@@ -60,7 +60,7 @@ class ModelCard:
 
 def model_card(parts: Services, model_id: str) -> ModelCard:
     """ModelNotFound where neither the registry nor the archive has it; a broken one is shown with what is wrong."""
-    entry, archived = _found(parts, parse_id(model_id))
+    entry, archived = found(parts, parse_id(model_id))
     report: Mapping[str, Any] = entry.report or {}
     row = model_row(parts, entry, users_of(parts.promotion.in_use()), archived=archived)
     skill = parts.ledger.skill(model_id=entry.id, digest=entry.digest) if entry.digest else None
@@ -113,7 +113,8 @@ def venue_text(venue: str) -> str:
     return f"exchange {venue}"
 
 
-def _found(parts: Services, model_id: str) -> tuple[RegistryEntry, bool]:
+def found(parts: Services, model_id: str) -> tuple[RegistryEntry, bool]:
+    """The model and whether it is archived; ModelNotFound where there is none of that name."""
     for entries, archived in ((parts.registry.all(), False), (parts.promotion.archived(), True)):
         for entry in entries:
             if entry.id == model_id and entry.status is not Status.UNSUPPORTED:

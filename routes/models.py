@@ -8,12 +8,15 @@ from typing import Any
 from flask import Blueprint, Response, render_template, request, url_for
 
 from data.interval import Interval
+from models import exchange
+from models.exchange import pack
+from models.spec import parse_id
 from routes.forms import theme_of
 from routes.loss_curve import CURVE_HEIGHT, CURVE_WIDTH
-from routes.model_card import model_card
+from routes.model_card import found, model_card
 from routes.models_page import models_page, models_version
 from routes.services import Services, services
-from utils.errors import NotReady
+from utils.errors import InvalidInput, NotReady
 
 bp = Blueprint("models", __name__, url_prefix="/models")
 
@@ -30,6 +33,26 @@ def card(model_id: str) -> Response:
         return render_template("model.html", card=model_card(parts, model_id), **size)
 
     return _respond(("model", model_id), render)
+
+
+@bp.get("/<model_id>/export")
+def export(model_id: str) -> Response:
+    """The model as a zip, archived or not."""
+    entry, _ = found(_parts(), parse_id(model_id))
+    name = f'attachment; filename="{entry.id}.zip"'
+    return Response(pack(entry), mimetype="application/zip", headers={"Content-Disposition": name})
+
+
+@bp.post("/import")
+def bring_in() -> Response:
+    """Puts the uploaded zip's model among the others, and shows it."""
+    sent = request.files.get("file")
+    if sent is None or not sent.filename:
+        raise InvalidInput("no file was chosen; choose the zip of a model")
+    with sent.stream as stream:
+        content = stream.read(exchange.MAX_ZIP_BYTES + 1)
+    entry = exchange.bring_in(content, _parts().promotion)
+    return Response(status=303, headers={"Location": url_for("models.card", model_id=entry.id)})
 
 
 @bp.post("/<model_id>/<any(promote, archive, unarchive):action>")

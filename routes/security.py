@@ -12,6 +12,7 @@ from flask import Flask, Request, Response, request
 from flask.sessions import SessionInterface, SessionMixin
 from werkzeug.exceptions import Forbidden, RequestEntityTooLarge
 
+from models.exchange import MAX_ZIP_BYTES
 from routes.login import require_login
 from utils.clock import Clock, SystemClock
 from utils.errors import ConfigError
@@ -20,7 +21,11 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 MAX_BODY_BYTES = 64 * 1024
-"""No form here is longer; the WSGI server is given the same limit."""
+"""No form here is longer, but for those in UPLOADS."""
+UPLOADS = {"models.bring_in": MAX_ZIP_BYTES + MAX_BODY_BYTES}
+"""What the endpoints that take files may be sent."""
+MAX_REQUEST_BYTES = max(MAX_BODY_BYTES, *UPLOADS.values())
+"""For the WSGI server, which does not know endpoints; what is longer than 512 KB it keeps on disk."""
 
 CONTENT_SECURITY_POLICY = "; ".join(
     (
@@ -146,10 +151,10 @@ def _refuse_host(start: StartResponse) -> Iterable[bytes]:
 
 
 def _refuse_large_bodies() -> None:
-    if (request.content_length or 0) > MAX_BODY_BYTES:
-        raise RequestEntityTooLarge(
-            f"a request may hold {MAX_BODY_BYTES // 1024} KB, not {request.content_length} bytes"
-        )
+    limit = UPLOADS.get(request.endpoint or "", MAX_BODY_BYTES)
+    request.max_content_length = limit
+    if (request.content_length or 0) > limit:
+        raise RequestEntityTooLarge(f"a request may hold {limit // 1024} KB, not {request.content_length} bytes")
 
 
 def _refuse_foreign_changes() -> None:

@@ -152,7 +152,7 @@ def test_a_swap_that_fails_puts_the_old_model_back(root: Path, monkeypatch: pyte
     rename = Path.rename
 
     def refuse(self: Path, target: Path) -> Path:
-        if self.name.startswith(".new-"):
+        if self.parent.name.startswith(".new-"):
             raise PermissionError(13, "Permission denied")
         return rename(self, target)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import re
+import shutil
 from collections.abc import Iterator
 from html import unescape
 from pathlib import Path
@@ -14,6 +16,7 @@ from werkzeug.test import TestResponse
 from data.interval import Interval
 from models.jobs import Job, JobState
 from models.training_request import preset_texts
+from routes.security import MAX_REQUEST_BYTES
 from tests.support import tiny_model
 from tests.support.trainings import request as training
 from tests.support.workbench import Bench, bench
@@ -101,9 +104,41 @@ def test_what_serves_cannot_be_archived_and_what_was_comes_back(made: Bench, cli
     assert "usable" in text_of(client.get("/models/beta"))
 
 
+def test_a_model_is_exported_and_imported_by_its_pages(made: Bench, client: FlaskClient) -> None:
+    answer = client.get("/models/beta/export")
+    assert (answer.mimetype, answer.headers["Content-Disposition"]) == (
+        "application/zip",
+        'attachment; filename="beta.zip"',
+    )
+    digest = made.services.registry.get("beta").digest
+    refused = upload(client, answer.data)
+    assert refused.status_code == 400
+    assert "'beta' is already here" in text_of(refused)
+    shutil.rmtree(made.models / "beta")
+    taken = upload(client, answer.data)
+    assert (taken.status_code, taken.headers["Location"]) == (303, "/models/beta")
+    assert made.services.registry.get("beta").digest == digest
+    assert serving(made) == "alpha"
+    assert upload(client, b"").status_code == 400
+    long = {"input_stream": io.BytesIO(), "content_length": MAX_REQUEST_BYTES + 1}
+    assert client.post("/models/import", content_type="multipart/form-data", headers=OURS, **long).status_code == 413
+    assert client.get("/models/nobody/export").status_code == 404
+
+
+def upload(client: FlaskClient, content: bytes) -> TestResponse:
+    return client.post("/models/import", data={"file": (io.BytesIO(content), "beta.zip")}, headers=OURS)
+
+
 @pytest.mark.parametrize(
     "address",
-    ["/models/alpha/promote", "/models/alpha/archive", "/models/rollback", "/models/train", "/models/train/1/cancel"],
+    [
+        "/models/import",
+        "/models/alpha/promote",
+        "/models/alpha/archive",
+        "/models/rollback",
+        "/models/train",
+        "/models/train/1/cancel",
+    ],
 )
 @pytest.mark.parametrize("headers", [{}, {"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}])
 def test_other_sites_change_nothing(made: Bench, client: FlaskClient, address: str, headers: dict[str, str]) -> None:
@@ -123,8 +158,6 @@ def test_names_lead_nowhere_else(made: Bench, client: FlaskClient, name: str) ->
 
 
 def test_the_card_of_the_committed_model_shows_its_report(made: Bench, client: FlaskClient) -> None:
-    import shutil
-
     source = Path(__file__).resolve().parents[2] / "saved_models" / "tcn-1h"
     shutil.copytree(source, made.models / "tcn-1h")
     entry = made.services.registry.get("tcn-1h")
