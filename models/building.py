@@ -4,34 +4,28 @@ from __future__ import annotations
 
 import platform
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import tensorflow as tf
-from numpy.typing import NDArray
 from tqdm import tqdm
 
 from data.candles import Candles
 from data.interval import Interval
 from data.symbol import Symbol
 from data.venue import BINANCE
-from models.architectures import Head
-from models.baseline import scaled_quantiles
 from models.evaluation import evaluate
-from models.export import PARITY_BATCH, checked
 from models.inputs import INPUTS, WARM_UP
+from models.kinds import PARITY_WINDOWS, OnEpoch, Task, Trained, fit, inputs_of
 from models.kline_files import between, markets
 from models.recipe import Recipe
 from models.registry import write_model
-from models.samples import Ints, Samples, cut, data_hash, gather
+from models.samples import data_hash, decided, gather
 from models.spec import HORIZONS, QUANTILES, SIGMA_HALF_LIFE, ModelSpec
 from models.split import Period, Split, split
 from models.stored_markets import stored_markets
-from models.training import Fitted, decided, fit
 from models.training_progress import Tell, epochs_told, silent
 from utils.clock import SystemClock
 from utils.errors import InvalidInput
@@ -60,6 +54,8 @@ class Order:
     """The candle store's address; empty: that of the settings."""
     venue: str = BINANCE
     """Whose candles of the store."""
+    own: bool = False
+    """Whether the model serves only the markets it was trained on; else it serves any."""
 
 
 def build_model(order: Order, tell: Tell = silent) -> str:
@@ -76,11 +72,10 @@ def build_model(order: Order, tell: Tell = silent) -> str:
         raise InvalidInput("no candles are left after --from; give an earlier date")
     parts = split(found, max(HORIZONS), order.until_ms)
     tell("preparing", candles=sum(map(len, found)))
-    tf.config.threading.set_intra_op_parallelism_threads(order.threads)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
     known = [part for part in (between(one, None, parts.fit_until_ms) for one in found) if len(part)]
+    features = inputs_of(order.recipe.kind) or CHOSEN
     samples = gather(
-        known, CHOSEN, window=order.recipe.window, warm_up=WARM_UP, horizons=HORIZONS, half_life=SIGMA_HALF_LIFE
+        known, features, window=order.recipe.window, warm_up=WARM_UP, horizons=HORIZONS, half_life=SIGMA_HALF_LIFE
     )
     train = decided(samples, samples.starting(parts.train.from_ms, parts.train.until_ms))
     validation = samples.starting(parts.validation.from_ms, parts.validation.until_ms)
@@ -89,15 +84,25 @@ def build_model(order: Order, tell: Tell = silent) -> str:
             f"no window of {order.recipe.window} candles with {WARM_UP} before it and its outcomes after it lies in "
             f"{parts.train}; give a longer history"
         )
-    head = Head(HORIZONS, scaled_quantiles(samples.scaled[train], QUANTILES).astype(np.float32), QUANTILES.index(0.5))
+    task = Task(
+        samples=samples,
+        train=train,
+        validation=validation,
+        window=order.recipe.window,
+        horizons=HORIZONS,
+        quantiles=QUANTILES,
+        seed=order.recipe.seed,
+        features=features,
+        interval=order.interval,
+        threads=order.threads,
+    )
     windows = max(1, len(train) // order.recipe.stride) + len(decided(samples, validation))
     tell("training", epoch=0, epochs=order.recipe.epochs, windows=windows)
     on_epoch = epochs_told(tell, order.recipe.epochs, windows, clock.monotonic)
-    fitted = _fit(order.recipe, samples, train, validation, head, on_epoch)
+    trained = _fit(order.recipe, task, on_epoch)
     tell("checking")
-    graph, difference = checked(fitted.model, order.recipe.kind, _parity_windows(samples, train, order.recipe))
-    spec = _spec(order, parts, known, head, clock.now_ms())
-    session = session_of(graph, order.id)
+    spec = _spec(order, parts, known, task, trained, clock.now_ms())
+    session = session_of(trained.graph, order.id)
     tell("judging")
     report = {
         "data": {
@@ -113,19 +118,20 @@ def build_model(order: Order, tell: Tell = silent) -> str:
         },
         "recipe": asdict(order.recipe),
         "curve": {
-            "train_loss": list(fitted.train_loss),
-            "validation_loss": list(fitted.validation_loss),
-            "best_epoch": fitted.best_epoch,
+            "train_loss": list(trained.train_loss),
+            "validation_loss": list(trained.validation_loss),
+            "best_epoch": trained.best_epoch,
         },
-        "parity": {"largest_difference": difference, "windows": PARITY_BATCH},
-        "parameters": fitted.model.count_params(),
-        "graph_bytes": len(graph),
+        "parity": {"largest_difference": trained.difference, "windows": PARITY_WINDOWS},
+        "parameters": trained.parameters,
+        "graph_bytes": len(trained.graph),
+        "notes": dict(trained.notes),
         "validation": _scores(spec, session, found, parts.validation),
         "test": _scores(spec, session, found, parts.test),
         "training_s": round(clock.monotonic() - started, 1),
     }
     tell("writing")
-    path = write_model(order.out, spec, graph, report)
+    path = write_model(order.out, spec, trained.graph, report)
     return _told(path, report)
 
 
@@ -135,14 +141,7 @@ def _markets(order: Order) -> list[Candles]:
     return markets(order.data, order.interval, order.symbols)
 
 
-def _fit(
-    recipe: Recipe,
-    samples: Samples,
-    train: Ints,
-    validation: Ints,
-    head: Head,
-    on_epoch: Callable[[int, float, float], None],
-) -> Fitted:
+def _fit(recipe: Recipe, task: Task, on_epoch: OnEpoch) -> Trained:
     """With a progress bar of epochs on standard error."""
     with tqdm(total=recipe.epochs, desc="epochs", unit="epoch", file=sys.stderr, disable=None) as bar:
 
@@ -151,40 +150,42 @@ def _fit(
             bar.set_postfix(train=f"{train_loss:.5f}", validation=f"{validation_loss:.5f}")
             bar.update()
 
-        return fit(recipe, samples, train, validation, head, QUANTILES, seen)
+        return fit(recipe, task, seen)
 
 
-def _parity_windows(samples: Samples, train: Ints, recipe: Recipe) -> NDArray[np.float32]:
-    """Real windows, evenly spread over the training span."""
-    chosen = train[np.linspace(0, len(train) - 1, PARITY_BATCH).astype(np.int64)]
-    return cut(samples.features, chosen, recipe.window)
-
-
-def _spec(order: Order, parts: Split, known: Sequence[Candles], head: Head, now_ms: int) -> ModelSpec:
+def _spec(order: Order, parts: Split, known: Sequence[Candles], task: Task, trained: Trained, now_ms: int) -> ModelSpec:
     recipe = order.recipe
     return ModelSpec(
         id=order.id,
         kind=recipe.kind,
         interval=order.interval,
-        symbols=(),
+        symbols=tuple(one.symbol for one in known) if order.own else (),
         trained_on=tuple(one.symbol for one in known),
-        features=CHOSEN,
+        features=task.features,
         warm_up=WARM_UP,
         window=recipe.window,
         horizons=HORIZONS,
         quantiles=QUANTILES,
-        sizes={"units": recipe.units},
+        sizes=trained.sizes,
         seed=recipe.seed,
         train_from_ms=parts.train.from_ms,
         train_until_ms=parts.train.until_ms,
         data_hash=data_hash(known),
         sigma_half_life=SIGMA_HALF_LIFE,
-        baseline=tuple(tuple(float(value) for value in row) for row in head.baseline),
-        scaler="mean and standard deviation of the training windows' last rows, inside the graph",
+        baseline=tuple(tuple(float(value) for value in row) for row in task.naive),
+        scaler=trained.scaler,
         created_ms=now_ms,
-        versions={name: version(name) for name in ("keras", "numpy", "onnx")}
-        | {"tensorflow": tf.__version__, "python": platform.python_version()},
+        versions={name: _version(name) for name in ("numpy", "onnx", *trained.packages)}
+        | {"python": platform.python_version()},
     )
+
+
+def _version(package: str) -> str:
+    """TensorFlow's processor-only build goes by another name."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return version(f"{package}-cpu")
 
 
 def _scores(spec: ModelSpec, session: Session, found: Sequence[Candles], period: Period) -> list[dict[str, Any]]:

@@ -16,13 +16,11 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from models.architectures import CLIP, SPREAD, TCN_KERNEL, placement, tcn_layers
+from models.kinds import difference_of
 from models.spec import Kind
-from utils.errors import ModelCorrupt
 
 OPSET = 17
 IR_VERSION = 9
-MAX_DIFFERENCE = 1e-5
-PARITY_BATCH = 256
 
 
 class Graph:
@@ -85,19 +83,7 @@ def parity(model: keras.Model, content: bytes, windows: NDArray[np.float32]) -> 
     runtime = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     ours = runtime.run(None, {"windows": windows})[0]
     theirs = np.asarray(model.predict_on_batch(windows))
-    return float(np.max(np.abs(ours - theirs) / np.maximum(1.0, np.abs(theirs))))
-
-
-def checked(model: keras.Model, kind: Kind, windows: NDArray[np.float32]) -> tuple[bytes, float]:
-    """The graph and its parity; ModelCorrupt where it answers otherwise than Keras."""
-    content = export(model, kind)
-    difference = parity(model, content, windows)
-    if not difference <= MAX_DIFFERENCE:
-        raise ModelCorrupt(
-            f"the exported {kind} graph differs from Keras by {difference:.2e} (at most {MAX_DIFFERENCE:.0e} is "
-            "allowed); nothing was written"
-        )
-    return content, difference
+    return difference_of(ours, theirs)
 
 
 def _weights(model: keras.Model, layer: str) -> tuple[NDArray[np.float32], ...]:

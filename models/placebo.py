@@ -31,8 +31,9 @@ from numpy.typing import NDArray
 from data.candles import FLOAT_COLUMNS, Candles
 from data.features import SIGMA_FLOOR, ewma_sigma
 from data.interval import Interval
+from models.kinds import LEARNED
 from models.learners import PROBE, Learner, learner
-from models.spec import SIGMA_HALF_LIFE, Kind
+from models.spec import SIGMA_HALF_LIFE
 from models.split import parse_date
 from models.verdicts import Comparison
 from models.walk import JUDGED, Plan, walk
@@ -193,7 +194,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m models.placebo", description="The placebo twin of a kind of model."
     )
-    parser.add_argument("--kind", default=PROBE, help=f"{PROBE} (default, no TensorFlow), {', '.join(Kind)}")
+    parser.add_argument("--kind", default=PROBE, help=f"{PROBE} (default, no TensorFlow), {', '.join(LEARNED)}")
     parser.add_argument("--preset", default="quick", help="of a network's recipe (default: quick)")
     parser.add_argument(
         "--data", type=Path, required=True, metavar="DIR", help="folder of SYMBOL-INTERVAL.parquet files"

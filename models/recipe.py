@@ -1,16 +1,21 @@
-"""Recipe: how a network is trained, with presets and limits."""
+"""Recipe: how a model is trained, with presets and limits."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from models.spec import Kind
+from models.traits import PRESET_NAMES, TRAITS
 from utils.errors import InvalidInput
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """`stride` takes every n-th window of an epoch; `half_life_days` weighs older samples down (0: not at all)."""
+    """`stride` takes every n-th window of an epoch; `half_life_days` weighs older samples down (0: not at all).
+
+    A kind reads those numbers that its trait names (models.traits); the others change nothing.
+    """
 
     kind: Kind = Kind.TCN
     window: int = 16
@@ -26,20 +31,20 @@ class Recipe:
 
     def check(self) -> None:
         """InvalidInput names the first number that does not fit."""
-        for name, (low, high) in LIMITS.items():
+        for name in LIMITS:
+            low, high = limits(self.kind, name)
             value = getattr(self, name)
             if not low <= value <= high:
                 raise InvalidInput(f"--{name.replace('_', '-')} {value:g} is outside {low:g} … {high:g}")
-        if self.kind is Kind.TCN and self.window not in TCN_WINDOWS:
-            fitting = ", ".join(map(str, TCN_WINDOWS))
-            raise InvalidInput(f"--window {self.window} does not fit a TCN; use one of {fitting}")
+        fitting = TRAITS[self.kind].windows
+        if fitting and self.window not in fitting:
+            named = str(self.kind).upper()
+            shown = f"use one of {', '.join(map(str, fitting))}" if len(fitting) > 1 else f"use {fitting[0]}"
+            raise InvalidInput(f"--window {self.window} does not fit a {named}; {shown}")
 
-
-TCN_WINDOWS = (4, 16, 64, 256)
-"""Powers of the kernel: the last step then sees exactly the window."""
 
 LIMITS: dict[str, tuple[float, float]] = {
-    "window": (4, 512),
+    "window": (1, 512),
     "units": (2, 256),
     "epochs": (1, 500),
     "batch_size": (16, 65_536),
@@ -50,9 +55,17 @@ LIMITS: dict[str, tuple[float, float]] = {
     "half_life_days": (0.0, 36_500.0),
     "seed": (0, 2**31 - 1),
 }
+"""Of any kind; those of one kind may be narrower."""
 
-PRESETS = {
-    "quick": Recipe(window=16, units=8, epochs=3, stride=4, learning_rate=2e-3, dropout=0.1, patience=2),
-    "standard": Recipe(),
-    "thorough": Recipe(units=64, epochs=24, stride=1, patience=5),
-}
+
+def limits(kind: Kind, name: str) -> tuple[float, float]:
+    """The least and the most of a number for that kind."""
+    return TRAITS[kind].limits.get(name, LIMITS[name])
+
+
+def preset(name: str, kind: Kind = Kind.TCN) -> Recipe:
+    """A kind's recipe of that name; InvalidInput where there is none."""
+    if name not in PRESET_NAMES:
+        raise InvalidInput(f"preset {name[:20]!r} is unknown; use one of {', '.join(PRESET_NAMES)}")
+    numbers: dict[str, Any] = dict(TRAITS[kind].presets[name])
+    return replace(Recipe(kind=kind), **numbers)

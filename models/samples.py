@@ -98,6 +98,12 @@ def gather(
     )
 
 
+def decided(samples: Samples, ends: Ints) -> Ints:
+    """Those whose outcome is known at every horizon."""
+    known: Ints = ends[np.isfinite(samples.returns[ends]).all(axis=1)]
+    return known
+
+
 def cut(features: NDArray[np.float32], ends: Ints, window: int) -> NDArray[np.float32]:
     """(n, f) and (b,) → (b, window, f)."""
     windows: NDArray[np.float32] = features[ends[:, None] + np.arange(1 - window, 1)]

@@ -12,11 +12,13 @@ from pathlib import Path
 
 from data.interval import Interval
 from data.venue import BINANCE
+from models.kinds import LEARNED
 from models.kline_files import parse_symbols
-from models.recipe import PRESETS, Recipe
+from models.recipe import Recipe, preset
 from models.spec import Kind, parse_id
 from models.split import parse_date
 from models.training_progress import Tell, progress_file, silent
+from models.traits import PRESET_NAMES
 from utils.errors import DashboardError
 
 SAVED_MODELS = Path(__file__).resolve().parents[1] / "saved_models"
@@ -45,8 +47,6 @@ def _trained(options: argparse.Namespace, tell: Tell) -> str:
     recipe = _recipe(options)
     if options.progress_file:
         _give_way()
-    os.putenv("TF_CPP_MIN_LOG_LEVEL", "3")  # read by TensorFlow's C++ when it is imported
-    os.putenv("TF_ENABLE_ONEDNN_OPTS", "0")  # its kernels round differently from run to run
     database = sys.stdin.readline().strip() if options.database == "-" else options.database
     from models.building import Order, build_model
 
@@ -62,6 +62,7 @@ def _trained(options: argparse.Namespace, tell: Tell) -> str:
         threads=options.threads,
         database=database,
         venue=options.venue,
+        own=options.own,
     )
     return build_model(order, tell)
 
@@ -82,18 +83,19 @@ def _unforeseen(error: Exception) -> str:
 def _recipe(options: argparse.Namespace) -> Recipe:
     given = {name: getattr(options, name) for name in Recipe.__dataclass_fields__ if name in options}
     given = {name: value for name, value in given.items() if value is not None}
-    recipe = replace(PRESETS[options.preset], **given | {"kind": Kind(options.kind)})
+    recipe = replace(preset(options.preset, Kind(options.kind)), **given | {"kind": Kind(options.kind)})
     recipe.check()
     return recipe
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m models.train", description=__doc__)
-    parser.add_argument("--model", dest="kind", required=True, choices=[str(kind) for kind in Kind])
+    parser.add_argument("--model", dest="kind", required=True, choices=list(map(str, LEARNED)))
     parser.add_argument("--interval", default="1h", help="candle length (default: 1h)")
     parser.add_argument(
         "--symbols", nargs="+", default=[], metavar="SYMBOL", help="default: every market of --data, or of the settings"
     )
+    parser.add_argument("--own", action="store_true", help="it serves those markets alone (default: any market)")
     parser.add_argument(
         "--data", type=Path, metavar="DIR", help="SYMBOL-INTERVAL.parquet files (default: the dashboard's candle store)"
     )
@@ -101,13 +103,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--until", metavar="DATE", help="last day fitted on (UTC, included); what follows is the test")
     parser.add_argument("--out", type=Path, default=SAVED_MODELS, metavar="DIR", help="default: saved_models")
     parser.add_argument("--id", help="name of the model (default: KIND-INTERVAL)")
-    parser.add_argument("--preset", choices=list(PRESETS), default="standard")
+    parser.add_argument("--preset", choices=list(PRESET_NAMES), default="standard")
     parser.add_argument(
         "--database", default="", metavar="URL", help="of the candle store; '-': read from standard input"
     )
     parser.add_argument("--venue", default=BINANCE, help="whose candles of the store (default: Binance's)")
     parser.add_argument("--progress-file", type=Path, metavar="FILE", help="append progress to it as JSON lines")
-    parser.add_argument("--threads", type=int, default=2, help="of TensorFlow (default: 2)")
+    parser.add_argument("--threads", type=int, default=2, help="processors used (default: 2)")
     for name, kind in (
         ("window", int),
         ("units", int),

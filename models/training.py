@@ -12,13 +12,13 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from models.architectures import Head, build
+from models.kinds import OnEpoch, Task
 from models.recipe import Recipe
 from models.samples import Ints, Samples
 from models.scaling import fit_scaler
 from utils.errors import InvalidInput
 
 Floats = NDArray[np.float64]
-MIN_SAMPLES = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,32 +31,16 @@ class Fitted:
     best_epoch: int
 
 
-def fit(
-    recipe: Recipe,
-    samples: Samples,
-    train: Ints,
-    validation: Ints,
-    head: Head,
-    quantiles: Sequence[float],
-    on_epoch: Callable[[int, float, float], None] = lambda epoch, train_loss, validation_loss: None,
-) -> Fitted:
-    """Same recipe, same data, same machine: same weights. The weights of the best validation epoch are kept.
-
-    `train` and `validation` are ends of `samples`; those with an unknown outcome at any horizon are left out.
-    """
-    train, validation = decided(samples, train), decided(samples, validation)
-    if len(train) < MIN_SAMPLES or not len(validation):
-        raise InvalidInput(
-            f"only {len(train)} training and {len(validation)} validation windows can be used; at least {MIN_SAMPLES} "
-            "and 1 are needed: give a longer history or more symbols"
-        )
+def fit(recipe: Recipe, task: Task, head: Head, on_epoch: OnEpoch) -> Fitted:
+    """Same recipe, same data, same machine: same weights. The weights of the best validation epoch are kept."""
+    samples, train, validation = task.samples, task.train, task.validation
     keras.utils.set_random_seed(recipe.seed)
     tf.config.experimental.enable_op_determinism()
     mean, std = fit_scaler(samples.features, train)
     model = build(recipe.kind, recipe.window, mean.tolist(), std.tolist(), head, recipe.units, recipe.dropout)
     steps = max(1, len(train) // recipe.stride // recipe.batch_size) * recipe.epochs
     schedule = keras.optimizers.schedules.CosineDecay(recipe.learning_rate, steps, alpha=0.05)
-    model.compile(optimizer=keras.optimizers.AdamW(schedule, weight_decay=1e-4), loss=pinball(head, quantiles))
+    model.compile(optimizer=keras.optimizers.AdamW(schedule, weight_decay=1e-4), loss=pinball(head, task.quantiles))
     best = keras.callbacks.EarlyStopping(
         monitor="val_loss", patience=recipe.patience, restore_best_weights=True, start_from_epoch=0
     )
@@ -76,11 +60,6 @@ def fit(
     if not np.all(np.isfinite(losses)):
         raise InvalidInput("the training diverged (its loss is not a number); try a lower --learning-rate")
     return Fitted(model, tuple(float(loss) for loss in history["loss"]), losses, int(np.argmin(losses)))
-
-
-def decided(samples: Samples, ends: Ints) -> Ints:
-    """Those whose outcome is known at every horizon."""
-    return ends[np.isfinite(samples.returns[ends]).all(axis=1)]
 
 
 def pinball(head: Head, quantiles: Sequence[float]) -> Callable[[Any, Any], Any]:

@@ -9,7 +9,8 @@ from typing import Any
 
 from data.interval import Interval
 from data.symbol import Symbol
-from models.recipe import LIMITS, PRESETS, Recipe
+from models.kinds import LEARNED
+from models.recipe import LIMITS, Recipe, preset
 from models.spec import Kind, parse_id
 from models.split import parse_date
 from utils.errors import InvalidInput
@@ -70,11 +71,9 @@ class TrainingRequest:
         )
 
 
-def preset_texts(name: str) -> dict[str, str]:
-    """The fields that a preset fills in, as texts; InvalidInput where there is no such preset."""
-    if name not in PRESETS:
-        raise InvalidInput(f"preset {name[:20]!r} is unknown; use one of {', '.join(PRESETS)}")
-    return recipe_texts(PRESETS[name])
+def preset_texts(name: str, kind: str = Kind.TCN) -> dict[str, str]:
+    """The fields that a kind's preset fills in, as texts; InvalidInput where there is no such kind or preset."""
+    return recipe_texts(preset(name, _one_of("kind", kind, LEARNED)))
 
 
 def recipe_texts(recipe: Recipe) -> dict[str, str]:
@@ -103,7 +102,7 @@ def read_request(
             return default
 
     interval = read("interval", lambda text: _one_of("interval", text, intervals), intervals[0])
-    kind = read("kind", lambda text: _one_of("kind", text, list(Kind)), Kind.TCN)
+    kind = read("kind", lambda text: _one_of("kind", text, LEARNED), Kind.TCN)
     span = [read(name, _date, "") for name in ("from", "until")]
     numbers = {name: read(name, partial(_number, name), LIMITS[name][0]) for name in RECIPE_FIELDS}
     chosen = read("symbols", lambda _: _markets(symbols, markets), ())

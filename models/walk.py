@@ -19,9 +19,10 @@ from data.interval import Interval
 from data.symbol import Symbol
 from models.folds import Fold, folds
 from models.inputs import INPUTS, WARM_UP
-from models.learners import PROBE, Learner, Predict, Task
+from models.kinds import Task
+from models.learners import PROBE, Learner, Predict
 from models.naive_forecasts import centres, naive_quantiles
-from models.samples import Ints, Samples, cut, gather
+from models.samples import Ints, Samples, cut, decided, gather
 from models.scoring import pinball_loss
 from models.spec import QUANTILES, SIGMA_HALF_LIFE
 from models.verdicts import Comparison, Coverage, Rows, Verdict, compared, covered, verdict
@@ -131,7 +132,7 @@ def walk(
     results, judged = [], []
     importance: tuple[Importance, ...] = ()
     for fold in made:
-        predict, train, validation = _learned(samples, fold, learn, chosen)
+        predict, train, validation = _learned(samples, fold, learn, chosen, interval)
         part = _judged(samples, fold, predict, train, naive, slow, chosen, interval)
         judged.append(part)
         verdicts = tuple(verdict(rows) for rows in part.rows if len(rows))
@@ -164,16 +165,27 @@ class _Judged:
     regimes: tuple[Ints, ...]
 
 
-def _learned(samples: Samples, fold: Fold, learn: Learner, plan: Plan) -> tuple[Predict, Ints, Ints]:
-    known = np.asarray(np.isfinite(samples.returns).all(axis=1))
+def _learned(
+    samples: Samples, fold: Fold, learn: Learner, plan: Plan, interval: Interval
+) -> tuple[Predict, Ints, Ints]:
     ends = [samples.starting(period.from_ms, period.until_ms) for period in (fold.train, fold.validation)]
-    train, validation = (rows[known[rows]] for rows in ends)
+    train, validation = (decided(samples, rows) for rows in ends)
     if not len(train) or not len(validation):
         raise InvalidInput(
             f"fold {fold.number} has {len(train)} training and {len(validation)} validation windows in {fold.train} "
             f"and {fold.validation}; give a longer history or fewer folds"
         )
-    task = Task(samples, train, validation, plan.window, plan.horizons, plan.quantiles, plan.seed)
+    task = Task(
+        samples=samples,
+        train=train,
+        validation=validation,
+        window=plan.window,
+        horizons=plan.horizons,
+        quantiles=plan.quantiles,
+        seed=plan.seed,
+        features=plan.features,
+        interval=interval,
+    )
     return learn(task), train, validation
 
 

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from data.interval import Interval
+from models.kinds import LEARNED
 from models.learners import PROBE, learner
-from models.spec import Kind
 from models.split import parse_date
 from models.walk import JUDGED, FoldResult, Plan, WalkForward, walk
 from utils.errors import DashboardError, InvalidInput
@@ -55,7 +55,7 @@ def run(options: argparse.Namespace) -> WalkForward:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m models.walkforward", description=__doc__)
-    parser.add_argument("--kind", default=PROBE, help=f"{PROBE} (default, no TensorFlow), {', '.join(Kind)}")
+    parser.add_argument("--kind", default=PROBE, help=f"{PROBE} (default, no TensorFlow), {', '.join(LEARNED)}")
     parser.add_argument("--preset", default="quick", help="of a network's recipe (default: quick)")
     parser.add_argument(
         "--data", type=Path, required=True, metavar="DIR", help="folder of SYMBOL-INTERVAL.parquet files"

@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from models.recipe import LIMITS, PRESETS
+from models.kinds import LEARNED
+from models.recipe import LIMITS
 from models.spec import Kind
 from models.training_estimate import Estimate
 from models.training_request import TrainingRequest, WrongFields, preset_texts, read_request
+from models.traits import PRESET_NAMES, TRAITS
 from routes.services import Services
 from utils.errors import InvalidInput
 
 DEFAULT_PRESET = "quick"
-_KINDS = {
-    "tcn": "TCN: temporal convolutions",
-    "lstm": "LSTM: recurrent",
-}
 _PRESET_WORDS = {
     "quick": "small, to see whether it works at all",
     "standard": "the committed default's own recipe",
@@ -101,10 +99,12 @@ def first_texts(parts: Services, preset: str) -> dict[str, str]:
 def form(parts: Services, texts: Mapping[str, str], symbols: Sequence[str], error: InvalidInput | None = None) -> Form:
     """`error` is what came of trying to start it."""
     problems = error.problems if isinstance(error, WrongFields) else {}
-    found, *of_presets = _estimated(parts, [texts, *({**texts, **preset_texts(name)} for name in PRESETS)], symbols)
+    kind = texts.get("kind", "") if texts.get("kind") in LEARNED else str(Kind.TCN)
+    presets = [{**texts, **preset_texts(name, kind)} for name in PRESET_NAMES]
+    found, *of_presets = _estimated(parts, [texts, *presets], symbols)
     chosen = texts.get("interval", "")
     return Form(
-        kinds=tuple(Option(str(kind), _KINDS.get(kind, str(kind)), texts.get("kind") == kind) for kind in Kind),
+        kinds=tuple(Option(str(kind), TRAITS[kind].title, texts.get("kind") == kind) for kind in LEARNED),
         intervals=tuple(Option(str(one), str(one), chosen == one) for one in parts.market.intervals),
         markets=tuple(Option(str(one), str(one), one in symbols) for one in parts.market.symbols),
         markets_note=_stored(found) if found else "",
@@ -135,7 +135,7 @@ def form(parts: Services, texts: Mapping[str, str], symbols: Sequence[str], erro
         numbers=tuple(_number(name, texts, problems) for name in _NUMBERS),
         presets=tuple(
             Preset(name, _PRESET_WORDS.get(name, ""), about(one.seconds) if one else "time unknown")
-            for name, one in zip(PRESETS, of_presets, strict=True)
+            for name, one in zip(PRESET_NAMES, of_presets, strict=True)
         ),
         problem=str(error) if error is not None and not problems else "",
         estimate=about(found.seconds) if found else "",

@@ -9,11 +9,12 @@ import pytest
 from data.candle_store import SeriesStats
 from data.interval import Interval
 from data.symbol import Symbol
-from models.recipe import LIMITS, PRESETS
+from models.recipe import LIMITS, preset
 from models.spec import Kind
 from models.train import _parser, _recipe
 from models.training_estimate import DEFAULT_WINDOWS_PER_S, START_S, Speed, estimate
 from models.training_request import TrainingRequest, WrongFields, preset_texts, read_request
+from models.traits import PRESET_NAMES
 from tests.support.trainings import MARKETS, request
 from utils.errors import InvalidInput
 
@@ -32,8 +33,8 @@ def read(changes: dict[str, str] | None = None, symbols: tuple[str, ...] = ()) -
 
 
 def test_a_preset_as_texts_is_the_preset() -> None:
-    for name, preset in PRESETS.items():
-        assert read(preset_texts(name)).recipe == replace(preset, kind=Kind.TCN)
+    for name in PRESET_NAMES:
+        assert read(preset_texts(name)).recipe == preset(name, Kind.TCN)
 
 
 def test_no_market_ticked_is_all_of_them() -> None:

@@ -18,11 +18,12 @@ from data.interval import Interval
 from models import walkforward
 from models.baseline import scaled_quantiles
 from models.folds import folds
-from models.learners import PROBE, Predict, Task, learner, network, probe
+from models.kinds import Task
+from models.learners import PROBE, Predict, learner, probe
 from models.naive_forecasts import DRIFT, NO_CHANGE, YESTERDAY, centres
 from models.placebo import placebo
 from models.samples import gather
-from models.spec import QUANTILES, Kind
+from models.spec import QUANTILES
 from models.walk import Plan, WalkForward, walk
 from tests.support import tiny_model
 from utils.errors import InvalidInput
@@ -226,8 +227,7 @@ def test_a_network_has_the_same_face() -> None:
     features = ("return_1", "hour_sin", "hour_cos", "range")
     samples = gather([planted("AAAUSDT", 1, 5000)], features, window=4, warm_up=240, horizons=(1, 6), half_life=24.0)
     known = samples.ends[np.isfinite(samples.returns[samples.ends]).all(axis=1)]
-    task = Task(samples, known[:1500], known[1600:1800], 4, (1, 6), QUANTILES)
-    predict = network(task, Kind.TCN, "quick")
+    predict = learner("tcn", "quick")(Task(samples, known[:1500], known[1600:1800], 4, (1, 6), QUANTILES))
     forecast = predict(np.zeros((3, 4, 4), dtype=np.float32))
     assert forecast.shape == (3, 2, 5)
     assert np.all(np.diff(forecast, axis=-1) > 0)
