@@ -44,6 +44,7 @@ from models.scorekeeper import Scorekeeper
 from models.training_history import TrainingHistory
 from models.training_runner import TrainingRunner
 from routes import alerts, metrics, register
+from routes.budgets import budgets_of
 from routes.observed import observe_requests
 from routes.security import MAX_REQUEST_BYTES, check_bind, secure
 from routes.services import EXTENSION, Services
@@ -132,6 +133,7 @@ def create_app(settings: Settings | None = None, *, clock: Clock | None = None) 
         password=settings.dashboard_password,
         clock=clock,
     )
+    parts.services.budgets.update(budgets_of(app))
     parts.connection.when_ready(partial(warm_up, app))
     observe_requests(app, performance_monitor, parts.access_log if settings.enable_performance_logging else None)
     return app
@@ -232,6 +234,7 @@ def assemble(settings: Settings, clock: Clock) -> Parts:
             monitor=performance_monitor,
             clock=clock,
             targets=settings.alert_targets,
+            budgets=lambda: {name: one.p95_ms for name, one in services.budgets.items()},
         ),
         access_log=AccessLog(settings.instance_path / "logs", secrets=secrets_of(settings)),
         services=services,

@@ -26,6 +26,7 @@ from data.symbol import Symbol
 from data.ticker import Ticker
 from utils.clock import Clock, OffsetClock, SystemClock
 from utils.errors import ExchangeUnavailable, InvalidInput, Rejected
+from utils.request_trace import count_weight
 
 if TYPE_CHECKING:
     from data.gateway_client import StrictClient
@@ -184,6 +185,8 @@ class BinanceGateway:
             backoff_until_ms=budget.backoff_until_ms,
             banned_until_ms=budget.banned_until_ms,
             clock_offset_ms=self._offset_clock.offset_ms,
+            loop_lag_s=self._loop.lag.last_s,
+            loop_lag_max_s=self._loop.lag.max_s,
             last_error=counters.last_error,
             last_success_ms=counters.last_success_ms,
         )
@@ -225,6 +228,7 @@ class BinanceGateway:
         return markets
 
     def _ask(self, question: Question[T], *, deadline_s: float | None = None, patience_s: float = 0.0) -> T:
+        count_weight(question.weight)
         seconds = self.deadline_s if deadline_s is None else deadline_s
         return self._wait(self._running_session().answer(question, seconds, patience_s), seconds + patience_s)
 

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,15 @@ from data import schema_version
 from data.sqlite_file import file_of, move_aside_if_corrupt
 from utils.clock import Clock, SystemClock
 from utils.errors import ConfigError, StoreError
+from utils.request_trace import count_query
 
 BUSY_TIMEOUT_S = 5.0
 _WRITER_WAIT_S = 30.0
 _POOL_SIZE = 4
 _POOL_OVERFLOW = 28
 _SHOWN_CHARS = 120
+_SHOWN_STATEMENTS = 10
+_MOST_STATEMENTS = 200
 _POSTGRES_DRIVER = "postgresql+psycopg"
 _POSTGRES_NAMES = ("postgres", "postgresql")
 _POSTGRES_OVERFLOW = 12
@@ -70,6 +74,16 @@ PutRows = Callable[[sa.Connection, Sequence[Mapping[str, Any]]], None]
 
 
 @dataclass(frozen=True, slots=True)
+class StatementStats:
+    """One statement by its text, cut, without values."""
+
+    sql: str
+    count: int
+    total_s: float
+    slowest_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class QueryStats:
     """Statements run since the database was opened; an executemany is one. `slowest_sql` is its text, cut, without
     values."""
@@ -79,6 +93,8 @@ class QueryStats:
     total_s: float
     slowest_s: float
     slowest_sql: str
+    statements: tuple[StatementStats, ...] = ()
+    """Those that took longest in sum, the dearest first; ten at most."""
 
 
 class Database:
@@ -99,6 +115,7 @@ class Database:
         self._count = self._errors = 0
         self._total_s = self._slowest_s = 0.0
         self._slowest_sql = ""
+        self._statements: dict[str, tuple[int, float, float]] = {}
         sa.event.listen(engine, "before_cursor_execute", self._before_statement)
         sa.event.listen(engine, "after_cursor_execute", self._after_statement)
 
@@ -174,7 +191,9 @@ class Database:
         return sum(file.stat().st_size for file in files if file.exists())
 
     def query_stats(self) -> QueryStats:
-        return QueryStats(self._count, self._errors, self._total_s, self._slowest_s, self._slowest_sql)
+        known = [StatementStats(sql, *counts) for sql, counts in self._statements.copy().items()]
+        dearest = tuple(sorted(known, key=lambda one: -one.total_s)[:_SHOWN_STATEMENTS])
+        return QueryStats(self._count, self._errors, self._total_s, self._slowest_s, self._slowest_sql, dearest)
 
     def close(self) -> None:
         """Close every connection that is not in use; one that is gets closed when its block ends."""
@@ -228,10 +247,15 @@ class Database:
     def _after_statement(self, *args: Any) -> None:
         _, _, statement, _, context, _ = args
         seconds = self._timer() - context._started
+        count_query()
         self._count += 1
         self._total_s += seconds
+        sql = _shown(statement)
         if seconds > self._slowest_s:
-            self._slowest_s, self._slowest_sql = seconds, " ".join(statement.split())[:_SHOWN_CHARS]
+            self._slowest_s, self._slowest_sql = seconds, sql
+        if sql in self._statements or len(self._statements) < _MOST_STATEMENTS:
+            count, total_s, slowest_s = self._statements.get(sql, (0, 0.0, 0.0))
+            self._statements[sql] = (count + 1, total_s + seconds, max(slowest_s, seconds))
 
 
 def connect(url: str, *, clock: Clock | None = None, on_notice: Callable[[str], None] = lambda _: None) -> Database:
@@ -279,6 +303,11 @@ def _execute(connection: sa.Connection, statement: sa.Executable, parameters: An
 
 def _execute_text(connection: sa.Connection, statement: str, parameters: Any) -> None:
     connection.exec_driver_sql(statement, parameters)
+
+
+@lru_cache(maxsize=512)
+def _shown(statement: str) -> str:
+    return " ".join(statement.split())[:_SHOWN_CHARS]
 
 
 def plain_text(error: Exception) -> str:

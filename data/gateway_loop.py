@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections import deque
 from collections.abc import Coroutine
 from concurrent.futures import Future
 from typing import Any, TypeVar
@@ -13,6 +14,36 @@ T = TypeVar("T")
 _LAST_ROUNDS = 10
 _CANCELLATIONS = 3
 _CLEANING_UP_S = 1.5
+_LAG_EVERY_S = 0.5
+_LAGS_KEPT = 120
+
+
+class LoopLag:
+    """How late a loop runs what it was asked to run twice a second: written by its thread, read by anyone."""
+
+    def __init__(self) -> None:
+        self._seen: deque[float] = deque(maxlen=_LAGS_KEPT)
+
+    @property
+    def last_s(self) -> float:
+        return self._seen[-1] if self._seen else 0.0
+
+    @property
+    def max_s(self) -> float:
+        """The worst of the last minute."""
+        return max(self._seen.copy(), default=0.0)
+
+    def watch(self, loop: asyncio.AbstractEventLoop) -> None:
+        """To be called in the loop; goes on for as long as it runs."""
+        self._ask(loop, loop.time() + _LAG_EVERY_S)
+
+    def _ask(self, loop: asyncio.AbstractEventLoop, due_s: float) -> None:
+        loop.call_at(due_s, self._look, loop, due_s)
+
+    def _look(self, loop: asyncio.AbstractEventLoop, due_s: float) -> None:
+        now_s = loop.time()
+        self._seen.append(max(0.0, now_s - due_s))
+        self._ask(loop, now_s + _LAG_EVERY_S)
 
 
 class LoopThread:
@@ -20,6 +51,7 @@ class LoopThread:
 
     def __init__(self, name: str) -> None:
         self._name = name
+        self.lag = LoopLag()
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -58,6 +90,7 @@ class LoopThread:
 
     def _run(self, loop: asyncio.AbstractEventLoop) -> None:
         asyncio.set_event_loop(loop)
+        self.lag.watch(loop)
         try:
             loop.run_forever()
             loop.run_until_complete(_transports_closed())

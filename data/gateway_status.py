@@ -9,7 +9,10 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class GatewayStatus:
-    """Times are UTC milliseconds, None where there is nothing; weights are per minute and address."""
+    """Times are UTC milliseconds, None where there is nothing; weights are per minute and address.
+
+    `loop_lag_s`: how much later than asked the loop thread last woke up, `loop_lag_max_s` at worst in the last minute.
+    """
 
     rest_url: str
     running: bool
@@ -22,6 +25,8 @@ class GatewayStatus:
     backoff_until_ms: int | None
     banned_until_ms: int | None
     clock_offset_ms: int
+    loop_lag_s: float
+    loop_lag_max_s: float
     last_error: str
     last_success_ms: int | None
 

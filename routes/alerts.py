@@ -12,6 +12,7 @@ from data.alert_store import AlertStore
 from data.database import Database
 from routes.alerts_page import alerts_page
 from routes.alerts_readings import AlertReadings
+from routes.budgets import budget
 from routes.metrics import SkillReader
 from routes.services import Services
 from utils.alert_delivery import Courier, Send
@@ -72,11 +73,13 @@ def install(app: Flask, watch: Watch) -> None:
 
 
 @bp.get("")
+@budget(p95_ms=150, size_bytes=60_000, queries=20)
 def page() -> Response:
     return _page(200)
 
 
 @bp.post("/rules")
+@budget(p95_ms=250, size_bytes=60_000, queries=20)
 def add() -> Response:
     """Adds a rule; one that does not fit is shown again with what is wrong."""
     watch = _watch()
@@ -88,6 +91,7 @@ def add() -> Response:
 
 
 @bp.post("/rules/<key>")
+@budget(p95_ms=250, size_bytes=2_000, queries=20)
 def change(key: str) -> Response:
     """`action` enable, disable or remove."""
     watch, action = _watch(), request.form.get("action", "")
@@ -101,6 +105,7 @@ def change(key: str) -> Response:
 
 
 @bp.post("/test")
+@budget(p95_ms=250, size_bytes=2_000, queries=20)
 def test() -> Response:
     """Sends a message to every target, unless the last such message is still on its way."""
     watch = _watch()

@@ -12,6 +12,7 @@ from data.candles import Candle, Candles
 from data.indicator_catalogue import CATALOGUE
 from data.interval import Interval
 from data.symbol import Symbol
+from routes.budgets import budget
 from routes.forms import parse_interval, parse_limit, parse_names, parse_symbol
 from routes.performance_page import performance_data, performance_version
 from routes.services import Services, SkillFace, services
@@ -27,6 +28,7 @@ CANDLE_COLUMNS = ("open_time_ms", "open", "high", "low", "close", "volume")
 
 
 @bp.get("/candles/<symbol>")
+@budget(p95_ms=50, size_bytes=250_000, weight=2, queries=20)
 def candles(symbol: str) -> Response:
     parts = services()
     limit = parse_limit(request.args.get("limit"), default=DEFAULT_ROWS, most=MOST_ROWS)
@@ -41,6 +43,7 @@ def candles(symbol: str) -> Response:
 
 
 @bp.get("/indicators/<symbol>")
+@budget(p95_ms=100, size_bytes=500_000, weight=2, queries=20)
 def indicators(symbol: str) -> Response:
     parts = services()
     limit = parse_limit(request.args.get("limit"), default=DEFAULT_ROWS, most=MOST_ROWS)
@@ -54,12 +57,14 @@ def indicators(symbol: str) -> Response:
 
 
 @bp.get("/forecast/<symbol>")
+@budget(p95_ms=50, size_bytes=20_000, weight=2, queries=20)
 def forecast(symbol: str) -> Response:
     parts = services()
     return _market("forecast", symbol, (), lambda name, interval: forecast_json(gather(parts, name, interval)))
 
 
 @bp.get("/performance")
+@budget(p95_ms=100, size_bytes=120_000, queries=10)
 def performance() -> Response:
     parts = services()
     return parts.pages.respond(

@@ -12,6 +12,7 @@ from typing import Any, cast
 import xxhash
 from flask import Blueprint, Flask, Response, current_app, request, url_for
 
+from routes.budgets import budget
 from utils.content_encoding import IDENTITY, choose_encoding, compress
 from utils.errors import NotFound
 
@@ -99,6 +100,7 @@ def vendor(name: str) -> dict[str, str] | None:
 
 
 @bp.get("/own/<digest>/<path:name>")
+@budget(p95_ms=10, size_bytes=30_000)
 def own(digest: str, name: str) -> Response:
     """An address of another build is answered with today's file, not to be kept."""
     assets = _assets()
@@ -111,6 +113,7 @@ def own(digest: str, name: str) -> Response:
 
 
 @bp.get("/vendor/<name>")
+@budget(p95_ms=10, size_bytes=80_000)
 def vendored(name: str) -> Response:
     encoding = _encoding(name)
     try:

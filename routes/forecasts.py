@@ -9,6 +9,7 @@ from flask import Blueprint, Response, render_template, request, url_for
 
 from data.interval import Interval
 from routes import wording
+from routes.budgets import budget
 from routes.forecast_table import chain_json, forecast_tables, forecasts_csv, forecasts_json, whole_chain
 from routes.forecasts_page import ForecastsPage, forecasts_page, forecasts_version
 from routes.forms import parse_interval, parse_search, theme_of
@@ -28,6 +29,7 @@ _INTERVAL_TITLE = "95 % interval"
 
 
 @bp.get("/forecasts")
+@budget(p95_ms=250, size_bytes=80_000, weight=2, queries=40)
 def page() -> Response:
     parts, interval = services(), _interval()
     model_id, search = (request.args.get("model") or "")[:_LONGEST_NAME], parse_search(request.args.get("q"))
@@ -44,6 +46,7 @@ def page() -> Response:
 
 
 @bp.get("/forecasts.csv")
+@budget(p95_ms=250, size_bytes=120_000, weight=2, queries=40)
 def csv() -> Response:
     """The table alone, one row per market, model and horizon."""
     parts, interval = services(), _interval()
@@ -58,6 +61,7 @@ def csv() -> Response:
 
 
 @bp.get("/api/v1/forecasts")
+@budget(p95_ms=250, size_bytes=120_000, weight=2, queries=40)
 def json() -> Response:
     parts, interval = services(), _interval()
     return parts.pages.respond(
@@ -70,6 +74,7 @@ def json() -> Response:
 
 
 @bp.get("/api/v1/ledger/chain")
+@budget(p95_ms=1000, size_bytes=10_000, queries=60)
 def chain() -> Response:
     """The whole hash chain, walked from its first row."""
     parts = services()

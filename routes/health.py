@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint, Response
 
+from routes.budgets import budget
 from routes.services import Services, services
 from routes.strict_json import JSON, dumps
 
@@ -13,6 +14,7 @@ _RETRY_S = 2
 
 
 @bp.get("/health")
+@budget(p95_ms=10, size_bytes=1_000)
 def health() -> Response:
     """200 as long as the process answers at all."""
     parts = services()
@@ -20,6 +22,7 @@ def health() -> Response:
 
 
 @bp.get("/ready")
+@budget(p95_ms=25, size_bytes=2_000)
 def ready() -> Response:
     """200 once every followed market has candles and every part is in place, else 503 with what is waited for."""
     waiting = waiting_for(services())

@@ -17,6 +17,7 @@ from itsdangerous import BadSignature
 from werkzeug.exceptions import Unauthorized
 from werkzeug.http import parse_cookie
 
+from routes.budgets import budget
 from routes.session_store import SessionStore
 from utils.attempt_limit import AttemptLimit
 from utils.clock import Clock
@@ -80,11 +81,13 @@ def require_login(app: Flask, *, password: str, clock: Clock) -> None:
 
 
 @bp.get("/login")
+@budget(p95_ms=25, size_bytes=10_000)
 def form() -> ResponseReturnValue:
     return _page("", 200)
 
 
 @bp.post("/login")
+@budget(p95_ms=250, size_bytes=10_000)
 def enter() -> ResponseReturnValue:
     """A right password ends the session that was and opens another, so that an id planted before is worth nothing."""
     login, source = _login(), request.remote_addr or ""
@@ -103,6 +106,7 @@ def enter() -> ResponseReturnValue:
 
 
 @bp.post("/logout")
+@budget(p95_ms=25, size_bytes=1_000)
 def leave() -> ResponseReturnValue:
     _login().sessions.end(session.get("id"))
     session.clear()

@@ -15,6 +15,7 @@ from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily
 from prometheus_client.metrics_core import Metric
 from werkzeug.exceptions import Unauthorized
 
+from routes.budgets import budget
 from routes.services import Services
 from utils.metrics_export import MetricsExport, gauge, labelled
 from utils.metrics_workers import WorkerMetrics
@@ -50,6 +51,7 @@ class ModelSkill:
 
 
 @bp.get("/metrics")
+@budget(p95_ms=150, size_bytes=120_000, queries=60)
 def scrape() -> Response:
     """The text format that Prometheus reads, never stored."""
     scraped = cast(Scraped, current_app.extensions[EXTENSION])

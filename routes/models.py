@@ -11,6 +11,7 @@ from data.interval import Interval
 from models import exchange
 from models.exchange import pack
 from models.spec import parse_id
+from routes.budgets import budget
 from routes.forms import theme_of
 from routes.loss_curve import CURVE_HEIGHT, CURVE_WIDTH
 from routes.model_card import found, model_card
@@ -22,11 +23,13 @@ bp = Blueprint("models", __name__, url_prefix="/models")
 
 
 @bp.get("")
+@budget(p95_ms=150, size_bytes=40_000, queries=40)
 def page() -> Response:
     return _respond(("models",), lambda parts: render_template("models.html", page=models_page(parts)))
 
 
 @bp.get("/<model_id>")
+@budget(p95_ms=250, size_bytes=60_000, queries=60)
 def card(model_id: str) -> Response:
     def render(parts: Services) -> str:
         size: dict[str, Any] = {"curve_width": CURVE_WIDTH, "curve_height": CURVE_HEIGHT}
@@ -36,6 +39,7 @@ def card(model_id: str) -> Response:
 
 
 @bp.get("/<model_id>/export")
+@budget(p95_ms=1000, size_bytes=20_000_000, queries=20)
 def export(model_id: str) -> Response:
     """The model as a zip, archived or not."""
     entry, _ = found(_parts(), parse_id(model_id))
@@ -44,6 +48,7 @@ def export(model_id: str) -> Response:
 
 
 @bp.post("/import")
+@budget(p95_ms=2000, size_bytes=2_000, queries=20)
 def bring_in() -> Response:
     """Puts the uploaded zip's model among the others, and shows it."""
     sent = request.files.get("file")
@@ -56,6 +61,7 @@ def bring_in() -> Response:
 
 
 @bp.post("/<model_id>/<any(promote, archive, unarchive):action>")
+@budget(p95_ms=250, size_bytes=2_000, queries=10)
 def change(model_id: str, action: str) -> Response:
     """Back to the registry, where the change is seen."""
     getattr(_parts().promotion, action)(model_id)
@@ -63,6 +69,7 @@ def change(model_id: str, action: str) -> Response:
 
 
 @bp.post("/rollback")
+@budget(p95_ms=250, size_bytes=2_000, queries=10)
 def rollback() -> Response:
     """The model before serves that interval again."""
     _parts().promotion.roll_back(Interval.parse(request.form.get("interval", "")))

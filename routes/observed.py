@@ -70,12 +70,14 @@ class ObservedApp:
 
     def _finish(self, environ: WSGIEnvironment, answer: _Answer, size_bytes: int) -> None:
         seconds = time.perf_counter() - answer.trace.started_s
-        self._monitor.observe(
+        self._monitor.answered(
             _route_name(answer.rule, answer.status, environ["REQUEST_METHOD"]),
+            answer.trace,
             seconds,
-            kind="route",
-            error=answer.status >= 500,
+            status=answer.status,
             size_bytes=size_bytes,
+            packed="HTTP_ACCEPT_ENCODING" in environ,
+            path=environ.get("PATH_INFO", ""),
         )
         if self._access_log is not None:
             self._access_log.record(_access_record(environ, answer, seconds, size_bytes))

@@ -9,6 +9,7 @@ from flask import Blueprint, Response, render_template, request, url_for
 
 from data.interval import Interval
 from routes import wording
+from routes.budgets import budget
 from routes.forms import parse_interval, parse_search, theme_of
 from routes.overview_page import overview_page, overview_version, parse_sort
 from routes.services import Services, services
@@ -21,11 +22,13 @@ _BURST_S = 0.25
 
 
 @bp.get("/")
+@budget(p95_ms=50, size_bytes=40_000, weight=2, queries=20)
 def page() -> Response:
     return _respond("overview.html", theme_of(request))
 
 
 @bp.get("/live")
+@budget(p95_ms=50, size_bytes=30_000, weight=2, queries=20)
 def live() -> Response:
     """The changing part alone; 204 while `version` still names what the reader has."""
     parts = services()

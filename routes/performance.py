@@ -8,6 +8,7 @@ from typing import Any
 from flask import Blueprint, Response, render_template, request
 
 from routes import wording
+from routes.budgets import budget
 from routes.forms import theme_of
 from routes.performance_page import performance_page, performance_version
 from routes.services import Services, services
@@ -17,11 +18,13 @@ bp = Blueprint("performance", __name__, url_prefix="/performance")
 
 
 @bp.get("")
+@budget(p95_ms=100, size_bytes=60_000, queries=10)
 def page() -> Response:
     return _respond("performance.html", theme_of(request))
 
 
 @bp.get("/live")
+@budget(p95_ms=100, size_bytes=60_000, queries=10)
 def live() -> Response:
     """The changing part alone; 204 while `version` still names what the reader has."""
     if request.args.get("version") == performance_version(services()):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 import numpy as np
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from models.ledger_chain import Verification
     from models.ledger_scores import Latest, LedgerModel
     from models.ledger_sums import Course, Weather
+    from routes.budgets import Budget
     from utils.response_cache import ResponseCache
 
 T = TypeVar("T")
@@ -219,6 +220,8 @@ class Services:
     """models.training_runner.TrainingRunner"""
     promotion: Any = None
     """models.promotion.Promotion"""
+    budgets: dict[str, Budget] = field(default_factory=dict)
+    """What each route may cost, by the monitor's name of it; filled once the routes are known."""
     waiting: Callable[[], Sequence[str]] = tuple
     """What else must be in place before the application is ready, in words."""
 

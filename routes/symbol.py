@@ -13,6 +13,7 @@ from flask import Blueprint, Response, render_template, request, url_for
 from data.interval import Interval
 from data.symbol import Symbol
 from routes import tables, wording
+from routes.budgets import budget
 from routes.chart_choices import DEFAULT_SHOWN, choice_ids
 from routes.forms import Zone, parse_choices, parse_interval, parse_symbol, parse_zone, theme_of
 from routes.services import Services, services
@@ -44,6 +45,7 @@ class Asked:
 
 
 @bp.get("/<symbol>")
+@budget(p95_ms=50, size_bytes=60_000, weight=2, queries=20)
 def page(symbol: str) -> Response:
     parts, asked, theme = services(), _asked(symbol), theme_of(request)
     return parts.pages.respond(
@@ -55,6 +57,7 @@ def page(symbol: str) -> Response:
 
 
 @bp.get("/<symbol>/live")
+@budget(p95_ms=50, size_bytes=40_000, weight=2, queries=20)
 def live(symbol: str) -> Response:
     """The changing part alone; 204 while `version` still names what the reader has."""
     parts, asked = services(), _asked(symbol)
@@ -69,6 +72,7 @@ def live(symbol: str) -> Response:
 
 
 @bp.get("/<symbol>/chart.json")
+@budget(p95_ms=50, size_bytes=60_000, weight=2, queries=20)
 def chart(symbol: str) -> Response:
     """What the drawn chart needs, and nothing else."""
     parts, asked = services(), _asked(symbol)
@@ -82,6 +86,7 @@ def chart(symbol: str) -> Response:
 
 
 @bp.get("/<symbol>/<any(candles, indicators, forecast):table>.csv")
+@budget(p95_ms=100, size_bytes=120_000, weight=2, queries=20)
 def csv(symbol: str, table: str) -> Response:
     parts, asked = services(), _asked(symbol)
     file = f"{quote(asked.symbol, safe='')}-{asked.interval}-{table}.csv"

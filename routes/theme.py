@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, redirect, request
 
+from routes.budgets import budget
 from routes.forms import THEME_COOKIE, THEMES, local_path
 from utils.errors import InvalidInput
 
@@ -13,6 +14,7 @@ _YEAR_S = 365 * 86_400
 
 
 @bp.post("/theme")
+@budget(p95_ms=10, size_bytes=1_000)
 def choose() -> Response:
     """Back to the page it was asked from, in the theme that was chosen; `auto` forgets the choice."""
     chosen = request.form.get("theme", "")

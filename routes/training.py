@@ -8,6 +8,7 @@ from flask import Blueprint, Response, render_template, request, url_for
 
 from models.jobs import Job
 from models.training_request import preset_texts
+from routes.budgets import budget
 from routes.forms import theme_of
 from routes.loss_curve import CURVE_HEIGHT, CURVE_WIDTH
 from routes.services import Services, services
@@ -21,12 +22,14 @@ _SIZE: dict[str, Any] = {"curve_width": CURVE_WIDTH, "curve_height": CURVE_HEIGH
 
 
 @bp.get("")
+@budget(p95_ms=100, size_bytes=40_000, queries=20)
 def page() -> Response:
     parts = _parts()
     return _form_page(parts, first_texts(parts, request.args.get("preset", DEFAULT_PRESET)), [])
 
 
 @bp.post("")
+@budget(p95_ms=250, size_bytes=40_000, queries=20)
 def ask() -> Response:
     """Starts what was typed, or fills in a preset, or shows again what is wrong with everything kept as typed."""
     parts, texts, symbols = _parts(), request.form.to_dict(), request.form.getlist("symbols")
@@ -43,6 +46,7 @@ def ask() -> Response:
 
 
 @bp.get("/live")
+@budget(p95_ms=50, size_bytes=20_000, queries=20)
 def live() -> Response:
     """The list of trainings alone; 204 while `version` still names what the reader has."""
     parts = _parts()
@@ -53,6 +57,7 @@ def live() -> Response:
 
 
 @bp.get("/<int:job_id>")
+@budget(p95_ms=100, size_bytes=60_000, queries=20)
 def job(job_id: int) -> Response:
     parts = _parts()
     found = parts.training.jobs.get(job_id)
@@ -65,6 +70,7 @@ def job(job_id: int) -> Response:
 
 
 @bp.get("/<int:job_id>/live")
+@budget(p95_ms=50, size_bytes=40_000, queries=20)
 def job_live(job_id: int) -> Response:
     parts = _parts()
     found = parts.training.jobs.get(job_id)
@@ -74,6 +80,7 @@ def job_live(job_id: int) -> Response:
 
 
 @bp.post("/<int:job_id>/<any(cancel, repeat):action>")
+@budget(p95_ms=250, size_bytes=2_000, queries=20)
 def change(job_id: int, action: str) -> Response:
     runner = _parts().training
     return _to_job(runner.cancel(job_id) if action == "cancel" else runner.repeat(job_id))

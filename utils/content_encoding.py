@@ -8,6 +8,8 @@ from functools import lru_cache
 import brotli
 from backports import zstd
 
+from utils.request_trace import traced
+
 IDENTITY = "identity"
 ZSTD = "zstd"
 PREFERENCE = ("br", ZSTD, "gzip")
@@ -31,6 +33,11 @@ def choose_encoding(accept_encoding: str) -> str:
 
 def compress(body: bytes, encoding: str) -> bytes:
     """The body in that encoding; equal bodies give equal bytes."""
+    with traced("compress"):
+        return _compress(body, encoding)
+
+
+def _compress(body: bytes, encoding: str) -> bytes:
     if encoding == "br":
         compressed: bytes = brotli.compress(body, mode=brotli.MODE_TEXT, quality=_BROTLI_QUALITY)
         return compressed

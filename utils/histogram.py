@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 _LOWEST_S = 1e-7
 _GROWTH = 1.08
@@ -17,6 +18,12 @@ _OFFSET = -math.log(_LOWEST_S) * _SCALE
 
 RELATIVE_ERROR = math.sqrt(_GROWTH) - 1.0
 """A percentile is off by at most this fraction (3.9 %) of the true one, inside the range above."""
+
+
+def middle_s(bucket: int) -> float:
+    """The geometric middle of that bucket (0 … 299), seconds."""
+    middle: float = _LOWEST_S * _GROWTH ** (bucket + 0.5)
+    return middle
 
 
 class Histogram:
@@ -49,6 +56,11 @@ class Histogram:
         self.min_s = min(self.min_s, float(values.min()))
 
     @property
+    def buckets(self) -> NDArray[np.int64]:
+        """A copy of the counts (300,)."""
+        return self._buckets.copy()
+
+    @property
     def mean_s(self) -> float | None:
         """None before the first observation."""
         return self.total_s / self.count if self.count else None
@@ -62,5 +74,4 @@ class Histogram:
             return None
         rank = max(1, math.ceil(fraction * self.count))
         index = int(np.searchsorted(np.cumsum(self._buckets), rank))
-        middle: float = _LOWEST_S * _GROWTH ** (index + 0.5)
-        return min(max(middle, self.min_s), self.max_s)
+        return min(max(middle_s(index), self.min_s), self.max_s)

@@ -12,138 +12,43 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from contextvars import ContextVar
 from types import TracebackType
-from typing import Any, Literal, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from utils.clock import Clock, SystemClock
-from utils.histogram import Histogram
 from utils.plain import plain
+from utils.request_trace import RequestTrace as RequestTrace
+from utils.request_trace import current_trace as current_trace
+from utils.request_trace import traced
+from utils.request_trace import tracing as tracing
+from utils.slow_requests import SlowRequest, SlowRequests
 from utils.system_info import ProcessReader, ProcessSample, machine_facts
+from utils.timing_series import FOLD_AT, Counted, TimingSeries
+from utils.timing_series import Kind as Kind
 
-Kind = Literal["route", "function", "load"]
 P = ParamSpec("P")
 R = TypeVar("R")
-T = TypeVar("T")
 
-_FOLD_AT = 256
-_RECENT = 60
 _HISTORY = 360
 _MAX_SERIES = 400
 _OTHERS = "(others)"
 _NO_SPAN = nullcontext()
 
 
-class RequestTrace:
-    """The request that this thread is answering: its id, its start (`perf_counter` seconds), its spans in seconds."""
-
-    __slots__ = ("request_id", "spans", "started_s")
-
-    def __init__(self, request_id: str, started_s: float) -> None:
-        self.request_id = request_id
-        self.started_s = started_s
-        self.spans: dict[str, float] = {}
-
-
-_TRACE: ContextVar[RequestTrace | None] = ContextVar("request_trace", default=None)
-
-
-def current_trace() -> RequestTrace | None:
-    """The trace of the request in whose context this is called; None outside of one."""
-    return _TRACE.get()
-
-
-class tracing:
-    """`with tracing(trace):` inside, spans are also added to this trace."""
-
-    __slots__ = ("_token", "_trace")
-
-    def __init__(self, trace: RequestTrace) -> None:
-        self._trace = trace
-
-    def __enter__(self) -> RequestTrace:
-        self._token = _TRACE.set(self._trace)
-        return self._trace
-
-    def __exit__(self, *_: object) -> None:
-        _TRACE.reset(self._token)
-
-
-class _Series:
-    """The observations of one name: those not yet counted, and the histogram of the rest."""
-
-    __slots__ = ("_lock", "errors", "failed", "histogram", "kind", "name", "pending", "recent", "size_bytes", "sizes")
-
-    def __init__(self, kind: Kind, name: str) -> None:
-        self.kind = kind
-        self.name = name
-        self.pending: deque[float] = deque()
-        self.failed: deque[None] = deque()
-        self.sizes: deque[int] = deque()
-        self.recent: deque[float] = deque(maxlen=_RECENT)
-        self.histogram = Histogram()
-        self.errors = 0
-        self.size_bytes = 0
-        self._lock = threading.Lock()
-
-    def fold(self, *, wait: bool) -> None:
-        """Counts what is pending; with `wait=False` only if no other thread is at it."""
-        if not self._lock.acquire(blocking=wait):
-            return
-        try:
-            durations = _drained(self.pending)
-            self.histogram.add_all(durations)
-            self.recent.extend(durations)
-            self.errors += len(_drained(self.failed))
-            self.size_bytes += sum(_drained(self.sizes))
-        finally:
-            self._lock.release()
-
-    def report(self) -> dict[str, Any]:
-        self.fold(wait=True)
-        with self._lock:
-            histogram = self.histogram
-            return {
-                "name": self.name,
-                "count": histogram.count,
-                "errors": self.errors,
-                "error_fraction": self.errors / histogram.count if histogram.count else 0.0,
-                "mean_ms": _ms(histogram.mean_s),
-                "p50_ms": _ms(histogram.percentile(0.50)),
-                "p95_ms": _ms(histogram.percentile(0.95)),
-                "p99_ms": _ms(histogram.percentile(0.99)),
-                "max_ms": _ms(histogram.max_s),
-                "total_s": histogram.total_s,
-                "size_bytes": self.size_bytes,
-                "recent_ms": [_ms(seconds) for seconds in self.recent],
-            }
-
-
-def _drained(values: deque[T]) -> list[T]:
-    """Takes what is there now; what other threads append meanwhile stays for the next time."""
-    return [values.popleft() for _ in range(len(values))]
-
-
-class _Span:
+class _Span(traced):
     """Times a block, into its series and into the request it belongs to."""
 
-    __slots__ = ("_monitor", "_name", "_started_s")
+    __slots__ = ("_monitor",)
 
     def __init__(self, monitor: PerformanceMonitor, name: str) -> None:
+        super().__init__(name)
         self._monitor = monitor
-        self._name = name
-
-    def __enter__(self) -> None:
-        self._started_s = time.perf_counter()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        seconds = time.perf_counter() - self._started_s
-        trace = _TRACE.get()
-        if trace is not None:
-            trace.spans[self._name] = trace.spans.get(self._name, 0.0) + seconds
-        self._monitor.observe(self._name, seconds, error=kind is not None)
+        super().__exit__(kind, error, traceback)
+        self._monitor.observe(self._name, self.seconds, error=kind is not None)
 
 
 class PerformanceMonitor:
@@ -185,14 +90,56 @@ class PerformanceMonitor:
         series = self._series.get((kind, name))
         if series is None:
             series = self._new_series(kind, name)
+        self._add(series, seconds, error=error, size_bytes=size_bytes)
+
+    def _add(self, series: TimingSeries, seconds: float, *, error: bool, size_bytes: int) -> None:
         if error:
             series.failed.append(None)
         if size_bytes:
             series.sizes.append(size_bytes)
         pending = series.pending
         pending.append(seconds)
-        if len(pending) >= _FOLD_AT:
+        if len(pending) >= FOLD_AT:
             series.fold(wait=False)
+
+    def answered(
+        self,
+        name: str,
+        trace: RequestTrace,
+        seconds: float,
+        *,
+        status: int,
+        size_bytes: int,
+        packed: bool = True,
+        path: str = "",
+    ) -> None:
+        """Counts an answered request of the route `name`, with what its trace says it was spent on.
+
+        An answer that its reader did not want compressed (`packed=False`) is not among the largest ones.
+        """
+        if not self.enabled:
+            return
+        series = self._series.get(("route", name)) or self._new_series("route", name)
+        if packed and size_bytes > series.peak_bytes:  # two threads at once may lose one of them: a peak is no sum
+            series.peak_bytes = size_bytes
+        if trace.spans or trace.queries or trace.weight:
+            series.traces.append((seconds, trace))
+        self._add(series, seconds, error=status >= 500, size_bytes=size_bytes)
+        if seconds > self._slow.floor_s:
+            self._slow.add(SlowRequest.of(name, trace, seconds, status, path, self._clock.now_ms()))
+
+    def slowest(self) -> tuple[SlowRequest, ...]:
+        """The slowest requests of the last hour, slowest first; twenty at most."""
+        return self._slow.newest(self._clock.now_ms())
+
+    def routes(self, *, take_peaks: bool = False) -> dict[str, Counted]:
+        """What was counted of every route, by name; see `TimingSeries.counted`."""
+        routes = [series for (kind, _), series in list(self._series.items()) if kind == "route"]
+        return {series.name: series.counted(take_peaks=take_peaks) for series in routes}
+
+    def each_sample(self, call: Callable[[ProcessSample], None]) -> None:
+        """`call` is given every sample from now on, in the thread that takes them. It must not raise."""
+        self._listeners.append(call)
 
     def span(self, name: str) -> AbstractContextManager[None]:
         """Times a block as the function `name`, and as a part of the request that is being answered, if one is."""
@@ -265,7 +212,9 @@ class PerformanceMonitor:
                 self._read = ProcessReader().read
             sample = self._read(self._clock.now_ms())
             self._samples.append(sample)
-            return sample
+        for call in self._listeners:
+            call(sample)
+        return sample
 
     def latest_sample(self) -> ProcessSample | None:
         """The newest reading; None before the first."""
@@ -292,28 +241,26 @@ class PerformanceMonitor:
             self.sample()
 
     def _forget(self) -> None:
-        self._series: dict[tuple[Kind, str], _Series] = {}
+        self._series: dict[tuple[Kind, str], TimingSeries] = {}
         self._sources: dict[str, Callable[[], Any]] = {}
         self._samples: deque[ProcessSample] = deque(maxlen=_HISTORY)
+        self._listeners: list[Callable[[ProcessSample], None]] = []
+        self._slow = SlowRequests()
         self._started_s = self._clock.monotonic()
 
     def _uptime_s(self) -> float:
         return self._clock.monotonic() - self._started_s
 
-    def _new_series(self, kind: Kind, name: str) -> _Series:
+    def _new_series(self, kind: Kind, name: str) -> TimingSeries:
         with self._new_lock:
             if len(self._series) >= _MAX_SERIES:
                 name = _OTHERS
-            return self._series.setdefault((kind, name), _Series(kind, name))
+            return self._series.setdefault((kind, name), TimingSeries(kind, name))
 
     def _reports(self, kind: Kind) -> list[dict[str, Any]]:
         """Those of one kind, the most expensive in total first."""
         reports = [series.report() for series in list(self._series.values()) if series.kind == kind]
         return sorted(reports, key=lambda report: -float(report["total_s"]))
-
-
-def _ms(seconds: float | None) -> float | None:
-    return None if seconds is None else round(seconds * 1e3, 6)
 
 
 def _report_source(read: Callable[[], Any]) -> Any:

@@ -16,6 +16,7 @@ from werkzeug.datastructures import Headers
 
 from utils.content_encoding import IDENTITY, MIN_SIZE_BYTES, choose_encoding
 from utils.page_bytes import HeaderList, Page, Variant
+from utils.request_trace import traced
 
 Key = tuple[Hashable, ...]
 Render = Callable[[], str | bytes]
@@ -263,7 +264,8 @@ class ResponseCache:
     def _render(self, version: str, render: Render) -> Page:
         started = self._timer()
         try:
-            body = render()
+            with traced("render"):
+                body = render()
         except BaseException:
             self._render_errors += 1
             raise
