@@ -80,6 +80,7 @@ def test_the_slowest_of_an_hour_are_kept_and_no_more() -> None:
     assert [one.route for one in kept] == [f"/{ms}" for ms in range(100, 100 - MOST, -1)]
     assert kept[0].spans_s == (("candles", 0.05),)
     clock.set_wall(1_000_000 + 3_600_000)
+    assert monitor.slowest() == ()
     answered(monitor, "/late", 0.0001)
     assert [one.route for one in monitor.slowest()] == ["/late"]
 
