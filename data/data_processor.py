@@ -47,8 +47,8 @@ def compute_indicators(candles: Candles, names: Sequence[str] | None = None) -> 
     at the first candle given. NotFound where a name is not in the catalogue.
     """
     chosen = NAMES if names is None else tuple(names)
-    unknown = [name for name in chosen if name not in BY_NAME]
-    if unknown:
+    if chosen is not NAMES and not BY_NAME.keys() >= set(chosen):
+        unknown = [name for name in chosen if name not in BY_NAME]
         raise NotFound(f"no indicator {', '.join(unknown)}; there are {', '.join(NAMES)}")
     matrix = compute_with(engine_name(), candles, chosen)
     matrix.flags.writeable = False

@@ -88,12 +88,21 @@ def _recursion(values: Floats, keep: float, before: float) -> Floats:
     return result
 
 
+def window_sums(values: Floats, window: int) -> Floats:
+    """As `rolling_sum`, but only the sums: (…, n - window + 1), of at least `window` values."""
+    return _joined(values, window, np.add)
+
+
 def _rolling(values: Floats, window: int, join: Callable[[Floats, Floats], Floats]) -> Floats:
-    """Join each window from spans of doubling length: log2(window) passes, and no value outside it is touched."""
     result = np.full(values.shape, np.nan)
+    if values.shape[-1] >= window:
+        result[..., window - 1 :] = _joined(values, window, join)
+    return result
+
+
+def _joined(values: Floats, window: int, join: Callable[[Floats, Floats], Floats]) -> Floats:
+    """Join each window from spans of doubling length: log2(window) passes, and no value outside it is touched."""
     ends = values.shape[-1] - window + 1
-    if ends < 1:
-        return result
     span, length, done = values, 1, 0
     total: Floats | None = None
     while True:
@@ -103,9 +112,7 @@ def _rolling(values: Floats, window: int, join: Callable[[Floats, Floats], Float
             piece = span[..., start : start + ends]
             total = piece if total is None else join(piece, total)
             done += length
-        if done == window:
-            break
+        if total is not None and done == window:
+            return total
         span = join(span[..., :-length], span[..., length:])
         length *= 2
-    result[..., window - 1 :] = total
-    return result

@@ -61,38 +61,41 @@ def _ema(window: int) -> Callable[[Candles], Columns]:
     return lambda c: (talib.EMA(c.close, window),)
 
 
-def _ichimoku_middle(c: Candles, window: int) -> Floats:
-    middle: Floats = 0.5 * (talib.MAX(c.high, window) + talib.MIN(c.low, window))
-    return middle
-
-
 def _ahead(values: Floats, rows: int) -> Floats:
     """Plotted `rows` later than it was known: at t stands what was known at t - rows."""
-    shifted = np.full(len(values), np.nan)
+    shifted = np.empty(len(values))
+    shifted[:rows] = np.nan
     shifted[rows:] = values[: max(0, len(values) - rows)]
     return shifted
 
 
 def _ichimoku(c: Candles) -> Columns:
-    conversion, base = _ichimoku_middle(c, 9), _ichimoku_middle(c, 26)
-    return conversion, base, _ahead(0.5 * (conversion + base), 26), _ahead(_ichimoku_middle(c, 52), 26)
+    conversion, base, slow = (talib.MIDPRICE(c.high, c.low, window) for window in (9, 26, 52))
+    middle = conversion + base
+    middle *= 0.5
+    return conversion, base, _ahead(middle, 26), _ahead(slow, 26)
 
 
 def _bollinger(c: Candles) -> Columns:
+    """With the simple average, which is the middle band."""
     upper, middle, lower = talib.BBANDS(c.close, 20, 2.0, 2.0)
-    width = upper - lower
-    percent = np.divide(c.close - lower, width, out=np.where(np.isnan(width), np.nan, 0.5), where=width > 0)
-    return upper, middle, lower, percent, width / middle
+    width, percent = upper - lower, c.close - lower
+    if width[19:].all():  # no window of prices that stand still: no need to look at each
+        percent /= width
+    else:
+        percent = np.divide(percent, width, out=np.where(np.isnan(width), np.nan, 0.5), where=width > 0)
+    width /= middle
+    return upper, middle, lower, percent, width, middle
 
 
 def _keltner(c: Candles) -> Columns:
-    middle, reach = talib.EMA(c.close, 20), 2.0 * talib.ATR(c.high, c.low, c.close, 10)
+    middle, reach = talib.EMA(c.close, 20), talib.ATR(c.high, c.low, c.close, 10)
+    reach *= 2.0
     return middle + reach, middle, middle - reach
 
 
 def _donchian(c: Candles) -> Columns:
-    upper, lower = talib.MAX(c.high, 20), talib.MIN(c.low, 20)
-    return upper, 0.5 * (upper + lower), lower
+    return talib.MAX(c.high, 20), talib.MIDPRICE(c.high, c.low, 20), talib.MIN(c.low, 20)
 
 
 def _aroon(c: Candles) -> Columns:
@@ -103,7 +106,10 @@ def _aroon(c: Candles) -> Columns:
 def _rsi(c: Candles) -> Columns:
     """Chande's oscillator is the same two averages on a scale of -100…100, and 0 where TA-Lib's RSI of a price that
     stands still would be 0 too: "oversold". The middle of the scale is the truth."""
-    return (50.0 + 0.5 * talib.CMO(c.close, 14),)
+    rsi = talib.CMO(c.close, 14)
+    rsi *= 0.5
+    rsi += 50.0
+    return (rsi,)
 
 
 def _volume_zscore(c: Candles) -> Columns:
@@ -115,14 +121,17 @@ def _realised_volatility(c: Candles) -> Columns:
     logs = np.log(c.close)
     squares = np.empty(len(c))
     squares[0] = 0.0
-    np.square(logs[1:] - logs[:-1], out=squares[1:])
+    steps = np.subtract(logs[1:], logs[:-1], out=squares[1:])
+    steps *= steps
     mean = talib.SMA(squares, 24)
     mean[:24] = np.nan
-    return (np.sqrt(np.maximum(mean, 0.0) * per_year(c)),)
+    np.maximum(mean, 0.0, out=mean)
+    mean *= per_year(c)
+    return (np.sqrt(mean, out=mean),)
 
 
 FAMILIES: dict[tuple[str, ...], Callable[[Candles], Columns]] = {
-    **{(f"sma_{window}",): _sma(window) for window in (5, 10, 20, 50, 200)},
+    **{(f"sma_{window}",): _sma(window) for window in (5, 10, 50, 200)},
     **{(f"ema_{window}",): _ema(window) for window in (12, 26, 50)},
     (
         "bollinger_upper_20",
@@ -130,6 +139,7 @@ FAMILIES: dict[tuple[str, ...], Callable[[Candles], Columns]] = {
         "bollinger_lower_20",
         "bollinger_percent_20",
         "bollinger_width_20",
+        "sma_20",
     ): _bollinger,
     ("keltner_upper_20", "keltner_middle_20", "keltner_lower_20"): _keltner,
     ("donchian_upper_20", "donchian_middle_20", "donchian_lower_20"): _donchian,

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.candles import Candles
+from data.candles import FLOAT_COLUMNS, Candles
 from data.data_processor import (
     compute_indicators,
     compute_with,
@@ -109,6 +109,39 @@ def test_our_own_indicators_are_what_they_say() -> None:
     vwap = (paid / traded).to_numpy(copy=True)
     vwap[:19] = np.nan
     np.testing.assert_allclose(columns.column("vwap_day"), vwap, rtol=1e-12)
+
+
+@pytest.mark.parametrize("interval", [Interval.M1, Interval.M15, Interval.H1, Interval.H12, Interval.D1, Interval.W1])
+def test_vwap_with_holes_is_that_of_the_candles_there_are(interval: Interval) -> None:
+    dense = made_candles(400, start_ms=1_704_067_200_000 + 3_600_000)
+    times = interval.open_ms(1_704_067_200_000 + 5 * 3_600_000) + interval.ms * np.arange(400)
+    kept = np.delete(np.arange(400), [*range(60, 66), 100, *range(200, 300)])
+    candles = Candles.from_columns(
+        dense.symbol, interval, times[kept], [getattr(dense, name)[kept] for name in FLOAT_COLUMNS]
+    )
+    day, price = candles.open_time_ms // 86_400_000, (candles.high + candles.low + candles.close) / 3
+    expected = np.full(len(candles), np.nan)
+    for row in range(len(candles)):
+        of_day = np.flatnonzero(day[: row + 1] == day[row])
+        if day[row] != day[0] or candles.open_time_ms[0] % 86_400_000 == 0:
+            expected[row] = np.average(price[of_day], weights=candles.volume[of_day])
+    got = compute_indicators(candles, ["vwap_day"]).columns[0]
+    np.testing.assert_allclose(got, expected, rtol=1e-12)
+    np.testing.assert_array_equal(compute_indicators(candles.slice(0, 50), ["vwap_day"]).columns[0], got[:50])
+
+
+def test_money_flow_is_that_of_each_window_alone() -> None:
+    made = made_candles(120)
+    volume = made.volume * 1e-9
+    volume[40], volume[70:95] = 1e9, 0.0
+    columns = [volume if name == "volume" else getattr(made, name) for name in FLOAT_COLUMNS]
+    candles = Candles.from_columns(made.symbol, made.interval, made.open_time_ms, columns)
+    got = compute_indicators(candles, ["mfi_14"]).columns[0]
+    price = (candles.high + candles.low + candles.close) / 3
+    for row in range(14, 120):
+        flow, step = (price * volume)[row - 13 : row + 1], np.diff(price)[row - 14 : row]
+        whole = flow[step != 0].sum()
+        assert got[row] == pytest.approx(100 * flow[step > 0].sum() / whole if whole else 50.0, rel=1e-12), row
 
 
 def test_vwap_of_candles_within_one_day_is_unknown() -> None:
