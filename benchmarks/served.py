@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,10 +35,26 @@ class Served:
     ready_s: float
 
 
-def market() -> dict[str, str]:
-    """The settings of the simulated exchange: a replay of real klines where they are, else an invented market."""
-    real = {"SIMULATED_REPLAY_PATH": str(KLINES)} if KLINES.is_dir() else {}
-    return {"EXCHANGE": "simulated", **real}
+def market(count: int = 20) -> dict[str, str]:
+    """Settings of a simulated exchange with `count` markets: a replay of real klines where they are, else invented."""
+    if not KLINES.is_dir():
+        return {"EXCHANGE": "simulated", "SYMBOLS": ",".join(_invented(count))}
+    hourly, daily = (
+        {path.name.partition("-")[0] for path in KLINES.glob(f"*USDT-{end}.parquet")} for end in ("1h", "1d")
+    )
+    names = ["BTCUSDT", *sorted(hourly - {"BTCUSDT"}), *sorted(daily - hourly)]
+    real = [name for name in names if name in daily][:count]
+    return {"EXCHANGE": "simulated", "SIMULATED_REPLAY_PATH": str(KLINES), "SYMBOLS": ",".join(real)}
+
+
+def market_words(settings: Mapping[str, str]) -> str:
+    """Which market the settings of `market()` play."""
+    played = "a replay of real klines" if "SIMULATED_REPLAY_PATH" in settings else "an invented market"
+    return f"{len(settings['SYMBOLS'].split(','))} markets of the simulated exchange ({played})"
+
+
+def _invented(count: int) -> list[str]:
+    return ["BTCUSDT", *(f"COIN{number:03d}USDT" for number in range(1, count))]
 
 
 @contextmanager
@@ -48,7 +64,7 @@ def served(*, compared: bool, **environment: str) -> Iterator[Served]:
     program = ["-m", "benchmarks.served"] if compared else ["app.py"]
     with tempfile.TemporaryDirectory() as folder, ExitStack() as running:
         log = running.enter_context((Path(folder) / "output").open("w+b"))
-        given = {**market(), "PORT": str(port), "INSTANCE_PATH": f"{folder}/instance", **environment}
+        given = {"EXCHANGE": "simulated", "PORT": str(port), "INSTANCE_PATH": f"{folder}/instance", **environment}
         started_s = time.perf_counter()
         process = subprocess.Popen(
             [sys.executable, *program], cwd=ROOT, env={**os.environ, **given}, stdout=log, stderr=subprocess.STDOUT
