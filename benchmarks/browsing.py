@@ -15,10 +15,14 @@ PAGES = {
     "symbol": "/symbol/BTCUSDT?interval=1h",
     "forecasts": "/forecasts",
     "models": "/models",
-    "training": "/training",
+    "train": "/models/train",
     "performance": "/performance",
     "alerts": "/alerts",
 }
+READY = {"symbol": "#chart.drawn"}
+"""What has to be there before a page is complete."""
+FIRST_VISIT_BYTES, SECOND_VISIT_BYTES = 130_000, 15_000
+"""The budget of every page, headers and answers to background questions included."""
 SIZE = {"width": 1440, "height": 900}
 _QUIET_MS = 600
 """Longer than the chart waits for an idle moment, shorter than the pause before the first question for news."""

@@ -19,7 +19,7 @@ from routes.forms import Zone, parse_choices, parse_interval, parse_symbol, pars
 from routes.services import Services, services
 from routes.strict_json import JSON, dumps
 from routes.svg import CHART_HEIGHT, CHART_WIDTH
-from routes.symbol_page import chart_data, forming_bar, gather, symbol_page, symbol_version
+from routes.symbol_page import chart_data, chart_version, forming_bar, gather, symbol_page, symbol_version
 
 bp = Blueprint("symbol", __name__, url_prefix="/symbol")
 
@@ -79,7 +79,7 @@ def chart(symbol: str) -> Response:
     return parts.pages.respond(
         request,
         key=("chart", asked.symbol, asked.interval, asked.shown),
-        version=lambda: symbol_version(parts, asked.symbol, asked.interval),
+        version=lambda: chart_version(parts, asked.symbol, asked.interval),
         render=lambda: dumps(chart_data(gather(parts, asked.symbol, asked.interval), asked.shown)),
         mimetype=JSON,
     )

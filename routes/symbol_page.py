@@ -109,6 +109,18 @@ def symbol_version(services: Services, symbol: Symbol, interval: Interval) -> st
     return xxhash.xxh3_64_hexdigest("|".join(parts).encode())
 
 
+def chart_version(services: Services, symbol: Symbol, interval: Interval) -> str:
+    """Changes when candles have closed, or what is forecast from them: not with every price, unlike the page."""
+    parts = (
+        services.market.candles(symbol, interval).digest,
+        services.exchange.name,
+        model_digest(services, interval),
+        services.ledger.version,
+        services.app_version,
+    )
+    return xxhash.xxh3_64_hexdigest("|".join(parts).encode())
+
+
 def gather(services: Services, symbol: Symbol, interval: Interval) -> Gathered:
     """Candles, then what follows from those very candles: indicators, forecast, and the model's scores."""
     span = services.monitor.span
@@ -217,11 +229,11 @@ def _fallback(candles: Candles, forecast: Any) -> CandleChart | None:
 def chart_data(gathered: Gathered, shown: Sequence[str]) -> dict[str, Any]:
     """Everything the drawn chart needs, in columns: closed candles oldest first, holes left out, NaN where warming up.
 
-    Times are UTC milliseconds. `forecast` holds the fan from the last closed candle on, or null.
+    Times are UTC milliseconds. `forecast` holds the fan from the last closed candle on, or null. The candle that forms
+    is not among it, so that a browser keeps the chart's data until the next close: the page itself brings it.
     """
     candles = gathered.candles.tail(CHART_CANDLES)
     count = len(candles)
-    forming = gathered.forming
     return {
         "symbol": candles.symbol,
         "interval": str(candles.interval),
@@ -234,7 +246,6 @@ def chart_data(gathered: Gathered, shown: Sequence[str]) -> dict[str, Any]:
         "close": candles.close,
         "volume": candles.volume,
         "holes": candles.holes(),
-        "forming": None if forming is None else forming_bar(forming),
         "curves": [
             {
                 "id": choice.id,

@@ -14,7 +14,13 @@ async function load() {
   const answer = await fetch(chartUrl, { headers: { Accept: "application/json" } });
   if (!answer.ok) throw new Error(`chart data: status ${answer.status}`);
   const data = await answer.json();
-  if (mine === asked) chart.show(data);
+  if (mine === asked) chart.show({ ...data, forming: formingBar() });
+}
+
+// The candle that forms comes with the page and its news, not with the chart's data, which keep until a close.
+function formingBar() {
+  const { bar } = document.getElementById("quote").dataset;
+  return bar ? JSON.parse(bar) : null;
 }
 
 async function start() {
@@ -89,7 +95,7 @@ watch(address, async (fragment) => {
     swap(fragment, "readings");
     localTimes();
     if (chart) await load();
-  } else if (chart && quote.dataset.bar) {
-    chart.form(JSON.parse(quote.dataset.bar));
+  } else if (chart && formingBar()) {
+    chart.form(formingBar());
   }
 });

@@ -118,6 +118,19 @@ def test_the_chart_gets_holes_and_the_fan(replay: Replay, client: FlaskClient) -
     assert body["holes"] == []
 
 
+def test_a_browser_keeps_the_charts_data_until_a_candle_closes(replay: Replay, client: FlaskClient) -> None:
+    address = "/symbol/BTCUSDT/chart.json?show=rsi"
+    first = client.get(address)
+    assert "forming" not in first.get_json()
+    replay.tell_forming(0.9)
+    again = client.get(address, headers={"If-None-Match": first.headers["ETag"]})
+    assert (again.status_code, again.data) == (304, b"")
+    replay.close_candle()
+    after = client.get(address, headers={"If-None-Match": first.headers["ETag"]})
+    assert after.status_code == 200
+    assert after.get_json()["open_time_ms"][-1] == first.get_json()["open_time_ms"][-1] + Interval.H1.ms
+
+
 def test_health_and_readiness(replay: Replay, client: FlaskClient) -> None:
     assert get(client, "/health")["status"] == "ok"
     waiting = client.get("/ready")
