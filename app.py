@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import secrets
 import signal
 import socket
 import sys
@@ -34,6 +35,7 @@ from data.interval import Interval
 from data.market_connection import MarketConnection
 from data.market_data import MarketData
 from data.market_feed import MarketFeed
+from data.performance_store import PerformanceStore
 from data.symbol import Symbol
 from models.forecaster import Forecaster
 from models.jobs import JobStore
@@ -54,12 +56,14 @@ from startup_optimizer import Parts as Warm
 from startup_optimizer import optimize
 from utils.access_log import AccessLog
 from utils.alert_delivery import secrets_in
+from utils.build_id import build_id
 from utils.cache_codecs import Codecs
 from utils.clock import Clock, SystemClock
 from utils.data_cache import data_cache
 from utils.errors import ConfigError, DashboardError
 from utils.logs import start_logging
 from utils.memory_guard import MemoryGuard, TrimStep, give_back, hold_less
+from utils.minute_recorder import MinuteRecorder
 from utils.model_cache import model_cache
 from utils.performance_monitor import performance_monitor
 from utils.response_cache import ResponseCache
@@ -100,6 +104,7 @@ class Parts:
     memory_guard: MemoryGuard
     access_log: AccessLog
     watch: alerts.Watch
+    recorder: MinuteRecorder
     services: Services
 
 
@@ -199,6 +204,12 @@ def assemble(settings: Settings, clock: Clock) -> Parts:
     scorekeeper = Scorekeeper(forecaster=forecaster, ledger=ledger, candles=market.candles)
     market.listen(scorekeeper.notice)
     pages = ResponseCache(max_bytes=settings.max_cache_mb * _MEGABYTE, enabled=settings.enable_data_caching)
+    recorder = MinuteRecorder(
+        performance_monitor,
+        clock,
+        store=PerformanceStore(database, worker=secrets.token_hex(4)),
+        version=build_id(VERSION),
+    )
     services = Services(
         settings=settings,
         connection=connection,
@@ -216,6 +227,13 @@ def assemble(settings: Settings, clock: Clock) -> Parts:
         feed=feed,
         training=training,
         promotion=promotion,
+        recorder=recorder,
+        clear={
+            "data_cache": data_cache.clear,
+            "model_cache": partial(model_cache.trim, keep=0),
+            "page_cache": pages.clear,
+            "forecasts": forecaster.clear,
+        },
     )
     return Parts(
         database=database,
@@ -237,6 +255,7 @@ def assemble(settings: Settings, clock: Clock) -> Parts:
             budgets=lambda: {name: one.p95_ms for name, one in services.budgets.items()},
         ),
         access_log=AccessLog(settings.instance_path / "logs", secrets=secrets_of(settings)),
+        recorder=recorder,
         services=services,
     )
 
@@ -411,7 +430,7 @@ def background(settings: Settings, parts: Parts) -> list[Background]:
     chosen: list[Background] = [] if parts.shared_cache is None else [parts.shared_cache]
     chosen += [parts.scorekeeper, parts.connection, parts.training]
     if settings.enable_performance_logging:
-        chosen += [parts.access_log, performance_monitor, parts.watch]
+        chosen += [parts.access_log, parts.recorder, performance_monitor, parts.watch]
     if settings.enable_memory_monitoring:
         chosen.append(parts.memory_guard)
     return chosen

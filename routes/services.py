@@ -220,6 +220,10 @@ class Services:
     """models.training_runner.TrainingRunner"""
     promotion: Any = None
     """models.promotion.Promotion"""
+    recorder: Any = None
+    """utils.minute_recorder.MinuteRecorder"""
+    clear: Mapping[str, Callable[[], object]] = field(default_factory=dict)
+    """What empties each cache, by the monitor's name of it."""
     budgets: dict[str, Budget] = field(default_factory=dict)
     """What each route may cost, by the monitor's name of it; filled once the routes are known."""
     waiting: Callable[[], Sequence[str]] = tuple

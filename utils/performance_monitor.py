@@ -170,6 +170,12 @@ class PerformanceMonitor:
         """`get_metrics()["sources"][name]` will be what `read` answers then: cache statistics, feed state…"""
         self._sources[name] = read
 
+    def source(self, name: str) -> dict[str, Any]:
+        """What that source answers now, as plain values; empty where there is none or it fails."""
+        read = self._sources.get(name)
+        found = _report_source(read) if read is not None else {}
+        return found if isinstance(found, dict) and "error" not in found else {}
+
     def get_system_info(self) -> dict[str, Any]:
         """The machine, the interpreter, the versions in use, the newest sample of the process; strict-JSON values."""
         sample = self.latest_sample() or self.sample()

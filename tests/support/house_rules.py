@@ -27,6 +27,7 @@ SQL_DOORS = {
     "data/candle_store.py",
     "data/database.py",
     "data/migrations/versions/r0002_venues.py",
+    "data/performance_store.py",
     "data/schema_version.py",
     "data/sqlite_file.py",
     "models/jobs.py",
