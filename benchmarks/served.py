@@ -8,12 +8,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+from flask import Flask, Response
 
 from benchmarks.load import fetch
 
@@ -58,10 +59,10 @@ def _invented(count: int) -> list[str]:
 
 
 @contextmanager
-def served(*, compared: bool, **environment: str) -> Iterator[Served]:
-    """`compared` adds CONSTANT and COLD; otherwise it is `python app.py` and nothing else."""
+def served(*, compared: bool = False, program: Sequence[str] = ("app.py",), **environment: str) -> Iterator[Served]:
+    """`compared` adds CONSTANT and COLD; otherwise it is `python app.py` (or `program`) and nothing else."""
     port = free_port()
-    program = ["-m", "benchmarks.served"] if compared else ["app.py"]
+    program = ["-m", "benchmarks.served"] if compared else program
     with tempfile.TemporaryDirectory() as folder, ExitStack() as running:
         log = running.enter_context((Path(folder) / "output").open("w+b"))
         given = {"EXCHANGE": "simulated", "PORT": str(port), "INSTANCE_PATH": f"{folder}/instance", **environment}
@@ -109,26 +110,29 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 def serve_compared() -> None:
     """The application as `app.py` serves it, with two more routes: a constant, and the overview rendered anew."""
-    from flask import Flask, Response
-
     import app as application
 
     create = application.create_app
 
     def create_compared(*args: object, **kwargs: object) -> Flask:
         made = create(*args, **kwargs)  # type: ignore[arg-type]  # passed on as given
-        page = made.view_functions["overview.page"]
-
-        def cold() -> object:
-            made.extensions["services"].pages.clear()
-            return page()
-
-        made.add_url_rule(CONSTANT, view_func=lambda: Response("constant", mimetype="text/plain"))
-        made.add_url_rule(COLD, view_func=cold)  # type: ignore[arg-type]  # what the view itself answers
+        add_compared(made)
         return made
 
     application.create_app = create_compared
     sys.exit(application.main([]))
+
+
+def add_compared(made: Flask) -> None:
+    """Two more routes, behind the same walls and measuring as every other."""
+    page = made.view_functions["overview.page"]
+
+    def cold() -> object:
+        made.extensions["services"].pages.clear()
+        return page()
+
+    made.add_url_rule(CONSTANT, view_func=lambda: Response("constant", mimetype="text/plain"))
+    made.add_url_rule(COLD, view_func=cold)  # type: ignore[arg-type]  # what the view itself answers
 
 
 if __name__ == "__main__":
