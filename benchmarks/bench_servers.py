@@ -24,11 +24,11 @@ PATHS = {
 CONNECTIONS = (16, 64)
 SERVERS = ("waitress", "gunicorn", "granian")
 NOTES = (
-    "The application serves on **waitress**. granian answers several times as many requests a second, and it costs: the process that serves holds "
-    "more, a main process of 40 MB stands beside it, the limit of 150 MB is gone, it hands the server's environment to every request, "
-    "and it knows no limit on the size of a body. gunicorn is no faster than waitress, has the master too, and does not run on Windows. waitress is pure "
-    "Python, the same everywhere, one process. What a reader waits for is not the server: stored answers leave it thousands of requests a "
-    "second on two cores, and `WORKERS` adds processes where that is not enough.",
+    "The application serves on **waitress**: pure Python, the same on every platform, one process, least memory in "
+    "all, and limits of its own on headers, bodies and slow readers. granian answers more requests a second, and its "
+    "price is a process that holds more, a main process beside it, no limit on the size of a body, and the "
+    "process's environment within reach of every request. gunicorn brings a master process too, is not faster, and "
+    "does not run on Windows. Where one process is not enough, `WORKERS` adds more.",
 )
 THREADS = 4
 
