@@ -18,11 +18,11 @@ import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from models.evaluation import HorizonScore, Outcomes, evaluate
-from models.forecaster import check_features
 from models.kline_files import between, markets, parse_symbols
 from models.registry import Registry, RegistryEntry
 from models.spec import ModelSpec
 from models.split import parse_date
+from models.windows import check_features
 from utils.errors import DashboardError, InvalidInput, ModelCorrupt
 
 SAVED_MODELS = Path(__file__).resolve().parents[1] / "saved_models"

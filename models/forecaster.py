@@ -1,12 +1,11 @@
-"""Forecaster: the latest forecast of many markets, one batch per model, computed once per closed candle."""
+"""Forecaster: the latest forecasts of many markets by every model, one batch per model, once per closed candle."""
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,72 +14,33 @@ from data.candles import Candles
 from data.interval import Interval
 from data.symbol import Symbol
 from models.baseline import naive_log_returns
-from models.inputs import INPUTS, input_matrix
+from models.forecast import Forecast as Forecast
+from models.forecast import NoForecast as NoForecast
+from models.joining import Joined
 from models.registry import Registry, RegistryEntry
-from models.samples import cut, known_sigma, usable_ends
 from models.spec import ModelSpec
+from models.windows import Windows, check_features, newest_windows
 from utils.clock import Clock
 from utils.errors import ModelError, SchemaMismatch
 from utils.model_cache import ModelCache
-from utils.model_utils import predict_batches
+from utils.model_utils import Session, predict_batches
 
-Floats = NDArray[np.float64]
-_KEPT = 4096
-"""Forecasts kept, of about 4 KB each."""
+_KEPT = 8192
+"""Forecasts kept, of about 3 KB each."""
 
-
-@dataclass(frozen=True)
-class Forecast:
-    """Quantiles of the coming log returns of one market, made from its closed candles alone."""
-
-    model_id: str
-    model_digest: str
-    symbol: Symbol
-    interval: Interval
-    candles_digest: str
-    last_open_time_ms: int
-    last_close: float
-    sigma: float
-    """EWMA volatility per candle of log returns."""
-    made_at_ms: int
-    quantiles: tuple[float, ...]
-    horizons: tuple[int, ...]
-    """Candles ahead."""
-    log_returns: Floats = field(repr=False)
-    """(h, q) from the last close."""
-    baseline_log_returns: Floats = field(repr=False)
-    """(h, q) of the naive forecast."""
-
-    @cached_property
-    def prices(self) -> Floats:
-        """(h, q) in the quote asset."""
-        return np.asarray(self.last_close * np.exp(self.log_returns))
-
-    @cached_property
-    def baseline_prices(self) -> Floats:
-        """(h, q) in the quote asset."""
-        return np.asarray(self.last_close * np.exp(self.baseline_log_returns))
-
-
-@dataclass(frozen=True, slots=True)
-class NoForecast:
-    """Why a market has none."""
-
-    symbol: Symbol
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Ready:
-    """One market's model input: its last window (1, window, features) and what turns the answer into returns."""
-
-    candles: Candles
-    window: NDArray[np.float32]
-    sigma: float
+Answer = Forecast | NoForecast
+_Key = tuple[str, str]
+"""Digests of a model and of the candles it was shown."""
+_Job = tuple[RegistryEntry, Candles]
 
 
 class Forecaster:
-    """Thread-safe. The newest usable model of each interval serves all markets of that interval."""
+    """Thread-safe. Every usable model forecasts the markets of its interval; the one chosen to serve comes first.
+
+    Threads that ask at the same time share the work (models.joining); at most one of them per processor computes.
+    How much history a market is computed from depends on the longest memory among the models asked together, and
+    changes nothing a model could see: `ModelSpec.warm_up` is long enough.
+    """
 
     def __init__(
         self, *, registry: Registry, model_cache: ModelCache, batch_size: int, max_workers: int, clock: Clock
@@ -91,139 +51,169 @@ class Forecaster:
         self._max_workers = max_workers
         self._clock = clock
         self._lock = threading.Lock()
-        self._kept: OrderedDict[tuple[str, str], Forecast | NoForecast] = OrderedDict()
+        self._kept: OrderedDict[_Key, Answer] = OrderedDict()
+        self._joined: Joined[_Key, _Job, Answer] = Joined(self._computed, min(max_workers, os.cpu_count() or 1))
+
+    def models(self, interval: Interval) -> tuple[RegistryEntry, ...]:
+        """The usable models of this interval, the one that serves first, then the others by id."""
+        first = self._registry.default(interval)
+        others = [one for one in self._registry.usable() if one.spec is not None and one.spec.interval is interval]
+        return (*filter(None, [first]), *(one for one in others if first is None or one.id != first.id))
 
     def forecast_all(self, candles: Sequence[Candles]) -> dict[Symbol, Forecast]:
-        """The forecasts of these markets (of one interval each); a market that cannot have one is left out."""
-        answers = self.answers(candles)
-        return {answer.symbol: answer for answer in answers if isinstance(answer, Forecast)}
+        """The forecasts of these markets (of one interval each) by the model that serves; a market that cannot have one
+        is left out."""
+        return {answer.symbol: answer for answer in self.answers(candles) if isinstance(answer, Forecast)}
 
     def forecast(self, candles: Candles) -> Forecast | None:
         """None where there is none; `answer` says why."""
         answer = self.answer(candles)
         return answer if isinstance(answer, Forecast) else None
 
-    def answer(self, candles: Candles) -> Forecast | NoForecast:
+    def answer(self, candles: Candles, model_id: str | None = None) -> Answer:
         """The forecast, or why there is none."""
-        return self.answers([candles])[0]
+        return self.answers([candles], model_id)[0]
 
-    def answers(self, candles: Sequence[Candles]) -> list[Forecast | NoForecast]:
-        """One answer per market, in the order given; a model that cannot be used is a reason, not an error."""
-        entries = {interval: self._registry.default(interval) for interval in {one.interval for one in candles}}
-        keys = [(_digest(entries[one.interval]), one.digest) for one in candles]
-        with self._lock:
-            known = {key: self._kept[key] for key in keys if key in self._kept}
-        fresh: dict[tuple[str, str], Forecast | NoForecast] = {}
-        for interval, entry in entries.items():
-            todo = [
-                one for key, one in zip(keys, candles, strict=True) if one.interval is interval and key not in known
-            ]
-            fresh.update(self._computed(entry, todo))
-        self._keep({key: answer for key, answer in fresh.items() if key[0]})
-        return [known.get(key) or fresh[key] for key in keys]
+    def answers(self, candles: Sequence[Candles], model_id: str | None = None) -> list[Answer]:
+        """One answer per market, in the order given; a model that cannot be used is a reason, not an error.
+
+        By the model that serves the market's interval, or by the one named: ModelNotFound where there is none so named.
+        """
+        intervals = {one.interval for one in candles}
+        named = self._registry.get(model_id) if model_id is not None else None
+        entries = {interval: named or self._registry.default(interval) for interval in intervals}
+        asked = [(entries[one.interval], one) for one in candles]
+        found = self._found(_jobs(asked))
+        return [_answer(entry, one, found) for entry, one in asked]
+
+    def every(self, candles: Sequence[Candles]) -> list[Forecast]:
+        """All there is to forecast of these markets, by every usable model of their intervals.
+
+        One batch per model; what several models want to see of a market is computed once.
+        """
+        entries = {interval: self.models(interval) for interval in {one.interval for one in candles}}
+        asked = [(entry, one) for one in candles for entry in entries[one.interval] if _serves(entry, one)]
+        answers = self._found(_jobs(asked)).values()
+        return [answer for answer in answers if isinstance(answer, Forecast)]
 
     def clear(self) -> None:
         """Forgets every kept forecast, for instance under memory pressure; they are computed again when asked for."""
         with self._lock:
             self._kept.clear()
 
-    def _computed(
-        self, entry: RegistryEntry | None, markets: Sequence[Candles]
-    ) -> dict[tuple[str, str], Forecast | NoForecast]:
-        if not markets:
-            return {}
-        digests = [(_digest(entry), candles.digest) for candles in markets]
-        if entry is None or entry.spec is None:
-            reasons = [f"there is no model for {candles.interval} candles yet; train one" for candles in markets]
-            return dict(zip(digests, map(NoForecast, (one.symbol for one in markets), reasons), strict=True))
-        try:
-            answers = self._run(entry, entry.spec, markets)
-        except ModelError as error:  # not kept for long: the registry entry changes when the model is repaired
-            return dict(zip(digests, (NoForecast(one.symbol, str(error)) for one in markets), strict=True))
-        return dict(zip(digests, answers, strict=True))
+    def _found(self, jobs: Mapping[_Key, _Job]) -> dict[_Key, Answer]:
+        with self._lock:
+            known = {key: self._kept[key] for key in jobs if key in self._kept}
+        missing = {key: job for key, job in jobs.items() if key not in known}
+        return known | self._joined.get(missing) if missing else known
 
-    def _run(self, entry: RegistryEntry, spec: ModelSpec, markets: Sequence[Candles]) -> list[Forecast | NoForecast]:
+    def _computed(self, jobs: Mapping[_Key, _Job]) -> dict[_Key, Answer]:
+        """Interval by interval; kept for whoever asks next."""
+        answers: dict[_Key, Answer] = {}
+        for interval in {candles.interval for _, candles in jobs.values()}:
+            answers |= self._of_interval([job for job in jobs.values() if job[1].interval is interval])
+        with self._lock:
+            self._kept |= {key: one for key, one in answers.items() if isinstance(one, Forecast) or one.lasting}
+            while len(self._kept) > _KEPT:
+                self._kept.popitem(last=False)
+        return answers
+
+    def _of_interval(self, jobs: Sequence[_Job]) -> dict[_Key, Answer]:
+        entries = {entry.digest: entry for entry, _ in jobs}
+        markets = {candles.digest: candles for _, candles in jobs}
+        opened: dict[str, tuple[ModelSpec, Session]] = {}
+        refused: dict[str, str] = {}
+        for digest, entry in entries.items():
+            try:
+                opened[digest] = self._opened(entry)
+            except ModelError as error:
+                refused[digest] = str(error)
+        specs = [spec for spec, _ in opened.values()]
+        windows = dict(zip(opened, newest_windows(specs, list(markets.values())), strict=True))
+        made = {
+            digest: self._made(entries[digest], spec, session, windows[digest], list(markets.values()))
+            for digest, (spec, session) in opened.items()
+        }
+        places = {digest: place for place, digest in enumerate(markets)}
+        return {
+            (entry.digest, candles.digest): NoForecast(candles.symbol, refused[entry.digest], lasting=False)
+            if entry.digest in refused
+            else made[entry.digest][places[candles.digest]]
+            for entry, candles in jobs
+        }
+
+    def _opened(self, entry: RegistryEntry) -> tuple[ModelSpec, Session]:
+        """Of an entry that is ok. ModelError where it cannot be used all the same."""
+        spec = entry.spec
+        if spec is None:
+            raise SchemaMismatch(f"model {entry.id!r} has no spec; train it again")
         check_features(spec)
         session = self._cache.get(entry.id, entry.digest, entry.open)
         if tuple(session.output_shape[1:]) != spec.baseline_array.shape:
             raise SchemaMismatch(
                 f"model {spec.id!r} answers {session.output_shape}, its spec says otherwise; train it again"
             )
-        prepared = [prepare(spec, candles) for candles in markets]
-        ready = [one for one in prepared if isinstance(one, _Ready)]
-        if not ready:
-            return [one for one in prepared if isinstance(one, NoForecast)]
-        windows = np.concatenate([one.window for one in ready])
-        scaled = iter(predict_batches(session, windows, self._batch_size, self._max_workers))
-        made_at_ms = self._clock.now_ms()
-        return [
-            one if isinstance(one, NoForecast) else _forecast(entry, spec, one, next(scaled), made_at_ms)
-            for one in prepared
-        ]
+        return spec, session
 
-    def _keep(self, fresh: dict[tuple[str, str], Forecast | NoForecast]) -> None:
-        with self._lock:
-            self._kept.update(fresh)
-            while len(self._kept) > _KEPT:
-                self._kept.popitem(last=False)
-
-
-def check_features(spec: ModelSpec) -> None:
-    """SchemaMismatch where the model wants features that this version does not compute."""
-    if unknown := [name for name in spec.features if name not in INPUTS]:
-        raise SchemaMismatch(
-            f"model {spec.id!r} wants {', '.join(unknown)}, which this version does not compute; train it again"
+    def _made(
+        self, entry: RegistryEntry, spec: ModelSpec, session: Session, windows: Windows, markets: Sequence[Candles]
+    ) -> dict[int, Answer]:
+        """By the markets' places."""
+        answers: dict[int, Answer] = dict(windows.reasons)
+        if not windows.places:
+            return answers
+        try:
+            scaled = predict_batches(session, np.concatenate(windows.blocks), self._batch_size, self._max_workers)
+        except ModelError as error:
+            return answers | {
+                place: NoForecast(markets[place].symbol, str(error), lasting=False) for place in windows.places
+            }
+        shown = [markets[place] for place in windows.places]
+        return answers | dict(
+            zip(windows.places, _forecasts(entry, spec, shown, windows, scaled, self._clock.now_ms()), strict=True)
         )
 
 
-def prepare(spec: ModelSpec, candles: Candles) -> _Ready | NoForecast:
-    """The model's input from the newest candles alone, or why it cannot be made."""
-    recent = candles.tail(spec.history)
-    if not spec.serves(candles.symbol):
-        return NoForecast(candles.symbol, f"model {spec.id!r} serves {', '.join(spec.symbols)} only")
-    if len(recent) < spec.history:
-        return NoForecast(candles.symbol, f"{len(recent)} of {spec.history} closed candles are there")
-    features = input_matrix(recent, spec.features)
-    sigma = float(known_sigma(recent, spec.sigma_half_life)[-1])
-    ends = usable_ends(recent, features, spec.window, spec.warm_up)
-    if not np.isfinite(sigma):
-        return NoForecast(candles.symbol, "the price has not moved: no volatility to scale a forecast with")
-    if not len(ends) or ends[-1] != len(recent) - 1:
-        return NoForecast(candles.symbol, _why_not(recent, spec.window))
-    return _Ready(candles, cut(features, ends[-1:], spec.window), sigma)
-
-
-def _why_not(recent: Candles, window: int) -> str:
-    holes = recent.tail(window).holes()
-    if holes:
-        missing = sum((after - first) // recent.interval.ms for first, after in holes)
-        return f"{missing} candles are missing among the newest {window}: a hole is not guessed over"
-    return f"a feature cannot be computed within the newest {window} candles"
-
-
-def _forecast(
-    entry: RegistryEntry, spec: ModelSpec, ready: _Ready, scaled: NDArray[np.float32], made_at_ms: int
-) -> Forecast:
-    candles = ready.candles
-    log_returns = scaled.astype(np.float64) * ready.sigma
-    baseline = naive_log_returns(spec.baseline_array, ready.sigma)
+def _forecasts(
+    entry: RegistryEntry,
+    spec: ModelSpec,
+    markets: Sequence[Candles],
+    windows: Windows,
+    scaled: NDArray[np.float32],
+    made_at_ms: int,
+) -> Iterator[Forecast]:
+    """From the model's answers (n, h, q) in units of sigma."""
+    sigmas = np.array(windows.sigmas)
+    log_returns = scaled.astype(np.float64) * sigmas[:, None, None]
+    baseline = naive_log_returns(spec.baseline_array, sigmas)
     log_returns.flags.writeable = baseline.flags.writeable = False
-    return Forecast(
-        model_id=entry.id,
-        model_digest=entry.digest,
-        symbol=candles.symbol,
-        interval=candles.interval,
-        candles_digest=candles.digest,
-        last_open_time_ms=candles.last_open_time_ms,
-        last_close=candles.last_close,
-        sigma=ready.sigma,
-        made_at_ms=made_at_ms,
-        quantiles=spec.quantiles,
-        horizons=spec.horizons,
-        log_returns=log_returns,
-        baseline_log_returns=baseline,
-    )
+    for place, candles in enumerate(markets):
+        yield Forecast(
+            model_id=entry.id,
+            model_digest=entry.digest,
+            symbol=candles.symbol,
+            interval=candles.interval,
+            candles_digest=candles.digest,
+            last_open_time_ms=candles.last_open_time_ms,
+            last_close=candles.last_close,
+            sigma=windows.sigmas[place],
+            made_at_ms=made_at_ms,
+            quantiles=spec.quantiles,
+            horizons=spec.horizons,
+            log_returns=log_returns[place],
+            baseline_log_returns=baseline[place],
+        )
 
 
-def _digest(entry: RegistryEntry | None) -> str:
-    return entry.digest if entry is not None else ""
+def _jobs(asked: Sequence[tuple[RegistryEntry | None, Candles]]) -> dict[_Key, _Job]:
+    return {(entry.digest, candles.digest): (entry, candles) for entry, candles in asked if entry is not None}
+
+
+def _serves(entry: RegistryEntry, candles: Candles) -> bool:
+    return entry.spec is not None and entry.spec.serves(candles.symbol)
+
+
+def _answer(entry: RegistryEntry | None, candles: Candles, found: Mapping[_Key, Answer]) -> Answer:
+    if entry is None:
+        return NoForecast(candles.symbol, f"there is no model for {candles.interval} candles yet; train one")
+    return found[entry.digest, candles.digest]

@@ -64,10 +64,10 @@ class Scorekeeper:
             self._thread = None
 
     def keep(self, interval: Interval, symbols: Sequence[Symbol]) -> Round:
-        """Score, then forecast, these markets once. A market without data is left out; the others go on."""
+        """Score, then forecast, these markets once, by every model. Markets without data are left out."""
         known = [candles for symbol in symbols if (candles := self._known(symbol, interval)) is not None]
         scored = sum(self._ledger.score(candles) for candles in known)
-        written = self._ledger.append(self._forecaster.forecast_all(known).values())
+        written = self._ledger.append(self._forecaster.every(known))
         return Round(written, scored)
 
     def _known(self, symbol: Symbol, interval: Interval) -> Candles | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +11,17 @@ import pytest
 from onnx import numpy_helper
 
 from data.candles import FLOAT_COLUMNS, Candles
+from data.feature_parts import Parts
 from data.features import ewma_sigma
 from data.interval import Interval
 from data.symbol import Symbol
-from models.forecaster import Forecaster, NoForecast
+from models import inputs
+from models import windows as windows_module
+from models.forecaster import Forecast, Forecaster, NoForecast
 from models.registry import Registry, write_model
 from tests.support import tiny_model
 from utils.clock import ManualClock
+from utils.errors import ModelLoadTimeout, ModelNotFound
 from utils.model_cache import ModelCache
 from utils.model_utils import Session, Windows
 
@@ -223,6 +227,54 @@ def test_a_graph_that_fails_while_running_is_a_reason(tmp_path: Path, make: Make
     answer = make().answer(tiny_model.candles(300))
     assert isinstance(answer, NoForecast)
     assert "graph" in answer.reason
+
+
+def test_every_model_forecasts_every_market_in_one_batch_each(
+    tmp_path: Path, make: Make, runs: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny_model.save(tmp_path, tiny_model.spec("a", created_ms=tiny_model.START_MS + 5))
+    tiny_model.save(tmp_path, tiny_model.spec("b", window=4, warm_up=244, features=("hour_cos", "return_1")), seed=2)
+    tiny_model.save(tmp_path, tiny_model.spec("c", symbols=(Symbol("COIN1"),)), seed=3)
+    tiny_model.save(tmp_path, tiny_model.spec("d", interval=Interval.D1))
+    tiny_model.save(tmp_path, tiny_model.spec("e", features=("moon_phase", "return_1")))
+    asked: list[tuple[str, ...]] = []
+    compute = inputs.newest_inputs
+
+    def counted(parts: Parts, names: Sequence[str]) -> Windows:
+        asked.append(tuple(names))
+        return compute(parts, names)
+
+    monkeypatch.setattr(windows_module, "newest_inputs", counted)
+    forecaster = make()
+    markets = [tiny_model.candles(300, symbol=f"COIN{n}", seed=n) for n in range(3)]
+    made = forecaster.every([*markets, tiny_model.candles(100, symbol="NEWUSDT")])
+    assert sorted((one.model_id, one.symbol) for one in made) == [
+        *(("a", f"COIN{n}") for n in range(3)), *(("b", f"COIN{n}") for n in range(3)), ("c", "COIN1"),
+    ]  # fmt: skip
+    assert sorted(runs) == [1, 3, 3]
+    assert asked == [("return_1", "range", "hour_sin", "hour_cos")]
+    assert [one.id for one in forecaster.models(Interval.H1)][:2] == ["a", "b"]
+    assert forecaster.forecast(markets[0]) in made
+    assert len(runs) == 3
+    named = forecaster.answer(markets[0], "b")
+    assert named in made
+    alone = make().answer(markets[0], "b")
+    assert isinstance(named, Forecast)
+    assert isinstance(alone, Forecast)
+    np.testing.assert_allclose(named.log_returns, alone.log_returns, rtol=1e-5, atol=1e-9)
+    with pytest.raises(ModelNotFound, match="known: a, b, c"):
+        forecaster.answer(markets[0], "z")
+
+
+def test_a_failure_that_may_pass_is_tried_again(forecaster: Forecaster, monkeypatch: pytest.MonkeyPatch) -> None:
+    def slow(*_: object) -> Session:
+        raise ModelLoadTimeout("still being loaded")
+
+    candles = tiny_model.candles(300)
+    with monkeypatch.context() as patched:
+        patched.setattr(ModelCache, "get", slow)
+        assert forecaster.forecast(candles) is None
+    assert forecaster.forecast(candles) is not None
 
 
 def test_unknown_features_are_refused_readably(tmp_path: Path, make: Make) -> None:

@@ -1,0 +1,57 @@
+"""Forecast: what a model says of one market's coming returns, from its closed candles alone; or why there is none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.interval import Interval
+from data.symbol import Symbol
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """Quantiles of the coming log returns of one market, made from its closed candles alone."""
+
+    model_id: str
+    model_digest: str
+    symbol: Symbol
+    interval: Interval
+    candles_digest: str
+    last_open_time_ms: int
+    last_close: float
+    sigma: float
+    """EWMA volatility per candle of log returns."""
+    made_at_ms: int
+    quantiles: tuple[float, ...]
+    horizons: tuple[int, ...]
+    """Candles ahead."""
+    log_returns: Floats = field(repr=False)
+    """(h, q) from the last close."""
+    baseline_log_returns: Floats = field(repr=False)
+    """(h, q) of the naive forecast."""
+
+    @cached_property
+    def prices(self) -> Floats:
+        """(h, q) in the quote asset."""
+        return np.asarray(self.last_close * np.exp(self.log_returns))
+
+    @cached_property
+    def baseline_prices(self) -> Floats:
+        """(h, q) in the quote asset."""
+        return np.asarray(self.last_close * np.exp(self.baseline_log_returns))
+
+
+@dataclass(frozen=True, slots=True)
+class NoForecast:
+    """Why a market has none."""
+
+    symbol: Symbol
+    reason: str
+    lasting: bool = True
+    """It follows from the candles; False where another try may succeed."""
