@@ -19,7 +19,8 @@ from models.forecast import NoForecast as NoForecast
 from models.joining import Joined
 from models.registry import Registry, RegistryEntry
 from models.spec import ModelSpec
-from models.windows import Windows, check_features, newest_windows
+from models.windows import Windows, newest_windows
+from models.windows import check_features as check_features
 from utils.clock import Clock
 from utils.errors import ModelError, SchemaMismatch
 from utils.model_cache import ModelCache

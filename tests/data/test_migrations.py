@@ -23,7 +23,7 @@ from data.candle_store import CandleStore
 from data.database import connect
 from data.interval import Interval
 from data.symbol import Symbol
-from models import ledger
+from models import ledger_tables
 from models.ledger import Ledger
 from tests.support.made_candles import START_MS, made_candles
 from tests.support.servers import PostgresServer, postgres_server
@@ -117,7 +117,7 @@ def differences(url: str) -> list[object]:
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         found: list[object] = []
-        for metadata in (candle_store.METADATA, ledger._METADATA):
+        for metadata in (candle_store.METADATA, ledger_tables.METADATA):
             names = set(metadata.tables)
             context.opts["include_object"] = lambda thing, name, kind, *_, names=names: kind != "table" or name in names
             found += compare_metadata(context, metadata)

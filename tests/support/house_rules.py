@@ -31,7 +31,11 @@ SQL_DOORS = {
     "data/schema_version.py",
     "data/sqlite_file.py",
     "models/jobs.py",
-    "models/ledger.py",
+    "models/ledger_models.py",
+    "models/ledger_reading.py",
+    "models/ledger_scoring.py",
+    "models/ledger_tables.py",
+    "models/ledger_writing.py",
 }
 UNSAFE_MODULES = {"pickle", "cPickle", "cloudpickle", "dill", "shelve", "marshal"}
 UNSAFE_CALLS = {"eval", "exec", "joblib.load", "yaml.load", "yaml.unsafe_load", "torch.load"}

@@ -1,0 +1,169 @@
+"""Ledger reading: what pages ask of the ledger, each as one question to the database."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import sqlalchemy as sa
+from numpy.typing import NDArray
+
+from data.interval import Interval
+from data.symbol import Symbol
+from models.ledger_models import known_models, matching
+from models.ledger_rows import ledger_rows, unpack
+from models.ledger_scores import RATIOS, SUMS, Latest, LedgerModel, LedgerRow, Skill, skill_of
+from models.ledger_sums import EVERY_HORIZON, EVERY_SYMBOL, WEATHER_SUMS, Course, Weather, weather_of
+from models.ledger_tables import DAYS, FORECASTS, MODELS, RANKS, SCORES, WEATHER
+
+BLOCK_CANDLES = 24
+_DAY_MS = 86_400_000
+
+
+def latest(connection: sa.Connection, model: LedgerModel) -> dict[Symbol, Latest]:
+    """The model's newest forecast of each market."""
+    newest = (
+        sa.select(FORECASTS.c.symbol, sa.func.max(FORECASTS.c.last_open_time_ms).label("at_ms"))
+        .where(FORECASTS.c.model == model.key)
+        .group_by(FORECASTS.c.symbol)
+        .subquery()
+    )
+    query = sa.select(FORECASTS).join(
+        newest,
+        (FORECASTS.c.symbol == newest.c.symbol) & (FORECASTS.c.last_open_time_ms == newest.c.at_ms),
+    )
+    rows = connection.execute(query.where(FORECASTS.c.model == model.key)).all()
+    return {
+        Symbol(row.symbol): Latest(
+            Symbol(row.symbol),
+            row.last_open_time_ms,
+            row.made_at_ms,
+            row.last_close,
+            row.sigma,
+            unpack(row.log_returns, model),
+        )
+        for row in rows
+    }
+
+
+def ranks(connection: sa.Connection, model: LedgerModel, horizon: int) -> NDArray[np.float64]:
+    """(q + 1,) how many outcomes lay below the lowest quantile, between each two, above the highest."""
+    query = sa.select(RANKS.c.rank, RANKS.c.scored)
+    rows = connection.execute(query.where(RANKS.c.model == model.key, RANKS.c.horizon == horizon)).all()
+    counts = np.zeros(len(model.quantiles) + 1)
+    for rank, scored in rows:
+        counts[rank] = scored
+    return counts
+
+
+def weather(connection: sa.Connection, model: LedgerModel, horizon: int) -> Weather:
+    """Where the model does well: by UTC hour and third of the forecasts by volatility."""
+    names = ("hour", "bin", *WEATHER_SUMS)
+    query = sa.select(*(WEATHER.c[name] for name in names))
+    rows = connection.execute(query.where(WEATHER.c.model == model.key, WEATHER.c.horizon == horizon)).all()
+    columns = np.array(rows, dtype=np.float64).reshape(-1, len(names)).T
+    hours, bins = columns[:2].astype(np.int64)
+    return weather_of(hours, bins, dict(zip(WEATHER_SUMS, columns[2:], strict=True)))
+
+
+def course(connection: sa.Connection, model: LedgerModel, horizon: int, points: int) -> Course:
+    """Over all markets, in at most so many stretches of equally many days."""
+    names = ("scored", "loss", "baseline_loss")
+    ours = (DAYS.c.model == model.key, DAYS.c.symbol == EVERY_SYMBOL, DAYS.c.horizon == horizon)
+    ends = sa.select(sa.func.min(DAYS.c.day), sa.func.max(DAYS.c.day)).where(*ours)
+    first, last = connection.execute(ends).one()
+    width = -(-(last - first + 1) // points) if first is not None else 1
+    stretch = ((DAYS.c.day - (first or 0)) // width).label("stretch")
+    query = sa.select(stretch, *(sa.func.sum(DAYS.c[name]) for name in names)).where(*ours)
+    rows = connection.execute(query.group_by(stretch).order_by(stretch)).all()
+    columns = np.array(rows, dtype=np.float64).reshape(-1, 1 + len(names)).T
+    from_ms = ((first or 0) + columns[0].astype(np.int64) * width) * _DAY_MS
+    return Course(from_ms, from_ms + width * _DAY_MS, *columns[1:])
+
+
+def recent(connection: sa.Connection, venue: str, symbol: Symbol, interval: Interval, limit: int) -> list[LedgerRow]:
+    """The newest `limit` rows of a market, newest forecast first, then by horizon."""
+    models = known_models(connection, venue, interval=interval)
+    query = (
+        sa.select(FORECASTS)
+        .where(FORECASTS.c.symbol == symbol, FORECASTS.c.model.in_(list(models)))
+        .order_by(FORECASTS.c.last_open_time_ms.desc(), FORECASTS.c.model.desc())
+        .limit(limit)
+    )
+    rows: list[LedgerRow] = []
+    for forecast in connection.execute(query).all():
+        if len(rows) >= limit:
+            break
+        found = connection.execute(sa.select(SCORES).where(SCORES.c.forecast == forecast.key)).all()
+        rows += ledger_rows(models[forecast.model], interval, forecast, {one.horizon: one for one in found})
+    return rows[:limit]
+
+
+def counts(connection: sa.Connection) -> dict[str, int]:
+    """Of every venue: how many forecasts are stored, and how many horizons were scored or found unscorable."""
+    sums = sa.select(sa.func.sum(DAYS.c.scored), sa.func.sum(DAYS.c.unscorable))
+    whole = (DAYS.c.symbol == EVERY_SYMBOL, DAYS.c.horizon == EVERY_HORIZON)
+    forecasts = connection.execute(sa.select(sa.func.count()).select_from(FORECASTS)).scalar_one()
+    scored, unscorable = connection.execute(sums.where(*whole)).one()
+    return {"forecasts": forecasts, "scored": int(scored or 0), "unscorable": int(unscorable or 0)}
+
+
+def skills(
+    connection: sa.Connection,
+    venue: str,
+    groups: tuple[str, ...],
+    symbols: Sequence[str],
+    horizons: Sequence[int],
+    model_id: str,
+    interval: Interval | None,
+    digest: str | None,
+) -> dict[tuple[Any, ...], Skill]:
+    """By `groups`, from the daily sums: a block is a day, or 24 candles where they are longer."""
+    models = connection.execute(
+        matching(sa.select(MODELS.c.key, MODELS.c.interval), venue, interval, model_id, digest)
+    ).all()
+    if not models:
+        return {}
+    days = max(max(1, BLOCK_CANDLES * Interval(row.interval).ms // _DAY_MS) for row in models)
+    given = {"models": [row.key for row in models], "symbols": symbols, "horizons": horizons, "days": days}
+    rows = connection.execute(_skill_query(groups), given).all()
+    return {tuple(row[: len(groups)]): _skill(row[len(groups) :]) for row in rows if row[-1] is not None}
+
+
+@functools.cache
+def _skill_query(groups: tuple[str, ...]) -> sa.Select[Any]:
+    """Sums, products of RATIOS and number of blocks, by `groups`; built once, for building it costs more than asking.
+
+    Where models of several intervals are asked for at once, the longest block is everybody's.
+    """
+    columns = [DAYS.c[name] for name in groups]
+    block = (DAYS.c.day // sa.bindparam("days", type_=sa.Integer)).label("block")
+    blocks = (
+        sa.select(*columns, block, *(sa.func.sum(DAYS.c[name]).label(name) for name in SUMS))
+        .where(
+            DAYS.c.model.in_(sa.bindparam("models", expanding=True)),
+            DAYS.c.symbol.in_(sa.bindparam("symbols", expanding=True)),
+            DAYS.c.horizon.in_(sa.bindparam("horizons", expanding=True)),
+        )
+        .group_by(*columns, block)
+        .subquery()
+    )
+    products = [blocks.c[a] * blocks.c[b] for pair in RATIOS for a, b in _products(pair)]
+    counted = sa.func.sum(sa.case((blocks.c.scored > 0, 1), else_=0))
+    sums = [*(sa.func.sum(blocks.c[name]) for name in SUMS), *map(sa.func.sum, products), counted]
+    names = [blocks.c[name] for name in groups]
+    return sa.select(*names, *sums).group_by(*names) if names else sa.select(*sums)
+
+
+def _products(pair: tuple[str, str]) -> Iterator[tuple[str, str]]:
+    a, b = pair
+    yield from ((a, a), (a, b), (b, b))
+
+
+def _skill(row: Sequence[Any]) -> Skill:
+    """From the sums, the products of each ratio, and the number of blocks."""
+    sums = dict(zip(SUMS, map(float, row), strict=False))
+    products = np.array(row[len(SUMS) : -1], dtype=np.float64).reshape(len(RATIOS), 3).tolist()
+    return skill_of(sums, [(aa, ab, bb) for aa, ab, bb in products], int(row[-1]))

@@ -1,0 +1,111 @@
+"""Ledger rows: forecasts and scores as the tables hold them, and as values. No SQL here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.interval import Interval
+from data.symbol import Symbol
+from models.baseline import naive_log_returns
+from models.forecast import Forecast
+from models.ledger_scores import Decided, LedgerModel, LedgerRow, State, target_times
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Forecasts of one model in one market, as columns: (n,), and (n, h, q)."""
+
+    model: LedgerModel
+    symbol: Symbol
+    starts_ms: NDArray[np.int64]
+    made_at_ms: NDArray[np.int64]
+    closes: NDArray[np.float64]
+    sigmas: NDArray[np.float64]
+    log_returns: NDArray[np.float64]
+
+    @property
+    def naive(self) -> NDArray[np.float64]:
+        return naive_log_returns(self.model.baseline, self.sigmas)
+
+
+def batch_of(model: LedgerModel, symbol: Symbol, rows: Sequence[Any]) -> Batch:
+    return Batch(
+        model=model,
+        symbol=symbol,
+        starts_ms=np.array([row.last_open_time_ms for row in rows], dtype=np.int64),
+        made_at_ms=np.array([row.made_at_ms for row in rows], dtype=np.int64),
+        closes=np.array([row.last_close for row in rows]),
+        sigmas=np.array([row.sigma for row in rows]),
+        log_returns=np.stack([unpack(row.log_returns, model) for row in rows]),
+    )
+
+
+def forecast_row(model: int, forecast: Forecast) -> dict[str, object]:
+    return {
+        "model": model,
+        "symbol": str(forecast.symbol),
+        "last_open_time_ms": forecast.last_open_time_ms,
+        "made_at_ms": forecast.made_at_ms,
+        "last_close": forecast.last_close,
+        "sigma": forecast.sigma,
+        "log_returns": np.ascontiguousarray(forecast.log_returns, dtype="<f8").tobytes(),
+        "open_mask": (1 << len(forecast.horizons)) - 1,
+    }
+
+
+def unpack(content: bytes, model: LedgerModel) -> NDArray[np.float64]:
+    return np.frombuffer(content, dtype="<f8").reshape(model.shape)
+
+
+def score_rows(
+    decided: Decided, places: NDArray[np.intp], model: LedgerModel, rows: Sequence[Any], now_ms: int
+) -> list[dict[str, Any]]:
+    return [
+        {
+            "forecast": rows[i].key,
+            "horizon": model.horizons[j],
+            "scored_at_ms": now_ms,
+            "state": int(decided.state[i, j]),
+            "realised": _known(decided.realised[i, j]),
+            "loss": _known(decided.loss[i, j]),
+            "baseline_loss": _known(decided.baseline_loss[i, j]),
+        }
+        for i, j in places.tolist()
+    ]
+
+
+def ledger_rows(model: LedgerModel, interval: Interval, forecast: Any, scores: dict[int, Any]) -> list[LedgerRow]:
+    log_returns = unpack(forecast.log_returns, model)
+    naive = naive_log_returns(model.baseline, forecast.sigma)
+    targets = target_times(interval, np.array(forecast.last_open_time_ms), model.horizons)
+    return [
+        LedgerRow(
+            model_id=model.id,
+            model_digest=model.digest,
+            symbol=Symbol(forecast.symbol),
+            interval=interval,
+            last_open_time_ms=forecast.last_open_time_ms,
+            made_at_ms=forecast.made_at_ms,
+            horizon=horizon,
+            target_open_time_ms=int(targets[place]),
+            last_close=forecast.last_close,
+            sigma=forecast.sigma,
+            quantiles=model.quantiles,
+            log_returns=tuple(log_returns[place].tolist()),
+            baseline_log_returns=tuple(naive[place].tolist()),
+            state=State(scores[horizon].state) if horizon in scores else State.OPEN,
+            realised=scores[horizon].realised if horizon in scores else None,
+            loss=scores[horizon].loss if horizon in scores else None,
+            baseline_loss=scores[horizon].baseline_loss if horizon in scores else None,
+        )
+        for place, horizon in enumerate(model.horizons)
+    ]
+
+
+def _known(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
