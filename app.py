@@ -47,6 +47,7 @@ from models.training_history import TrainingHistory
 from models.training_runner import TrainingRunner
 from routes import alerts, metrics, register
 from routes.budgets import budgets_of
+from routes.memory_use import memory_use
 from routes.observed import observe_requests
 from routes.security import MAX_REQUEST_BYTES, check_bind, secure
 from routes.services import EXTENSION, Services
@@ -62,7 +63,8 @@ from utils.clock import Clock, SystemClock
 from utils.data_cache import data_cache
 from utils.errors import ConfigError, DashboardError
 from utils.logs import start_logging
-from utils.memory_guard import MemoryGuard, TrimStep, give_back, hold_less
+from utils.memory_guard import MemoryGuard, TrimStep
+from utils.memory_return import give_back, hold_less
 from utils.minute_recorder import MinuteRecorder
 from utils.model_cache import model_cache
 from utils.performance_monitor import performance_monitor
@@ -77,6 +79,7 @@ PARTS = "parts"
 _ENTRIES_PER_SERIES = 4
 """Cache entries one market and interval needs: its candles, its indicators, and room for a reader's choice of them."""
 _MEGABYTE = 1024 * 1024
+_MB = 1_000_000
 
 log = logging.getLogger("app")
 
@@ -245,7 +248,7 @@ def assemble(settings: Settings, clock: Clock) -> Parts:
         connection=connection,
         scorekeeper=scorekeeper,
         training=training,
-        memory_guard=guard_memory(settings, pages),
+        memory_guard=guard_memory(settings, pages, market),
         watch=alerts.make_watch(
             database=database,
             services=services,
@@ -295,14 +298,17 @@ def configure_caches(settings: Settings, clock: Clock, second_level: RedisLevel 
     performance_monitor.configure(enabled=settings.enable_performance_logging, clock=clock)
 
 
-def guard_memory(settings: Settings, pages: ResponseCache) -> MemoryGuard:
+def guard_memory(settings: Settings, pages: ResponseCache, market: MarketData) -> MemoryGuard:
     """What gives way when memory is short, the cheapest to make again first."""
     steps = (
         TrimStep("pages", pages.trim),
-        TrimStep("candles and indicators", data_cache.trim),
+        TrimStep("indicators", partial(data_cache.trim, region="indicators")),
+        TrimStep("candles of idle markets", market.trim_idle),
         TrimStep("models", _trim_models),
     )
-    return MemoryGuard(max_percent=settings.max_memory_usage_percent, steps=steps)
+    return MemoryGuard(
+        max_percent=settings.max_memory_usage_percent, max_rss_bytes=settings.max_rss_mb * _MB, steps=steps
+    )
 
 
 def _trim_models(fraction: float) -> int:
@@ -345,6 +351,14 @@ def watch(parts: Parts) -> None:
         "store": parts.store.stats,
         "database": parts.database.query_stats,
         "memory_guard": parts.memory_guard.stats,
+        "memory_holders": partial(
+            memory_use,
+            data_cache=data_cache,
+            pages=parts.services.pages,
+            models=model_cache,
+            forecasts=parts.services.forecaster.held,
+            max_rss_bytes=parts.services.settings.max_rss_mb * _MB,
+        ),
     }
     if parts.shared_cache is not None:
         sources["redis"] = parts.shared_cache.stats

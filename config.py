@@ -93,6 +93,12 @@ class Settings:
     max_memory_usage_percent: int = setting(
         "80", whole(1, 100), "System memory in use above which the caches are trimmed.", group="Performance"
     )
+    max_rss_mb: int = setting(
+        "0",
+        whole(0, 1_048_576),
+        "Memory of this process (MB of 10⁶ bytes) above which the caches are trimmed too; 0: no limit of its own.",
+        group="Performance",
+    )
     enable_performance_logging: bool = setting(
         "True", switch(), "Time every route and write the access log.", group="Performance"
     )

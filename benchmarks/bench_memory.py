@@ -9,7 +9,7 @@ from benchmarks.load import fetch
 from benchmarks.measure import at_most, print_rows, reading, result
 from benchmarks.served import Served, served
 
-_MB = 1024 * 1024
+_MB = 1_000_000
 
 
 def run(*, short: bool = False) -> dict[str, Any]:
@@ -25,7 +25,7 @@ def run(*, short: bool = False) -> dict[str, Any]:
 
 
 def _one() -> dict[str, Any]:
-    with served(compared=False, ENABLE_MODEL_PRELOADING="True", HISTORY_CANDLES="1000") as server:
+    with served(compared=False, ENABLE_MODEL_PRELOADING="True", HISTORY_CANDLES="1000", SIMULATED_REPLAY_PATH="") as server:
         pages = _read_everything(server)
         time.sleep(3)  # the feed writes and the collector settles
         memory = server.process.memory_full_info()

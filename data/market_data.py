@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
+from math import ceil
 from types import MappingProxyType
 
 from data.binance_gateway import PAGE_LIMIT, BinanceGateway
@@ -33,6 +34,8 @@ _RETRY_S = 5.0
 _LONGEST_PAUSE_S = 60.0
 """A reader asks the exchange at most this often for one series; after failures nobody asks for 5, 10, 20… 60 s."""
 _READER_DEADLINE_S = 1.5
+_IDLE_S = 300.0
+"""A market whose candles nobody has looked at for so long can do without them in memory."""
 _STALE_S = 7 * 24 * 3600.0
 
 
@@ -228,6 +231,17 @@ class MarketData:
             self._keep(series, candles)
         return len(candles)
 
+    def trim_idle(self, fraction: float) -> int:
+        """Drops the candles of `fraction` of the markets that nobody has looked at for five minutes, the longest idle
+        first, from memory alone: the next reader has them from the store. How many series that were."""
+        idle_since_s = self._clock.monotonic() - _IDLE_S
+        idle = [one for one in self._series.values() if one.read_at_s < idle_since_s and one.newest_open_ms is not None]
+        kept = [one for one in sorted(idle, key=lambda one: one.read_at_s) if self._cache.get(one.key) is not None]
+        dropped = kept[: ceil(len(kept) * min(max(fraction, 0.0), 1.0))]
+        for series in dropped:
+            self._cache.drop(series.key)
+        return len(dropped)
+
     def _tell(self, candles: Candles) -> None:
         """A listener's fault, whatever it is, must not keep the candles from the others."""
         for listener in self._listeners:
@@ -246,6 +260,7 @@ class MarketData:
         return series
 
     def _hot(self, series: MarketSeries) -> Candles:
+        series.read_at_s = self._clock.monotonic()
         candles = self._cache.get_or_load(
             series.key, lambda: self._load(series), ttl_s=self._fresh_for_s, stale_if_error_s=_STALE_S
         )

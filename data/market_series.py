@@ -12,7 +12,9 @@ from data.symbol import Symbol
 
 
 class MarketSeries:
-    """Forming candle, time of the newest news, and a count of changes. `writing` is held by whoever adds candles."""
+    """Forming candle, time of the newest news, and a count of changes. `writing` is held by whoever adds candles.
+
+    `read_at_s`: when somebody last looked at its candles, by the monotonic clock."""
 
     __slots__ = (
         "_lock",
@@ -26,6 +28,7 @@ class MarketSeries:
         "interval",
         "newest_open_ms",
         "problem",
+        "read_at_s",
         "symbol",
         "writing",
     )
@@ -43,6 +46,7 @@ class MarketSeries:
         self.changes = 0
         self.problem = ""
         self.asked_at_s = float("-inf")
+        self.read_at_s = float("-inf")
         self._lock = threading.Lock()
 
     @property

@@ -22,6 +22,7 @@ from models.spec import ModelSpec
 from models.windows import Windows, newest_windows
 from models.windows import check_features as check_features
 from utils.clock import Clock
+from utils.data_cache import size_bytes_of
 from utils.errors import ModelError, SchemaMismatch
 from utils.model_cache import ModelCache
 from utils.model_utils import Session, predict_batches
@@ -96,6 +97,12 @@ class Forecaster:
         asked = [(entry, one) for one in candles for entry in entries[one.interval] if _serves(entry, one)]
         answers = self._found(_jobs(asked)).values()
         return [answer for answer in answers if isinstance(answer, Forecast)]
+
+    def held(self) -> tuple[int, int]:
+        """(how many answers are kept, about how many bytes they take)."""
+        with self._lock:
+            answers = list(self._kept.values())
+        return len(answers), sum(map(size_bytes_of, answers))
 
     def clear(self) -> None:
         """Forgets every kept forecast, for instance under memory pressure; they are computed again when asked for."""

@@ -212,7 +212,7 @@ class DataCache:
             self._changes += 1
             for key in [key for key in self._flights if region is None or _region(key) == region]:
                 del self._flights[key]
-            for key in [key for key in self._entries if region is None or _region(key) == region]:
+            for key, _ in self._of(region):
                 self._drop(key)
 
     def outdate(self, key: Hashable) -> None:
@@ -226,18 +226,31 @@ class DataCache:
             for key in {key for key in (*self._entries, *self._flights) if _region(key) == region}:
                 self._outdate(key)
 
-    def trim(self, fraction: float) -> int:
-        """Drop `fraction` of the bytes, first what is past its time, then the least recently used; the bytes freed."""
+    def trim(self, fraction: float, region: Hashable = None) -> int:
+        """Drop `fraction` of the bytes, first what is past its time, then the least recently used; the bytes freed.
+        Of one region alone where one is named (see `clear`)."""
         with self._lock:
             before = self._size_bytes
-            target = before * (1.0 - min(max(fraction, 0.0), 1.0))
+            target = sum(entry.size_bytes for _, entry in self._of(region)) * (1.0 - min(max(fraction, 0.0), 1.0))
             self._sweep(self._timer())
-            for key, _ in sorted(self._entries.items(), key=lambda item: item[1].used):
-                if self._size_bytes <= target:
+            held = sum(entry.size_bytes for _, entry in self._of(region))
+            for key, entry in sorted(self._of(region), key=lambda pair: pair[1].used):
+                if held <= target:
                     break
+                held -= entry.size_bytes
                 self._drop(key)
                 self._evictions += 1
             return before - self._size_bytes
+
+    def sizes(self) -> dict[str, tuple[int, int]]:
+        """What each region holds now: (entries, bytes)."""
+        with self._lock:
+            entries = list(self._entries.items())
+        held: dict[str, tuple[int, int]] = {}
+        for key, entry in entries:
+            count, size = held.get(str(_region(key)), (0, 0))
+            held[str(_region(key))] = count + 1, size + entry.size_bytes
+        return held
 
     def stats(self) -> CacheStats:
         with self._lock:
@@ -393,6 +406,9 @@ class DataCache:
             self._sweep(now)
         if self._over():
             self._make_room(now)
+
+    def _of(self, region: Hashable) -> list[tuple[Hashable, _Entry]]:
+        return [pair for pair in self._entries.items() if region is None or _region(pair[0]) == region]
 
     def _over(self) -> bool:
         return len(self._entries) > self._max_entries or self._size_bytes > self._max_bytes

@@ -1,11 +1,8 @@
-"""MemoryGuard: when the machine runs short of memory, caches give way in order, and each step says what it freed."""
+"""MemoryGuard: when memory runs short, the machine's or this process's, caches give way in order, each step measured."""
 
 from __future__ import annotations
 
-import ctypes
-import gc
 import logging
-import sys
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,6 +10,7 @@ from dataclasses import dataclass
 import psutil
 
 from utils.clock import Clock, SystemClock
+from utils.memory_return import give_back
 
 log = logging.getLogger(__name__)
 
@@ -49,9 +47,13 @@ class TrimReport:
 
 @dataclass(frozen=True, slots=True)
 class MemoryGuardStats:
-    """Since the start. `cool_down_s` is the pause now kept between two rounds of trimming."""
+    """Since the start. `cool_down_s` is the pause now kept between two rounds of trimming.
+
+    `max_rss_bytes` is 0 where this process may hold what the machine has.
+    """
 
     max_percent: float
+    max_rss_bytes: int
     used_percent: float | None
     rss_bytes: int | None
     rounds: int
@@ -64,32 +66,9 @@ def read_memory() -> MemoryReading:
     return MemoryReading(psutil.virtual_memory().percent, psutil.Process().memory_info().rss)
 
 
-_MALLOPT = {"M_ARENA_MAX": (-8, 2), "M_MMAP_THRESHOLD": (-3, 128 * 1024), "M_TRIM_THRESHOLD": (-1, 256 * 1024)}
-"""glibc's numbers for them (malloc.h), and what serves a long-lived process with short-lived large buffers."""
-
-
-def hold_less() -> None:
-    """Asks glibc to keep less of what is freed; elsewhere nothing happens.
-
-    By default each thread gets an arena of its own and every large buffer that is freed raises the size from which
-    buffers are returned to the machine at once: both leave a web server with memory that nothing uses.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    if mallopt is not None:
-        for name, value in _MALLOPT.values():
-            mallopt(name, value)
-
-
-def give_back() -> None:
-    """Returns freed memory to the machine: collects cycles, and asks the C library to let go of its own."""
-    gc.collect()
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
-
-
 class MemoryGuard:
-    """Above `max_percent` of the machine's memory trims `steps` in order until it is below.
+    """Above `max_percent` of the machine's memory, or with more than `max_rss_bytes` in this process, trims `steps` in
+    order until both are kept.
 
     The first round drops half of each cache, one that follows it after the cool-down everything. A round that gives
     back less than a megabyte doubles the cool-down (up to ten minutes): the memory is somebody else's.
@@ -99,6 +78,7 @@ class MemoryGuard:
         self,
         *,
         max_percent: float,
+        max_rss_bytes: int = 0,
         steps: Sequence[TrimStep],
         read: Callable[[], MemoryReading] = read_memory,
         release: Callable[[], None] = give_back,
@@ -107,6 +87,7 @@ class MemoryGuard:
         cool_down_s: float = 30.0,
     ) -> None:
         self._max_percent = max_percent
+        self._max_rss_bytes = max_rss_bytes
         self._steps = tuple(steps)
         self._read = read
         self._release = release
@@ -126,7 +107,7 @@ class MemoryGuard:
         """Reads once; trims if it must and the cool-down is over. Answers what was done: nothing, most of the time."""
         reading = self._last_reading = self._read()
         now_s = self._clock.monotonic()
-        if reading.used_percent <= self._max_percent:
+        if not self._short(reading):
             if now_s >= self._not_before_s:
                 self._fraction, self._cool_down_s = 0.5, self._shortest_cool_down_s
             return ()
@@ -142,6 +123,7 @@ class MemoryGuard:
         reading = self._last_reading
         return MemoryGuardStats(
             max_percent=self._max_percent,
+            max_rss_bytes=self._max_rss_bytes,
             used_percent=reading.used_percent if reading else None,
             rss_bytes=reading.rss_bytes if reading else None,
             rounds=self._rounds,
@@ -166,16 +148,21 @@ class MemoryGuard:
         while not self._stop.wait(self._period_s):
             self.check()
 
+    def _short(self, reading: MemoryReading) -> bool:
+        too_much = 0 < self._max_rss_bytes < reading.rss_bytes
+        return too_much or reading.used_percent > self._max_percent
+
     def _trim(self, reading: MemoryReading) -> tuple[TrimReport, ...]:
         log.warning(
-            "memory is short: %.1f %% in use, limit %.1f %%, this process holds %.1f MB; trimming caches",
+            "memory is short: %.1f %% in use, limit %.1f %%, this process holds %.1f MB, limit %s; trimming caches",
             reading.used_percent,
             self._max_percent,
             reading.rss_bytes / 1e6,
+            f"{self._max_rss_bytes / 1e6:.0f} MB" if self._max_rss_bytes else "none",
         )
         reports = []
         for step in self._steps:
-            if reading.used_percent <= self._max_percent:
+            if not self._short(reading):
                 break
             report = self._trim_one(step, reading)
             reading = self._last_reading = MemoryReading(report.used_percent_after, report.rss_after_bytes)

@@ -111,6 +111,12 @@ class ModelCache:
         with self._lock:
             return self._shrink(max(0, keep))
 
+    @property
+    def size_bytes(self) -> int:
+        """Of the files that the kept sessions were built from."""
+        with self._lock:
+            return sum(getattr(session, "size_bytes", 0) for session in self._sessions.values())
+
     def stats(self) -> ModelCacheStats:
         with self._lock:
             counts = self._counts

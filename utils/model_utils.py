@@ -19,10 +19,12 @@ Windows = NDArray[np.float32]
 class Session:
     """One built graph: float32 windows (n, window, features) in, float32 (n, horizons, quantiles) out. Thread-safe."""
 
-    __slots__ = ("_input", "_runtime", "input_shape", "output_shape")
+    __slots__ = ("_input", "_runtime", "input_shape", "output_shape", "size_bytes")
 
-    def __init__(self, runtime: Any) -> None:
+    def __init__(self, runtime: Any, size_bytes: int = 0) -> None:
+        """`size_bytes`: of the file it was built from, most of which its weights are."""
         self._runtime = runtime
+        self.size_bytes = size_bytes
         inputs, outputs = runtime.get_inputs(), runtime.get_outputs()
         if len(inputs) != 1 or len(outputs) != 1:
             raise ModelCorrupt(f"the graph has {len(inputs)} inputs and {len(outputs)} outputs; one of each is needed")
@@ -65,7 +67,7 @@ def open_session(path: Path, sha256: str) -> Session:
 
 def session_of(content: bytes, name: str) -> Session:
     """A graph in memory as a session; ModelCorrupt (naming it as `name`) where it is none."""
-    return Session(_build(content, name))
+    return Session(_build(content, name), len(content))
 
 
 def predict_batches(session: Session, windows: Windows, batch_size: int, workers: int = 1) -> NDArray[np.float32]:

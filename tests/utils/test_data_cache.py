@@ -278,6 +278,19 @@ def test_trim_drops_the_least_recently_used_bytes(clock: ManualClock) -> None:
     assert cache.trim(1.0) == 0
 
 
+def test_one_region_is_trimmed_and_counted_alone(clock: ManualClock) -> None:
+    cache = fresh(clock)
+    for number in range(4):
+        cache.set(("indicators", number), number, size_bytes=100)
+        cache.set(("candles", number), number, size_bytes=50)
+    cache.get(("indicators", 0))
+    assert cache.sizes() == {"indicators": (4, 400), "candles": (4, 200)}
+    assert cache.trim(0.5, "indicators") == 200
+    assert [cache.get(("indicators", number)) for number in range(4)] == [0, None, None, 3]
+    assert cache.sizes() == {"indicators": (2, 200), "candles": (4, 200)}
+    assert cache.trim(1.0, "nothing of this name") == 0
+
+
 def test_disabled_keeps_nothing_but_still_loads_once_at_a_time() -> None:
     cache = DataCache()
     cache.configure(enabled=False)

@@ -9,7 +9,8 @@ from collections.abc import Callable
 import pytest
 
 from utils.clock import ManualClock
-from utils.memory_guard import MemoryGuard, MemoryReading, TrimStep, give_back, read_memory
+from utils.memory_guard import MemoryGuard, MemoryReading, TrimStep, read_memory
+from utils.memory_return import give_back
 
 MB = 1_000_000
 
@@ -38,9 +39,12 @@ class Machine:
         return gone
 
 
-def guard(machine: Machine, clock: ManualClock, steps: list[TrimStep] | None = None) -> MemoryGuard:
+def guard(
+    machine: Machine, clock: ManualClock, steps: list[TrimStep] | None = None, max_rss_mb: int = 0
+) -> MemoryGuard:
     return MemoryGuard(
         max_percent=80,
+        max_rss_bytes=max_rss_mb * MB,
         steps=[machine.step(name) for name in machine.caches_mb] if steps is None else steps,
         read=machine.read,
         release=lambda: None,
@@ -68,6 +72,20 @@ def test_steps_go_in_order_and_stop_as_soon_as_it_is_enough(caplog: pytest.LogCa
     assert [report.name for report in guard(machine, ManualClock()).check()] == ["pages", "models"]
     machine = Machine(700, pages=150, models=20)
     assert [report.name for report in guard(machine, ManualClock()).check()] == ["pages"]
+
+
+def test_a_process_over_its_own_limit_gives_way_on_an_idle_machine_until_it_is_kept(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    machine = Machine(100, pages=40, indicators=100, candles=100, models=50)
+    watching = guard(machine, ManualClock(), max_rss_mb=230)
+    with caplog.at_level(logging.WARNING):
+        reports = watching.check()
+    assert [(report.name, report.rss_after_bytes // MB) for report in reports] == [("pages", 270), ("indicators", 220)]
+    assert "this process holds 290.0 MB, limit 230 MB" in caplog.text
+    assert watching.stats().max_rss_bytes == 230 * MB
+    assert watching.check() == (), "it is kept now"
+    assert guard(Machine(100, pages=300), ManualClock()).check() == (), "without a limit of its own"
 
 
 def test_within_the_cool_down_it_does_not_trim_again_and_then_it_trims_everything() -> None:
