@@ -8,7 +8,19 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 
-TRAINING = ("tensorflow", "keras", "sklearn", "scipy", "pandas", "polars", "pyarrow", "onnx", "skl2onnx", "tf2onnx", "joblib")
+TRAINING = (
+    "tensorflow",
+    "keras",
+    "sklearn",
+    "scipy",
+    "pandas",
+    "polars",
+    "pyarrow",
+    "onnx",
+    "skl2onnx",
+    "tf2onnx",
+    "joblib",
+)
 ONLY_WHERE_SET = ("redis", "psycopg", "apprise")
 NOT_WHILE_SERVING = ("alembic", "mako", "requests", "urllib3", "dateparser", "tqdm", "numpy.testing", "numpy.f2py")
 """Alembic only for a database of an older version, in a process that begins anew anyway; python-binance would bring
@@ -23,7 +35,7 @@ from config import load_settings
 made = app.create_app(load_settings(instance_path=sys.argv[1], exchange="simulated"))
 import data.gateway_client, data.stream_socket  # as the loop threads do
 made.extensions[app.PARTS].services.registry.all()
-import onnxruntime
+import data.indicators_talib, onnxruntime
 print(*sorted(sys.modules))
 made.extensions[app.PARTS].database.close()
 """
