@@ -1,4 +1,4 @@
-"""MemoryGuard: when memory runs short, the machine's or this process's, caches give way in order, each step measured."""
+"""MemoryGuard: when memory runs short, the machine's or this process's, caches give way in order, each measured."""
 
 from __future__ import annotations
 
