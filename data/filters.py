@@ -74,6 +74,23 @@ def _tail_weights(count: int, half_life: float, rows: int) -> Floats:
     return weights
 
 
+def decayed_mean(values: Floats, half_life: float, window: int) -> Floats:
+    """Mean of the last `window` values, (…, n) along the last axis, each weighing half as much as one `half_life`
+    rows later; NaN before there are as many. Unlike `ewma`, nothing outside the window is touched: the same bits,
+    whatever lies before it."""
+    keep = 0.5 ** (1.0 / half_life)
+    result = np.full(values.shape, np.nan)
+    if values.shape[-1] >= window:
+        total = _joined(values, window, lambda older, newer, newer_rows: older * keep**newer_rows + newer)
+        result[..., window - 1 :] = total / decay_weights(half_life, window).sum()
+    return result
+
+
+def decay_weights(half_life: float, window: int) -> Floats:
+    """(window,) weights of `decayed_mean` before they are divided by their sum, oldest first, the newest 1."""
+    return np.asarray(0.5 ** (np.arange(window - 1, -1, -1) / half_life))
+
+
 def _recursion(values: Floats, keep: float, before: float) -> Floats:
     """y[t] = keep y[t-1] + (1 - keep) x[t] from y[-1] = `before`, block by block: inside one, a cumulative sum of
     values scaled by keep ** -i, which stays below 2 ** 512, half of what a double's exponent can hold."""
@@ -90,18 +107,21 @@ def _recursion(values: Floats, keep: float, before: float) -> Floats:
 
 def window_sums(values: Floats, window: int) -> Floats:
     """As `rolling_sum`, but only the sums: (…, n - window + 1), of at least `window` values."""
-    return _joined(values, window, np.add)
+    return _joined(values, window, lambda older, newer, _: older + newer)
 
 
 def _rolling(values: Floats, window: int, join: Callable[[Floats, Floats], Floats]) -> Floats:
     result = np.full(values.shape, np.nan)
     if values.shape[-1] >= window:
-        result[..., window - 1 :] = _joined(values, window, join)
+        result[..., window - 1 :] = _joined(values, window, lambda older, newer, _: join(older, newer))
     return result
 
 
-def _joined(values: Floats, window: int, join: Callable[[Floats, Floats], Floats]) -> Floats:
-    """Join each window from spans of doubling length: log2(window) passes, and no value outside it is touched."""
+def _joined(values: Floats, window: int, join: Callable[[Floats, Floats, int], Floats]) -> Floats:
+    """Join each window from spans of doubling length: log2(window) passes, and no value outside it is touched.
+
+    `join` takes an older piece, the newer one beside it, and how many rows the newer one covers.
+    """
     ends = values.shape[-1] - window + 1
     span, length, done = values, 1, 0
     total: Floats | None = None
@@ -110,9 +130,9 @@ def _joined(values: Floats, window: int, join: Callable[[Floats, Floats], Floats
             # Those joined so far are the last `done` of each window; this piece holds the `length` before them.
             start = window - done - length
             piece = span[..., start : start + ends]
-            total = piece if total is None else join(piece, total)
+            total = piece if total is None else join(piece, total, done)
             done += length
         if total is not None and done == window:
             return total
-        span = join(span[..., :-length], span[..., length:])
+        span = join(span[..., :-length], span[..., length:], length)
         length *= 2

@@ -17,8 +17,8 @@ from data.interval import Interval
 from data.symbol import Symbol
 from data.venue import BINANCE
 from models.evaluation import evaluate
-from models.inputs import INPUTS, WARM_UP
-from models.kinds import PARITY_WINDOWS, OnEpoch, Task, Trained, fit, inputs_of
+from models.input_source import InputSource, training_source
+from models.kinds import PARITY_WINDOWS, OnEpoch, Task, Trained, fit
 from models.kline_files import between, markets
 from models.recipe import Recipe
 from models.registry import write_model
@@ -30,10 +30,6 @@ from models.training_progress import Tell, epochs_told, silent
 from utils.clock import SystemClock
 from utils.errors import InvalidInput
 from utils.model_utils import Session, session_of
-
-NOT_EVERYWHERE = ("trades_24", "imbalance", "imbalance_12")
-"""Features of columns that many sources lack; a model must be the same without them."""
-CHOSEN = tuple(name for name in INPUTS if name not in NOT_EVERYWHERE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,16 +69,22 @@ def build_model(order: Order, tell: Tell = silent) -> str:
     parts = split(found, max(HORIZONS), order.until_ms)
     tell("preparing", candles=sum(map(len, found)))
     known = [part for part in (between(one, None, parts.fit_until_ms) for one in found) if len(part)]
-    features = inputs_of(order.recipe.kind) or CHOSEN
+    source = training_source(order.recipe.kind, known, parts.train)
     samples = gather(
-        known, features, window=order.recipe.window, warm_up=WARM_UP, horizons=HORIZONS, half_life=SIGMA_HALF_LIFE
+        known,
+        source.names,
+        window=order.recipe.window,
+        warm_up=source.warm_up,
+        horizons=HORIZONS,
+        half_life=SIGMA_HALF_LIFE,
+        inputs=source.compute,
     )
     train = decided(samples, samples.starting(parts.train.from_ms, parts.train.until_ms))
     validation = samples.starting(parts.validation.from_ms, parts.validation.until_ms)
     if not len(train):
         raise InvalidInput(
-            f"no window of {order.recipe.window} candles with {WARM_UP} before it and its outcomes after it lies in "
-            f"{parts.train}; give a longer history"
+            f"no window of {order.recipe.window} candles with {source.warm_up} before it and its outcomes after it "
+            f"lies in {parts.train}; give a longer history"
         )
     task = Task(
         samples=samples,
@@ -92,7 +94,7 @@ def build_model(order: Order, tell: Tell = silent) -> str:
         horizons=HORIZONS,
         quantiles=QUANTILES,
         seed=order.recipe.seed,
-        features=features,
+        features=source.names,
         interval=order.interval,
         threads=order.threads,
     )
@@ -101,7 +103,7 @@ def build_model(order: Order, tell: Tell = silent) -> str:
     on_epoch = epochs_told(tell, order.recipe.epochs, windows, clock.monotonic)
     trained = _fit(order.recipe, task, on_epoch)
     tell("checking")
-    spec = _spec(order, parts, known, task, trained, clock.now_ms())
+    spec = _spec(order, parts, known, source, task, trained, clock.now_ms())
     session = session_of(trained.graph, order.id)
     tell("judging")
     report = {
@@ -153,7 +155,15 @@ def _fit(recipe: Recipe, task: Task, on_epoch: OnEpoch) -> Trained:
         return fit(recipe, task, seen)
 
 
-def _spec(order: Order, parts: Split, known: Sequence[Candles], task: Task, trained: Trained, now_ms: int) -> ModelSpec:
+def _spec(
+    order: Order,
+    parts: Split,
+    known: Sequence[Candles],
+    source: InputSource,
+    task: Task,
+    trained: Trained,
+    now_ms: int,
+) -> ModelSpec:
     recipe = order.recipe
     return ModelSpec(
         id=order.id,
@@ -162,7 +172,7 @@ def _spec(order: Order, parts: Split, known: Sequence[Candles], task: Task, trai
         symbols=tuple(one.symbol for one in known) if order.own else (),
         trained_on=tuple(one.symbol for one in known),
         features=task.features,
-        warm_up=WARM_UP,
+        warm_up=source.warm_up,
         window=recipe.window,
         horizons=HORIZONS,
         quantiles=QUANTILES,
@@ -177,6 +187,8 @@ def _spec(order: Order, parts: Split, known: Sequence[Candles], task: Task, trai
         created_ms=now_ms,
         versions={name: _version(name) for name in ("numpy", "onnx", *trained.packages)}
         | {"python": platform.python_version()},
+        season=source.season,
+        context=source.context,
     )
 
 

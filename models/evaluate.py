@@ -17,13 +17,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
+from data.candles import Candles
 from models.evaluation import HorizonScore, Outcomes, evaluate
+from models.input_source import check_inputs
 from models.kline_files import between, markets, parse_symbols
 from models.registry import Registry, RegistryEntry
 from models.spec import ModelSpec
 from models.split import parse_date
-from models.windows import check_features
-from utils.errors import DashboardError, InvalidInput, ModelCorrupt
+from utils.errors import DashboardError, InvalidInput, ModelCorrupt, NotFound
 
 SAVED_MODELS = Path(__file__).resolve().parents[1] / "saved_models"
 _FOREVER_MS = 2**53
@@ -47,6 +48,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     until_ms = parse_date(options.until, end=True) if options.until else _FOREVER_MS
     found = markets(options.data, spec.interval, parse_symbols(options.symbols))
     found = [part for part in (between(one, None, until_ms) for one in found) if len(part)]
+    others = [between(one, None, until_ms) for one in _beside(options.data, spec, found)]
     progress = tqdm(total=len(found), desc="markets", unit="market", file=sys.stderr, disable=None)
     with _dump(options.dump, spec) as write:
 
@@ -54,7 +56,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             write(outcomes)
             progress.update()
 
-        scores = evaluate(spec, entry.open(), found, from_ms, until_ms, seen)
+        scores = evaluate(spec, entry.open(), found, from_ms, until_ms, seen, others)
     progress.close()
     return {
         "model": entry.id,
@@ -66,6 +68,16 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         "quantiles": list(spec.quantiles),
         "horizons": [asdict(score) for score in scores],
     }
+
+
+def _beside(folder: Path, spec: ModelSpec, found: Sequence[Candles]) -> list[Candles]:
+    """The market that the model looks at besides, where the folder has it and it is not judged itself."""
+    if spec.context is None or any(one.symbol == spec.context for one in found):
+        return []
+    try:
+        return markets(folder, spec.interval, [spec.context])
+    except NotFound:
+        return []
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -88,7 +100,7 @@ def _parser() -> argparse.ArgumentParser:
 def _usable(entry: RegistryEntry) -> tuple[RegistryEntry, ModelSpec]:
     if entry.spec is None:  # `Registry.get` gives usable entries only
         raise ModelCorrupt(f"model {entry.id!r} has no spec")
-    check_features(entry.spec)
+    check_inputs(entry.spec)
     return entry, entry.spec
 
 

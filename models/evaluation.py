@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from data.candles import Candles
 from data.symbol import Symbol
 from models.baseline import naive_log_returns
+from models.input_source import inputs_for
 from models.ledger_scores import skill_error
-from models.samples import Ints, Samples, cut, gather
+from models.samples import Inputs, Ints, Samples, cut, gather
 from models.scoring import block_labels, direction, estimate_from_sums, pinball_loss, skill
 from models.spec import ModelSpec
 from utils.errors import InvalidInput
@@ -132,8 +133,13 @@ class Scores:
         )
 
 
-def outcomes(spec: ModelSpec, session: Session, candles: Candles, from_ms: int, until_ms: int) -> Outcomes:
-    """Every forecast of a market whose last candle opens in [from_ms, until_ms), in batches."""
+def outcomes(
+    spec: ModelSpec, session: Session, candles: Candles, from_ms: int, until_ms: int, inputs: Inputs | None = None
+) -> Outcomes:
+    """Every forecast of a market whose last candle opens in [from_ms, until_ms), in batches.
+
+    `inputs`: the model's, where they are at hand with its other market; else that one is not known.
+    """
     samples = gather(
         [candles],
         spec.features,
@@ -141,6 +147,7 @@ def outcomes(spec: ModelSpec, session: Session, candles: Candles, from_ms: int, 
         warm_up=spec.warm_up,
         horizons=spec.horizons,
         half_life=spec.sigma_half_life,
+        inputs=inputs or inputs_for(spec),
     )
     ends = samples.starting(from_ms, until_ms)
     sigma = samples.sigma[ends]
@@ -161,11 +168,14 @@ def evaluate(
     from_ms: int,
     until_ms: int,
     on_market: Callable[[Outcomes], None] = lambda _: None,
+    others: Sequence[Candles] = (),
 ) -> list[HorizonScore]:
-    """All markets pooled, each forecast counted once. `on_market` sees each market's outcomes as they come."""
+    """All markets pooled, each forecast counted once. `on_market` sees each market's outcomes as they come; `others`
+    are not judged, but the model may look at them."""
     scores = Scores(spec)
+    inputs = inputs_for(spec, [*markets, *others])
     for candles in markets:
-        found = outcomes(spec, session, candles, from_ms, until_ms)
+        found = outcomes(spec, session, candles, from_ms, until_ms, inputs)
         scores.add(found)
         on_market(found)
     return scores.by_horizon()

@@ -133,9 +133,18 @@ def _network(recipe: Recipe, task: Task, on_epoch: OnEpoch) -> Trained:
     return fit_network(recipe, task, on_epoch)
 
 
+def _scale(recipe: Recipe, task: Task, on_epoch: OnEpoch) -> Trained:
+    os.putenv("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.putenv("TF_ENABLE_ONEDNN_OPTS", "0")
+    from models.scale_kind import fit_scale_kind
+
+    return fit_scale_kind(recipe, task, on_epoch)
+
+
 _FITS: Mapping[Kind, Fit] = {
     Kind.TCN: _network,
     Kind.LSTM: _network,
+    Kind.SCALE: _scale,
 }
 
 LEARNED: tuple[Kind, ...] = tuple(_FITS)

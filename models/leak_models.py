@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.candles import Candles
+from models.inputs import input_matrix
 from models.leak_checks import REPLACEMENTS, Check, Finding, check_scaler_numbers
 from models.pipeline import Pipeline, with_other_future
 from models.registry import GRAPH, RegistryEntry
-from models.samples import cut, data_hash, gather
+from models.samples import Inputs, cut, data_hash, gather
 from models.spec import ModelSpec
 from models.split import parse_date
 from utils.errors import InvalidInput
@@ -23,14 +24,16 @@ _LAST = 48
 """Forecasts compared before each t."""
 
 
-def check_forecasts(spec: ModelSpec, session: Session, markets: Sequence[Candles], fractions: Sequence[float]) -> Check:
+def check_forecasts(
+    spec: ModelSpec, session: Session, markets: Sequence[Candles], fractions: Sequence[float], inputs: Inputs = input_matrix
+) -> Check:
     """(a) The forecasts up to t, sigma included, with all candles after t replaced: the same bits."""
     tried, changed = 0, set()
     for candles in markets:
         for row in (int(fraction * (len(candles) - 2)) for fraction in fractions):
-            ours = _forecasts(spec, session, candles, row)
+            ours = _forecasts(spec, session, candles, row, inputs)
             for seed, volatility in REPLACEMENTS:
-                theirs = _forecasts(spec, session, with_other_future(candles, row, seed, volatility), row)
+                theirs = _forecasts(spec, session, with_other_future(candles, row, seed, volatility), row, inputs)
                 tried += len(ours)
                 if not np.array_equal(ours.view(np.int64), theirs.view(np.int64)):
                     changed.add(f"{candles.symbol} at row {row}")
@@ -92,7 +95,7 @@ def graph_constants(entry: RegistryEntry) -> dict[str, NDArray[Any]]:
     return {one.name: numpy_helper.to_array(one) for one in graph.initializer}
 
 
-def _forecasts(spec: ModelSpec, session: Session, candles: Candles, row: int) -> Floats:
+def _forecasts(spec: ModelSpec, session: Session, candles: Candles, row: int, inputs: Inputs) -> Floats:
     """(n, h · q + 1): the last forecasts at or before `row` in log returns, and their sigmas."""
     samples = gather(
         [candles],
@@ -101,6 +104,7 @@ def _forecasts(spec: ModelSpec, session: Session, candles: Candles, row: int) ->
         warm_up=spec.warm_up,
         horizons=spec.horizons,
         half_life=spec.sigma_half_life,
+        inputs=inputs,
     )
     ends = samples.ends[samples.ends <= row][-_LAST:]
     if not len(ends):

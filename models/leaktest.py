@@ -16,7 +16,9 @@ from typing import Any
 
 from data.candles import Candles
 from data.interval import Interval
-from models.inputs import WARM_UP
+from models.input_source import inputs_for
+from models.inputs import WARM_UP, input_matrix
+from models.leak_beside import check_beside, with_context
 from models.leak_checks import Check, Finding, check_future, check_scaler, check_shuffled, check_split, check_targets
 from models.leak_models import check_forecasts, check_gap, check_graph_scaler
 from models.leak_plants import Plant, plants
@@ -100,11 +102,16 @@ def leak_test(
     chosen = DEPTHS[depth]
     spec = entry.spec if entry is not None else None
     tried = [candles.tail(chosen.candles) for candles in markets[: chosen.markets]]
-    real = pipeline or (real_pipeline(spec.features, spec.sigma_half_life) if spec else real_pipeline())
+    inputs = inputs_for(spec, with_context(spec, tried)) if spec else input_matrix
+    real = pipeline or (real_pipeline(spec.features, spec.sigma_half_life, inputs) if spec else real_pipeline())
     window = (spec.window, spec.warm_up) if spec else (_WINDOW, WARM_UP)
     checks = pipeline_checks(real, tried, chosen.fractions, window)
     if entry is not None and spec is not None:
-        checks += [check_forecasts(spec, entry.open(), tried, chosen.fractions), check_gap(spec, entry.report or {})]
+        checks += [
+            check_forecasts(spec, entry.open(), tried, chosen.fractions, inputs),
+            check_gap(spec, entry.report or {}),
+            *check_beside(spec, tried, chosen.fractions),
+        ]
         if (found := check_graph_scaler(real, entry, whole)) is not None:
             checks.append(found)
     checks += [caught(plant, tried[:1], window) for plant in plants(real)]

@@ -13,7 +13,8 @@ from data.candles import FLOAT_COLUMNS, Candles
 from data.features import FEATURES
 from models.baseline import horizon_returns
 from models.inputs import INPUTS, input_matrix
-from models.samples import Ints, Samples, known_sigma, usable_ends
+from models.samples import Inputs, Ints, Samples, known_sigma, usable_ends
+from models.scale_inputs import CONTEXT, OWN
 from models.scaling import fit_scaler
 from models.spec import SIGMA_HALF_LIFE
 from models.split import Split, split
@@ -34,7 +35,7 @@ class Pipeline:
     """What a model is trained by. Each step is a function that can be replaced, for instance by one that leaks."""
 
     features: tuple[str, ...]
-    inputs: Callable[[Candles, Sequence[str]], NDArray[np.float32]]
+    inputs: Inputs
     """(n, f); row t may depend on candles up to t."""
     sigma: Callable[[Candles], Floats]
     """(n,); the same."""
@@ -68,11 +69,13 @@ class Pipeline:
         )
 
 
-def real_pipeline(features: Sequence[str] = INPUTS, half_life: float = SIGMA_HALF_LIFE) -> Pipeline:
+def real_pipeline(
+    features: Sequence[str] = INPUTS, half_life: float = SIGMA_HALF_LIFE, inputs: Inputs = input_matrix
+) -> Pipeline:
     """The one that models are trained by."""
     return Pipeline(
         features=tuple(features),
-        inputs=input_matrix,
+        inputs=inputs,
         sigma=lambda candles: known_sigma(candles, half_life),
         targets=horizon_returns,
         scaler=fit_scaler,
@@ -83,8 +86,14 @@ def real_pipeline(features: Sequence[str] = INPUTS, half_life: float = SIGMA_HAL
 
 def written_in(name: str) -> str:
     """`data/features.py:301` of a feature or a step; only the file where the line is not found."""
-    file = _STEP_FILES.get(name) or ("data/features.py" if name in FEATURES else "models/inputs.py")
+    file = _STEP_FILES.get(name) or _feature_file(name)
     return located(_ROOT / file, name)
+
+
+def _feature_file(name: str) -> str:
+    if name in OWN or name in CONTEXT:
+        return "models/scale_inputs.py"
+    return "data/features.py" if name in FEATURES else "models/inputs.py"
 
 
 def located(path: Path, name: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,8 @@ from models.baseline import horizon_returns
 from models.inputs import input_matrix
 
 Ints = NDArray[np.int64]
+Inputs = Callable[[Candles, Sequence[str]], NDArray[np.float32]]
+"""A market's named inputs, (n, f); NaN while they warm up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,8 @@ class Samples:
     """(n,) index into `symbols`."""
     ends: Ints
     """(m,) rows where a forecast can be made."""
+    range_variance: NDArray[np.float64] | None = None
+    """(n,) variance of each candle by its range (Parkinson 1980)."""
 
     @property
     def scaled(self) -> NDArray[np.float64]:
@@ -76,11 +80,12 @@ def gather(
     warm_up: int,
     horizons: Sequence[int],
     half_life: float,
+    inputs: Inputs = input_matrix,
 ) -> Samples:
     """Computes each market once; the windows themselves are cut later, batch by batch."""
     features, sigmas, returns, ends, offset = [], [], [], [], 0
     for candles in markets:
-        matrix, sigma = input_matrix(candles, names), known_sigma(candles, half_life)
+        matrix, sigma = inputs(candles, names), known_sigma(candles, half_life)
         usable = usable_ends(candles, matrix, window, warm_up)
         ends.append(usable[np.isfinite(sigma[usable])] + offset)
         features.append(matrix)
@@ -95,6 +100,7 @@ def gather(
         open_time_ms=np.concatenate([candles.open_time_ms for candles in markets]),
         market=np.repeat(np.arange(len(markets), dtype=np.int32), [len(candles) for candles in markets]),
         ends=np.concatenate(ends),
+        range_variance=np.concatenate([_range_variance(candles) for candles in markets]),
     )
 
 
@@ -102,6 +108,11 @@ def decided(samples: Samples, ends: Ints) -> Ints:
     """Those whose outcome is known at every horizon."""
     known: Ints = ends[np.isfinite(samples.returns[ends]).all(axis=1)]
     return known
+
+
+def _range_variance(candles: Candles) -> NDArray[np.float64]:
+    """ln(high / low)² / (4 ln 2)."""
+    return np.asarray(np.square(np.log(candles.high / candles.low)) / (4.0 * np.log(2.0)))
 
 
 def cut(features: NDArray[np.float32], ends: Ints, window: int) -> NDArray[np.float32]:

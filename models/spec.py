@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from data.interval import Interval
 from data.symbol import Symbol
+from models.season import Season
 from utils.errors import DashboardError, InvalidInput, ModelCorrupt
 
 SCHEMA = 1
@@ -30,6 +31,7 @@ class Kind(StrEnum):
 
     TCN = "tcn"
     LSTM = "lstm"
+    SCALE = "scale"
 
 
 def parse_id(text: str) -> str:
@@ -73,6 +75,10 @@ class ModelSpec:
     scaler: str
     created_ms: int
     versions: Mapping[str, str]
+    season: Season | None = None
+    """How large returns and volumes usually are in each hour of the week, for inputs held against it."""
+    context: Symbol | None = None
+    """The market whose moves are inputs too, where its candles are at hand."""
 
     @property
     def history(self) -> int:
@@ -92,6 +98,7 @@ class ModelSpec:
         value: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
         value |= {"schema": SCHEMA, "symbols": list(self.symbols) or ALL, "sizes": dict(self.sizes)}
         value["versions"] = dict(self.versions)
+        value["season"] = self.season and {"scale": self.season.scale, "volume": self.season.volume}
         return json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n"
 
     @classmethod
@@ -104,7 +111,7 @@ class ModelSpec:
         if not isinstance(value, dict):
             raise ModelCorrupt(f"spec.json holds a {type(value).__name__}; an object is needed")
         _check_names(value)
-        parsed = {name: _read(name, parse, value[name]) for name, parse in _PARSERS.items()}
+        parsed = {name: _read(name, parse, value[name]) for name, parse in _PARSERS.items() if name in value}
         spec = cls(**parsed)
         _check_shapes(spec)
         return spec
@@ -118,7 +125,7 @@ def _check_names(value: dict[str, Any]) -> None:
     if value.get("schema") != SCHEMA:
         raise ModelCorrupt(f"spec.json has schema {value.get('schema')!r}; this version reads {SCHEMA}")
     expected = {*_PARSERS, "schema"}
-    if missing := sorted(expected - value.keys()):
+    if missing := sorted(expected - value.keys() - _LATER):
         raise ModelCorrupt(f"spec.json lacks {', '.join(missing)}")
     if unknown := sorted(value.keys() - expected):
         raise ModelCorrupt(f"spec.json has unknown fields {', '.join(unknown)}")
@@ -207,6 +214,17 @@ def _baseline(value: Any) -> tuple[tuple[float, ...], ...]:
     return tuple(tuple(_number(entry) for entry in _list(row)) for row in _list(value))
 
 
+def _season(value: Any) -> Season | None:
+    if value is None:
+        return None
+    tables = _mapping(value)
+    if tables.keys() != {"scale", "volume"}:
+        raise ValueError("it holds scale and volume")
+    season = Season(*(tuple(_number(entry) for entry in _list(tables[name])) for name in ("scale", "volume")))
+    season.check()
+    return season
+
+
 def _mapping(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise TypeError("an object is needed")
@@ -234,4 +252,8 @@ _PARSERS: dict[str, Any] = {
     "scaler": _text,
     "created_ms": _natural,
     "versions": lambda value: {name: _text(version) for name, version in _mapping(value).items()},
+    "season": _season,
+    "context": lambda value: None if value is None else Symbol.parse(_text(value)),
 }
+_LATER = {"season", "context"}
+"""Fields that models written before them lack."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from models.scale_inputs import CONTEXT, OWN
 from models.spec import Kind
 
 Numbers = Mapping[str, float]
@@ -16,6 +17,11 @@ _NETWORK_FIELDS = (
     "seed",
 )  # fmt: skip
 _QUICK = {"window": 16, "units": 8, "epochs": 3, "stride": 4, "learning_rate": 2e-3, "dropout": 0.1, "patience": 2}
+_SCALE = {
+    "window": 1, "units": 32, "epochs": 8, "batch_size": 4096, "learning_rate": 3e-3, "dropout": 0.3, "stride": 3,
+    "half_life_days": 1095.0,
+}  # fmt: skip
+"""An epoch is a member of the ensemble."""
 _THOROUGH = {"units": 64, "epochs": 24, "stride": 1, "patience": 5}
 
 
@@ -49,5 +55,18 @@ TRAITS: Mapping[Kind, Trait] = {
         _NETWORK_FIELDS,
         {"quick": _QUICK, "standard": {}, "thorough": _THOROUGH},
         speed=11_000,
+    ),
+    Kind.SCALE: Trait(
+        "Scale first: volatility, then shape; several small networks",
+        ("units", "epochs", "batch_size", "learning_rate", "dropout", "stride", "half_life_days", "seed"),
+        {
+            "quick": {**_SCALE, "units": 16, "epochs": 1, "stride": 9},
+            "standard": _SCALE,
+            "thorough": {**_SCALE, "epochs": 16},
+        },
+        speed=60_000,
+        windows=(1,),
+        limits={"epochs": (1, 32), "units": (2, 128)},
+        inputs=(*OWN, *CONTEXT),
     ),
 }

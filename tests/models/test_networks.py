@@ -28,7 +28,8 @@ from utils.model_utils import session_of
 
 FEATURES = 5
 HEAD = Head(HORIZONS, tiny_model.NAIVE.astype(np.float32), 2)
-KINDS = pytest.mark.parametrize("kind", list(Kind))
+NETWORKS = (Kind.TCN, Kind.LSTM)
+KINDS = pytest.mark.parametrize("kind", NETWORKS)
 
 
 def network(kind: Kind, *, randomised: bool, window: int = 16, seed: int = 3) -> keras.Model:
@@ -51,7 +52,7 @@ def windows(count: int, window: int = 16, scale: float = 2.0) -> NDArray[np.floa
 
 
 def test_every_kind_is_built_and_exported() -> None:
-    for kind in Kind:
+    for kind in NETWORKS:
         assert export(network(kind, randomised=False), kind)
 
 

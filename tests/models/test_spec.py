@@ -64,7 +64,7 @@ def test_what_is_no_object_is_refused(text: str) -> None:
 
 def test_every_field_is_needed() -> None:
     whole = json.loads(tiny_model.spec().to_json())
-    for name in whole.keys() - {"schema"}:
+    for name in whole.keys() - {"schema", "season", "context"}:
         with pytest.raises(ModelCorrupt, match=f"lacks {name}"):
             ModelSpec.from_json(json.dumps({key: value for key, value in whole.items() if key != name}))
 
@@ -80,4 +80,4 @@ def test_ids_that_fit() -> None:
 
 
 def test_kinds_are_a_closed_set() -> None:
-    assert set(Kind) == {"tcn", "lstm"}
+    assert set(Kind) == {"tcn", "lstm", "scale"}

@@ -1,0 +1,124 @@
+"""Scale graph: all members of the scale kind and their average, laid out by hand as one ONNX graph of a dozen products.
+
+The members' hidden layers lie side by side in one kernel, their outputs in one that is block-diagonal; since quantiles
+are linear in the median and the gaps between them, it is these that are averaged.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper
+
+from models.export import IR_VERSION, OPSET, Graph
+from models.scale_head import PER_KNOT, SPREAD, interpolation, signs
+from models.scale_training import CLIP, Fitted, Floats, Net
+from models.spec import Kind
+
+
+def scale_graph(fitted: Fitted, widening: Floats) -> bytes:
+    """`windows` float32 (n, 1, f) → `quantiles` float32 (n, h, q), any n. `widening` (h, gaps): factors of the gaps."""
+    graph = Graph()
+    features = len(fitted.mean)
+    inputs = _standardised(graph, fitted, features)
+    ranges = _ranges(graph, fitted.ranges, inputs)
+    raw = _members(graph, fitted, graph.add("Concat", "joined", inputs, ranges, axis=1))
+    _quantiles(graph, fitted, raw, widening)
+    horizons, quantiles = fitted.naive.shape
+    laid = helper.make_graph(
+        graph.nodes,
+        str(Kind.SCALE),
+        [helper.make_tensor_value_info("windows", TensorProto.FLOAT, ["n", 1, features])],
+        [helper.make_tensor_value_info("quantiles", TensorProto.FLOAT, ["n", horizons, quantiles])],
+        graph.constants,
+    )
+    opsets = [helper.make_opsetid("", OPSET)]
+    proto = helper.make_model(laid, opset_imports=opsets, producer_name="models.scale_graph")
+    proto.ir_version = IR_VERSION
+    onnx.checker.check_model(proto, full_check=True)
+    content: bytes = proto.SerializeToString(deterministic=True)
+    return content
+
+
+def _standardised(graph: Graph, fitted: Fitted, features: int) -> str:
+    """(n, f); the other market's inputs are 0 where it is not known."""
+    rows = graph.reshape("rows", "windows", [0, features])
+    centred = graph.add("Sub", "centred", rows, graph.constant("mean", fitted.mean))
+    scaled = graph.add("Mul", "standardised", centred, graph.constant("inverse_std", np.float32(1.0) / fitted.std))
+    cut = graph.add("Clip", "cut", scaled, graph.constant("clip_low", -CLIP), graph.constant("clip_high", CLIP))
+    if not fitted.gate.any():
+        return cut
+    first = int(np.argmax(fitted.gate))
+    said = graph.slice("said", rows, 1, first, first + 1)
+    known = graph.add("Mul", "known", said, graph.constant("gate", fitted.gate))
+    open_ = graph.add("Add", "open", known, graph.constant("ungated", 1.0 - fitted.gate))
+    return graph.add("Mul", "gated", cut, open_)
+
+
+def _ranges(graph: Graph, net: Net, inputs: str) -> str:
+    hidden = inputs
+    for depth, (kernel, bias) in enumerate(zip(net[:-3:2], net[1:-3:2], strict=True)):
+        hidden = _silu(graph, f"range{depth}", graph.affine(f"range{depth}", hidden, kernel, bias))
+    skip = graph.add("MatMul", "range_skip", inputs, graph.constant("range_skip_kernel", net[-2]))
+    return graph.add("Add", "ranges", graph.affine("range_out", hidden, net[-3], net[-1]), skip)
+
+
+def _members(graph: Graph, fitted: Fitted, joined: str) -> str:
+    """(n, members, numbers, knots)."""
+    count, knots = len(fitted.members), len(fitted.knots)
+    kernel = np.concatenate([net[0] for net in fitted.members], axis=1)
+    bias = np.concatenate([net[1] for net in fitted.members])
+    hidden = _silu(graph, "hidden", graph.affine("hidden", joined, kernel, bias))
+    outputs = [_by_gap(net[-3], knots, fitted) for net in fitted.members]
+    block = np.zeros((len(bias), sum(one.shape[1] for one in outputs)), dtype=np.float32)
+    row = column = 0
+    for one in outputs:
+        block[row : row + one.shape[0], column : column + one.shape[1]] = one
+        row, column = row + one.shape[0], column + one.shape[1]
+    skips = np.concatenate([_by_gap(net[-2], knots, fitted) for net in fitted.members], axis=1)
+    biases = np.concatenate([_by_gap(net[-1][None], knots, fitted)[0] for net in fitted.members])
+    skip = graph.add("MatMul", "member_skip", joined, graph.constant("member_skip_kernel", skips))
+    raw = graph.add("Add", "raw", graph.affine("member_out", hidden, block, biases), skip)
+    return graph.reshape("by_member", raw, [0, count, biases.shape[0] // (count * knots), knots])
+
+
+def _by_gap(kernel: Floats, knots: int, fitted: Fitted) -> Floats:
+    """(i, knots · 5) → (i, (1 + gaps) · knots): the head's own bending of gaps, laid into the kernel."""
+    bends, _ = signs(fitted.naive.shape[1], fitted.median)
+    numbers = kernel.reshape(len(kernel), knots, PER_KNOT)
+    each = np.concatenate([numbers[:, :, :1], numbers[:, :, 1:] @ bends], axis=2)
+    return np.ascontiguousarray(each.transpose(0, 2, 1)).reshape(len(kernel), -1)
+
+
+def _quantiles(graph: Graph, fitted: Fitted, raw: str, widening: Floats) -> str:
+    count = fitted.naive.shape[1]
+    weights = graph.constant("interpolation", interpolation(fitted.knots, fitted.horizons))
+    at = graph.add("MatMul", "at_horizons", raw, weights)
+    root = graph.constant("root_horizon", np.sqrt(np.array(fitted.horizons, dtype=np.float32)))
+    shift = _mean(graph, "shift", graph.slice("shifts", at, 2, 0, 1))
+    median = graph.constant("naive_median", fitted.naive[:, fitted.median])
+    centre = graph.add("Add", "centre", graph.add("Mul", "shift_sigma", shift, root), median)
+    spread = graph.constant("spread", SPREAD)
+    bent = graph.add("Tanh", "bent", graph.add("Div", "unbent", graph.slice("stretches", at, 2, 1, count), spread))
+    stretch = _mean(graph, "stretch", graph.add("Exp", "stretched", graph.add("Mul", "bounded", bent, spread)))
+    gaps = graph.constant("naive_gaps", (np.diff(fitted.naive, axis=1) * widening).T)
+    steps = graph.add("Mul", "steps", stretch, gaps)
+    _, placed = signs(count, fitted.median)
+    laid = graph.add("MatMul", "laid", graph.constant("placement", placed.T), steps)
+    placed_all = graph.add("Add", "by_quantile", laid, centre)
+    return graph.add("Transpose", "quantiles", placed_all, perm=[0, 2, 1])
+
+
+def _mean(graph: Graph, name: str, value: str) -> str:
+    """Over the members."""
+    return graph.add("ReduceMean", name, value, axes=[1], keepdims=0)
+
+
+def _silu(graph: Graph, name: str, value: str) -> str:
+    return graph.add("Mul", f"{name}_silu", value, graph.add("Sigmoid", f"{name}_sigmoid", value))
+
+
+def parameters(fitted: Fitted) -> int:
+    """Trained numbers."""
+    nets: list[Net] = [fitted.ranges, *fitted.members]
+    return sum(int(value.size) for net in nets for value in net)

@@ -1,0 +1,134 @@
+"""The scale kind behind the common face: trained by TensorFlow, its bands calibrated, laid out by hand, compared."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import onnxruntime
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from models.kinds import OnEpoch, Task, Trained, difference_of
+from models.recipe import Recipe
+from models.scale_graph import parameters, scale_graph
+from models.scale_head import signs
+from models.scale_training import NARROW, WIDE, Fitted, Floats, Pass, Plan, fit_scale, forecast
+from models.scoring import pinball_loss
+
+_WIDER = 4
+"""Every second member has so many times the neurons, sees every row, and fewer times."""
+_JUDGED_ROWS = 20_000
+
+
+def fit_scale_kind(recipe: Recipe, task: Task, on_epoch: OnEpoch) -> Trained:
+    """An epoch is a member of the ensemble; each has epochs of its own (models.scale_training)."""
+    _use_threads(task.threads)
+    told: list[tuple[float, float]] = []
+
+    def heard(number: int, loss: float, fitted: Fitted) -> None:
+        told.append((loss, _validation_loss(fitted, task)))
+        on_epoch(number, *told[-1])
+
+    fitted = fit_scale(task, plan_of(recipe), heard)
+    widening = calibrated(fitted, task)
+    graph = scale_graph(fitted, widening)
+    windows = task.parity_windows()
+    return Trained(
+        graph=graph,
+        difference=difference_of(_answers(graph, windows), widened(forecast(fitted, windows[:, 0]), widening, task)),
+        parameters=parameters(fitted),
+        train_loss=tuple(one for one, _ in told),
+        validation_loss=tuple(one for _, one in told),
+        best_epoch=len(told) - 1,
+        sizes={"units": recipe.units, "members": len(fitted.members)},
+        scaler="mean and standard deviation of the training windows' last rows, inside the graph",
+        packages=("keras", "tensorflow"),
+        notes={
+            "calibration": "gaps between quantiles widened until the bands held their part of the validation period",
+            "widest factor": float(widening.max()),
+            "narrowest factor": float(widening.min()),
+        },
+    )
+
+
+def plan_of(recipe: Recipe) -> Plan:
+    """Narrow and wide members in turn, as many as the recipe has epochs."""
+    narrow = _pass(NARROW, recipe, recipe.units, recipe.stride)
+    wide = _pass(WIDE, recipe, _WIDER * recipe.units, max(1, recipe.stride // 3))
+    members = tuple((narrow, wide)[number % 2] for number in range(recipe.epochs))
+    ranges = replace(Plan().ranges, stride=max(1, 2 * recipe.stride // 3))
+    return Plan(members, ranges, half_life_days=recipe.half_life_days, seed=recipe.seed)
+
+
+def calibrated(fitted: Fitted, task: Task) -> Floats:
+    """(h, gaps): factors by which the inner and the outer gaps are widened, so that of the validation period's outcomes
+    as many lie inside each band as should (split conformal, Vovk et al. 2005, as a factor about the median)."""
+    ends = task.validation
+    bands = forecast(fitted, task.samples.features[ends])
+    realised = task.samples.scaled[ends]
+    levels, median = task.quantiles, task.median
+    factors = np.ones((len(task.horizons), len(levels) - 1), dtype=np.float32)
+    for place in range(len(task.horizons)):
+        centre = bands[:, place, median]
+        for distance in range(1, min(median, len(levels) - 1 - median) + 1):
+            low, high = median - distance, median + distance
+            inside = median - distance + 1, median + distance - 1
+            outcome = realised[:, place] - centre
+            known = [
+                factors[place, inside[0] : median] * np.diff(bands[:, place, inside[0] : median + 1]),
+                factors[place, median : inside[1]] * np.diff(bands[:, place, median : inside[1] + 1]),
+            ]
+            starts = [-known[0].sum(axis=1), known[1].sum(axis=1)]
+            gaps = [bands[:, place, low + 1] - bands[:, place, low], bands[:, place, high] - bands[:, place, high - 1]]
+            factor = _factor(outcome, starts, gaps, levels[high] - levels[low])
+            factors[place, [low, high - 1]] = factor
+    return factors
+
+
+def _factor(outcome: NDArray[np.float64], starts: list[Floats], gaps: list[Floats], wanted: float) -> float:
+    """How many of its outer gaps a band must reach beyond its inner one on both sides to hold that part of the
+    outcomes: a quantile of the number that each outcome would need."""
+    beyond = np.where(outcome < 0, starts[0] - outcome, outcome - starts[1])
+    needed = beyond / np.maximum(np.where(outcome < 0, *gaps), 1e-9)
+    return float(np.clip(np.quantile(needed, wanted), 0.5, 2.0))
+
+
+def widened(bands: Floats, widening: Floats, task: Task) -> Floats:
+    """(n, h, q) with every gap multiplied by its factor, the median where it is."""
+    _, placed = signs(bands.shape[2], task.median)
+    centre = bands[:, :, task.median, None]
+    return np.asarray(centre + (np.diff(bands, axis=2) * widening) @ placed, dtype=np.float32)
+
+
+def _validation_loss(fitted: Fitted, task: Task) -> float:
+    """Of some rows, in units of sigma·√h."""
+    some = task.validation[:: max(1, len(task.validation) // _JUDGED_ROWS)]
+    root = np.sqrt(np.array(task.horizons, dtype=np.float64))
+    bands = forecast(fitted, task.samples.features[some]) / root[:, None]
+    return float(pinball_loss(task.samples.scaled[some] / root, bands, task.quantiles).mean())
+
+
+def _answers(graph: bytes, windows: Floats) -> Floats:
+    runtime = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    return np.asarray(runtime.run(None, {"windows": windows})[0])
+
+
+def _pass(one: Pass, recipe: Recipe, units: int, stride: int) -> Pass:
+    return replace(
+        one,
+        hidden=(units,),
+        stride=stride,
+        batch_size=recipe.batch_size,
+        learning_rate=recipe.learning_rate,
+        dropout=recipe.dropout,
+    )
+
+
+def _use_threads(threads: int) -> None:
+    """Only before TensorFlow has begun: what began keeps what it has."""
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+    except RuntimeError:
+        return
