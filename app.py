@@ -28,6 +28,7 @@ from data import venue as venues
 from data.binance_gateway import BinanceGateway
 from data.candle_codec import CANDLE_CODEC
 from data.candle_store import CandleStore
+from data.candles import Candles
 from data.data_processor import indicators
 from data.database import Database, connect
 from data.exchange import Exchange, Simulation, choose
@@ -61,7 +62,7 @@ from utils.build_id import build_id
 from utils.cache_codecs import Codecs
 from utils.clock import Clock, SystemClock
 from utils.data_cache import data_cache
-from utils.errors import ConfigError, DashboardError
+from utils.errors import ConfigError, DashboardError, NotFound, NotReady
 from utils.logs import start_logging
 from utils.memory_guard import MemoryGuard, TrimStep
 from utils.memory_return import give_back, hold_less
@@ -203,6 +204,7 @@ def assemble(settings: Settings, clock: Clock) -> Parts:
         batch_size=settings.batch_size,
         max_workers=settings.max_workers,
         clock=gateway.clock,
+        beside=partial(_known_candles, market),
     )
     scorekeeper = Scorekeeper(forecaster=forecaster, ledger=ledger, candles=market.candles)
     market.listen(scorekeeper.notice)
@@ -261,6 +263,14 @@ def assemble(settings: Settings, clock: Clock) -> Parts:
         recorder=recorder,
         services=services,
     )
+
+
+def _known_candles(market: MarketData, symbol: Symbol, interval: Interval) -> Candles | None:
+    """None where the market is not followed, or nothing is known of it yet."""
+    try:
+        return market.candles(symbol, interval)
+    except (NotFound, NotReady):
+        return None
 
 
 def shared_cache(settings: Settings, clock: Clock) -> RedisLevel | None:

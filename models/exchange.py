@@ -15,7 +15,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from models.forecaster import check_features
+from models.input_source import check_inputs
 from models.promotion import Promotion
 from models.registry import FILES, GRAPH, MANIFEST, Registry, RegistryEntry, Status, read_entry, written_aside
 from models.spec import ModelSpec
@@ -110,7 +110,7 @@ def _check_whole(entry: RegistryEntry, files: Mapping[str, bytes]) -> None:
     if entry.status is not Status.OK or entry.spec is None:
         raise InvalidInput(f"the model is damaged: {entry.reason}")
     spec = entry.spec
-    check_features(spec)
+    check_inputs(spec)
     session = session_of(files[GRAPH], GRAPH)
     wanted = ((spec.window, len(spec.features)), (len(spec.horizons), len(spec.quantiles)))
     found = tuple(session.input_shape[1:]), tuple(session.output_shape[1:])

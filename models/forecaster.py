@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +16,11 @@ from data.symbol import Symbol
 from models.baseline import naive_log_returns
 from models.forecast import Forecast as Forecast
 from models.forecast import NoForecast as NoForecast
+from models.input_source import check_inputs
 from models.joining import Joined
 from models.registry import Registry, RegistryEntry
 from models.spec import ModelSpec
 from models.windows import Windows, newest_windows
-from models.windows import check_features as check_features
 from utils.clock import Clock
 from utils.data_cache import size_bytes_of
 from utils.errors import ModelError, SchemaMismatch
@@ -32,8 +32,16 @@ _KEPT = 8192
 
 Answer = Forecast | NoForecast
 _Key = tuple[str, str]
-"""Digests of a model and of the candles it was shown."""
-_Job = tuple[RegistryEntry, Candles]
+"""Digests of a model and of the candles it was shown, the other market's included."""
+_Job = tuple[RegistryEntry, Candles, Candles | None]
+"""A model, a market, and the other market that the model looks at."""
+Beside = Callable[[Symbol, Interval], Candles | None]
+"""The newest candles of another market; None where it is not followed."""
+
+
+def nobody(symbol: Symbol, interval: Interval) -> Candles | None:
+    """For a forecaster that knows no market but those it is shown."""
+    return None
 
 
 class Forecaster:
@@ -45,13 +53,21 @@ class Forecaster:
     """
 
     def __init__(
-        self, *, registry: Registry, model_cache: ModelCache, batch_size: int, max_workers: int, clock: Clock
+        self,
+        *,
+        registry: Registry,
+        model_cache: ModelCache,
+        batch_size: int,
+        max_workers: int,
+        clock: Clock,
+        beside: Beside = nobody,
     ) -> None:
         self._registry = registry
         self._cache = model_cache
         self._batch_size = batch_size
         self._max_workers = max_workers
         self._clock = clock
+        self._beside = beside
         self._lock = threading.Lock()
         self._kept: OrderedDict[_Key, Answer] = OrderedDict()
         self._joined: Joined[_Key, _Job, Answer] = Joined(self._computed, min(max_workers, os.cpu_count() or 1))
@@ -85,8 +101,9 @@ class Forecaster:
         named = self._registry.get(model_id) if model_id is not None else None
         entries = {interval: named or self._registry.default(interval) for interval in intervals}
         asked = [(entries[one.interval], one) for one in candles]
-        found = self._found(_jobs(asked))
-        return [_answer(entry, one, found) for entry, one in asked]
+        jobs = self._jobs(asked, candles)
+        found = self._found({_key(job): job for job in jobs if job is not None})
+        return [_answer(job, one, found) for job, one in zip(jobs, candles, strict=True)]
 
     def every(self, candles: Sequence[Candles]) -> list[Forecast]:
         """All there is to forecast of these markets, by every usable model of their intervals.
@@ -95,7 +112,8 @@ class Forecaster:
         """
         entries = {interval: self.models(interval) for interval in {one.interval for one in candles}}
         asked = [(entry, one) for one in candles for entry in entries[one.interval] if _serves(entry, one)]
-        answers = self._found(_jobs(asked)).values()
+        jobs = self._jobs(asked, candles)
+        answers = self._found({_key(job): job for job in jobs if job is not None}).values()
         return [answer for answer in answers if isinstance(answer, Forecast)]
 
     def held(self) -> tuple[int, int]:
@@ -109,6 +127,22 @@ class Forecaster:
         with self._lock:
             self._kept.clear()
 
+    def _jobs(
+        self, asked: Sequence[tuple[RegistryEntry | None, Candles]], shown: Sequence[Candles]
+    ) -> list[_Job | None]:
+        """None where there is no model."""
+        known: dict[tuple[Symbol, Interval], Candles | None] = {(one.symbol, one.interval): one for one in shown}
+
+        def context(entry: RegistryEntry, interval: Interval) -> Candles | None:
+            symbol = entry.spec.context if entry.spec is not None else None
+            if symbol is None:
+                return None
+            if (symbol, interval) not in known:
+                known[symbol, interval] = self._beside(symbol, interval)
+            return known[symbol, interval]
+
+        return [None if entry is None else (entry, one, context(entry, one.interval)) for entry, one in asked]
+
     def _found(self, jobs: Mapping[_Key, _Job]) -> dict[_Key, Answer]:
         with self._lock:
             known = {key: self._kept[key] for key in jobs if key in self._kept}
@@ -118,7 +152,7 @@ class Forecaster:
     def _computed(self, jobs: Mapping[_Key, _Job]) -> dict[_Key, Answer]:
         """Interval by interval; kept for whoever asks next."""
         answers: dict[_Key, Answer] = {}
-        for interval in {candles.interval for _, candles in jobs.values()}:
+        for interval in {candles.interval for _, candles, _ in jobs.values()}:
             answers |= self._of_interval([job for job in jobs.values() if job[1].interval is interval])
         with self._lock:
             self._kept |= {key: one for key, one in answers.items() if isinstance(one, Forecast) or one.lasting}
@@ -127,8 +161,9 @@ class Forecaster:
         return answers
 
     def _of_interval(self, jobs: Sequence[_Job]) -> dict[_Key, Answer]:
-        entries = {entry.digest: entry for entry, _ in jobs}
-        markets = {candles.digest: candles for _, candles in jobs}
+        entries = {entry.digest: entry for entry, _, _ in jobs}
+        markets = {candles.digest: candles for _, candles, _ in jobs}
+        contexts = {entry.digest: context for entry, _, context in jobs}
         opened: dict[str, tuple[ModelSpec, Session]] = {}
         refused: dict[str, str] = {}
         for digest, entry in entries.items():
@@ -136,18 +171,18 @@ class Forecaster:
                 opened[digest] = self._opened(entry)
             except ModelError as error:
                 refused[digest] = str(error)
-        specs = [spec for spec, _ in opened.values()]
-        windows = dict(zip(opened, newest_windows(specs, list(markets.values())), strict=True))
+        specs, beside = [spec for spec, _ in opened.values()], [contexts[digest] for digest in opened]
+        windows = dict(zip(opened, newest_windows(specs, list(markets.values()), beside), strict=True))
         made = {
             digest: self._made(entries[digest], spec, session, windows[digest], list(markets.values()))
             for digest, (spec, session) in opened.items()
         }
         places = {digest: place for place, digest in enumerate(markets)}
         return {
-            (entry.digest, candles.digest): NoForecast(candles.symbol, refused[entry.digest], lasting=False)
-            if entry.digest in refused
-            else made[entry.digest][places[candles.digest]]
-            for entry, candles in jobs
+            _key(job): NoForecast(job[1].symbol, refused[job[0].digest], lasting=False)
+            if job[0].digest in refused
+            else made[job[0].digest][places[job[1].digest]]
+            for job in jobs
         }
 
     def _opened(self, entry: RegistryEntry) -> tuple[ModelSpec, Session]:
@@ -155,7 +190,7 @@ class Forecaster:
         spec = entry.spec
         if spec is None:
             raise SchemaMismatch(f"model {entry.id!r} has no spec; train it again")
-        check_features(spec)
+        check_inputs(spec)
         session = self._cache.get(entry.id, entry.digest, entry.open)
         if tuple(session.output_shape[1:]) != spec.baseline_array.shape:
             raise SchemaMismatch(
@@ -213,15 +248,16 @@ def _forecasts(
         )
 
 
-def _jobs(asked: Sequence[tuple[RegistryEntry | None, Candles]]) -> dict[_Key, _Job]:
-    return {(entry.digest, candles.digest): (entry, candles) for entry, candles in asked if entry is not None}
+def _key(job: _Job) -> _Key:
+    entry, candles, context = job
+    return entry.digest, candles.digest if context is None else f"{candles.digest}+{context.digest}"
 
 
 def _serves(entry: RegistryEntry, candles: Candles) -> bool:
     return entry.spec is not None and entry.spec.serves(candles.symbol)
 
 
-def _answer(entry: RegistryEntry | None, candles: Candles, found: Mapping[_Key, Answer]) -> Answer:
-    if entry is None:
+def _answer(job: _Job | None, candles: Candles, found: Mapping[_Key, Answer]) -> Answer:
+    if job is None:
         return NoForecast(candles.symbol, f"there is no model for {candles.interval} candles yet; train one")
-    return found[entry.digest, candles.digest]
+    return found[_key(job)]

@@ -25,7 +25,11 @@ _LAST = 48
 
 
 def check_forecasts(
-    spec: ModelSpec, session: Session, markets: Sequence[Candles], fractions: Sequence[float], inputs: Inputs = input_matrix
+    spec: ModelSpec,
+    session: Session,
+    markets: Sequence[Candles],
+    fractions: Sequence[float],
+    inputs: Inputs = input_matrix,
 ) -> Check:
     """(a) The forecasts up to t, sigma included, with all candles after t replaced: the same bits."""
     tried, changed = 0, set()

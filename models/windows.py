@@ -12,10 +12,11 @@ from data.candles import Candles
 from data.feature_parts import Parts, Stack
 from data.features import WARM_UP
 from models.forecast import NoForecast
-from models.inputs import INPUTS, input_matrix, newest_inputs
+from models.inputs import input_matrix, newest_inputs
 from models.samples import cut, known_sigma, usable_ends
+from models.scale_inputs import ScaleInputs
+from models.season import Season
 from models.spec import ModelSpec
-from utils.errors import SchemaMismatch
 
 _STACK = 32
 """Markets whose inputs are computed together: as many as keep a column of theirs in the processor's second cache."""
@@ -33,13 +34,16 @@ class Windows:
     reasons: dict[int, NoForecast] = field(default_factory=dict)
 
 
-def newest_windows(specs: Sequence[ModelSpec], markets: Sequence[Candles]) -> list[Windows]:
+def newest_windows(
+    specs: Sequence[ModelSpec], markets: Sequence[Candles], contexts: Sequence[Candles | None] = ()
+) -> list[Windows]:
     """One per spec: every market's last window and sigma, or why it has none.
 
     Markets with the same times and no hole are computed in stacks, for all specs at once; the others one by one.
+    `contexts`: per spec, the candles of the other market that it looks at, where they are at hand.
     """
     found = [Windows() for _ in specs]
-    wanted = _fitting(specs, markets, found)
+    wanted = _scaled(specs, markets, contexts, found, _fitting(specs, markets, found))
     used = [spec for number, spec in enumerate(specs) if any(number in numbers for numbers in wanted.values())]
     if not used:
         return found
@@ -62,14 +66,6 @@ def newest_windows(specs: Sequence[ModelSpec], markets: Sequence[Candles]) -> li
     return found
 
 
-def check_features(spec: ModelSpec) -> None:
-    """SchemaMismatch where the model wants features that this version does not compute."""
-    if unknown := [name for name in spec.features if name not in INPUTS]:
-        raise SchemaMismatch(
-            f"model {spec.id!r} wants {', '.join(unknown)}, which this version does not compute; train it again"
-        )
-
-
 def _fitting(specs: Sequence[ModelSpec], markets: Sequence[Candles], found: Sequence[Windows]) -> dict[int, list[int]]:
     """Which specs (by number) can be fed from which markets (by place); the others get their reasons."""
     wanted: dict[int, list[int]] = {}
@@ -84,6 +80,35 @@ def _fitting(specs: Sequence[ModelSpec], markets: Sequence[Candles], found: Sequ
                 continue
             found[number].reasons[place] = NoForecast(candles.symbol, reason)
     return wanted
+
+
+def _scaled(
+    specs: Sequence[ModelSpec],
+    markets: Sequence[Candles],
+    contexts: Sequence[Candles | None],
+    found: Sequence[Windows],
+    wanted: dict[int, list[int]],
+) -> dict[int, list[int]]:
+    """Computes the windows of the specs that have a season, and gives what of `wanted` is left for the others."""
+    for number, spec in enumerate(specs):
+        if spec.season is not None:
+            places = [place for place, numbers in wanted.items() if number in numbers]
+            _of_scale(found[number], places, markets, spec, contexts[number] if contexts else None)
+    plain = {number for number, spec in enumerate(specs) if spec.season is None}
+    return {place: left for place, numbers in wanted.items() if (left := [one for one in numbers if one in plain])}
+
+
+def _of_scale(
+    found: Windows, places: Sequence[int], markets: Sequence[Candles], spec: ModelSpec, context: Candles | None
+) -> None:
+    """The newest row alone, many markets at a time (models.scale_inputs)."""
+    inputs = ScaleInputs(spec.season or Season.flat(), context)
+    for first in range(0, len(places), _STACK):
+        chunk = places[first : first + _STACK]
+        tails = [markets[place].tail(spec.history) for place in chunk]
+        rows = inputs.newest(tails, spec.features)
+        sigmas = np.array([known_sigma(one, spec.sigma_half_life)[-1] for one in tails])
+        _keep(found, chunk, markets, rows[:, None], sigmas)
 
 
 def _stacks(tails: dict[int, Candles], rows: int) -> tuple[Iterator[tuple[list[int], Stack]], list[int]]:

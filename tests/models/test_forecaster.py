@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,10 @@ from data.interval import Interval
 from data.symbol import Symbol
 from models import inputs
 from models import windows as windows_module
-from models.forecaster import Forecast, Forecaster, NoForecast
+from models.forecaster import Beside, Forecast, Forecaster, NoForecast, nobody
 from models.registry import Registry, write_model
+from models.scale_inputs import HISTORY, KNOWN
+from models.season import Season
 from tests.support import tiny_model
 from utils.clock import ManualClock
 from utils.errors import ModelLoadTimeout, ModelNotFound
@@ -30,7 +33,7 @@ Make = Callable[..., Forecaster]
 
 @pytest.fixture
 def make(tmp_path: Path) -> Make:
-    def build(batch_size: int = 32, max_workers: int = 1) -> Forecaster:
+    def build(batch_size: int = 32, max_workers: int = 1, beside: Beside = nobody) -> Forecaster:
         cache = ModelCache()
         cache.configure(enabled=True, max_models=4, load_timeout_s=5)
         return Forecaster(
@@ -39,6 +42,7 @@ def make(tmp_path: Path) -> Make:
             batch_size=batch_size,
             max_workers=max_workers,
             clock=ManualClock(),
+            beside=beside,
         )
 
     return build
@@ -282,3 +286,23 @@ def test_unknown_features_are_refused_readably(tmp_path: Path, make: Make) -> No
     answer = make().answer(tiny_model.candles(300))
     assert isinstance(answer, NoForecast)
     assert "wants moon_phase, which this version does not compute; train it again" in answer.reason
+
+
+def test_a_model_that_looks_at_another_market_is_given_it(tmp_path: Path, make: Make) -> None:
+    names = ("return", "volatility_24", KNOWN, "context_return")
+    made = tiny_model.spec(features=names, window=1, warm_up=HISTORY - 1, season=Season.flat())
+    tiny_model.save(tmp_path, replace(made, context=Symbol.parse("BTCUSDT")))
+    btc, later = tiny_model.candles(1000), tiny_model.candles(1000, seed=2)
+    other = tiny_model.candles(1000, symbol="ETHUSDT", seed=3)
+    forecaster, told = make(), make(beside=lambda symbol, interval: btc)
+    without = forecaster.forecast(other)
+    beside = forecaster.forecast_all([other, btc])[other.symbol]
+    again = told.forecast(other)
+    assert without is not None
+    assert again is not None
+    assert not np.array_equal(without.log_returns, beside.log_returns)
+    assert np.array_equal(again.log_returns, beside.log_returns)
+    assert not np.array_equal(forecaster.forecast_all([other, later])[other.symbol].log_returns, beside.log_returns)
+    short = forecaster.answer(other.tail(500))
+    assert isinstance(short, NoForecast)
+    assert "500 of 890 closed candles" in short.reason
