@@ -59,8 +59,10 @@ from startup_optimizer import optimize
 from utils.access_log import AccessLog
 from utils.alert_delivery import secrets_in
 from utils.build_id import build_id
+from utils.cache_clearing import CacheClearing
 from utils.cache_codecs import Codecs
 from utils.clock import Clock, SystemClock
+from utils.content_encoding import compression
 from utils.data_cache import data_cache
 from utils.errors import ConfigError, DashboardError, NotFound, NotReady
 from utils.logs import start_logging
@@ -233,12 +235,14 @@ def assemble(settings: Settings, clock: Clock) -> Parts:
         training=training,
         promotion=promotion,
         recorder=recorder,
-        clear={
-            "data_cache": data_cache.clear,
-            "model_cache": partial(model_cache.trim, keep=0),
-            "page_cache": pages.clear,
-            "forecasts": forecaster.clear,
-        },
+        clearing=CacheClearing(
+            {
+                "data_cache": data_cache.clear,
+                "model_cache": partial(model_cache.trim, keep=0),
+                "page_cache": pages.clear,
+                "forecasts": forecaster.clear,
+            }
+        ),
     )
     return Parts(
         database=database,
@@ -369,6 +373,7 @@ def watch(parts: Parts) -> None:
             forecasts=parts.services.forecaster.held,
             max_rss_bytes=parts.services.settings.max_rss_mb * _MB,
         ),
+        "compression": compression.stats,
     }
     if parts.shared_cache is not None:
         sources["redis"] = parts.shared_cache.stats

@@ -10,9 +10,12 @@ from flask import Blueprint, Response, render_template, request
 from routes import wording
 from routes.budgets import budget
 from routes.forms import theme_of
+from routes.performance_history import CHART_HEIGHT, CHART_WIDTH
 from routes.performance_page import performance_page, performance_version
+from routes.performance_routes import REST
 from routes.services import Services, services
 from routes.svg import SPARK_HEIGHT, SPARK_WIDTH
+from utils.request_trace import STAGES
 
 bp = Blueprint("performance", __name__, url_prefix="/performance")
 
@@ -32,6 +35,14 @@ def live() -> Response:
     return _respond("_performance_live.html", "")
 
 
+@bp.post("/caches/<name>/clear")
+@budget(p95_ms=250, size_bytes=2_000)
+def clear(name: str) -> Response:
+    """Empties one cache; everything in it is loaded or computed again when it is next asked for."""
+    services().clearing.clear(name)
+    return Response(status=303, headers={"Location": f"{bp.url_prefix}#caches"})
+
+
 def _respond(template: str, theme: str) -> Response:
     parts = services()
     return parts.pages.respond(
@@ -46,4 +57,12 @@ def performance_context(parts: Services) -> dict[str, Any]:
     started_s = perf_counter()
     value = performance_page(parts)
     made = wording.milliseconds((perf_counter() - started_s) * 1000)
-    return {"page": value, "made": made, "spark_width": SPARK_WIDTH, "spark_height": SPARK_HEIGHT}
+    return {
+        "page": value,
+        "made": made,
+        "spark_width": SPARK_WIDTH,
+        "spark_height": SPARK_HEIGHT,
+        "chart_width": CHART_WIDTH,
+        "chart_height": CHART_HEIGHT,
+        "stages": (*STAGES, REST),
+    }

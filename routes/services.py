@@ -15,6 +15,7 @@ from data.candles import Candle, Candles
 from data.interval import Interval
 from data.symbol import Symbol
 from data.ticker import Ticker
+from utils.cache_clearing import CacheClearing
 from utils.clock import Clock
 
 if TYPE_CHECKING:
@@ -180,7 +181,8 @@ class LedgerFace(Protocol):
 class MonitorFace(Protocol):
     def get_system_info(self) -> dict[str, Any]: ...
     def get_metrics(self) -> dict[str, Any]: ...
-    def span(self, name: str) -> AbstractContextManager[None]: ...
+    def span(self, name: str) -> AbstractContextManager[object]: ...
+    def slowest(self) -> Sequence[Any]: ...
 
 
 class DataCacheFace(Protocol):
@@ -223,7 +225,7 @@ class Services:
     """models.promotion.Promotion"""
     recorder: Any = None
     """utils.minute_recorder.MinuteRecorder"""
-    clear: Mapping[str, Callable[[], object]] = field(default_factory=dict)
+    clearing: CacheClearing = field(default_factory=CacheClearing)
     """What empties each cache, by the monitor's name of it."""
     budgets: dict[str, Budget] = field(default_factory=dict)
     """What each route may cost, by the monitor's name of it; filled once the routes are known."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from dataclasses import dataclass
 from functools import lru_cache
 
 import brotli
@@ -31,10 +32,41 @@ def choose_encoding(accept_encoding: str) -> str:
     return _remembered(accept_encoding)
 
 
+@dataclass(frozen=True, slots=True)
+class CompressionStats:
+    """Since the process began: bodies that were compressed, what went in and came out, and the time it took."""
+
+    count: int
+    in_bytes: int
+    out_bytes: int
+    seconds: float
+
+
+class Compression:
+    """What `compress` did. Threads add to it without a lock: a count may be lost, a page is not held up."""
+
+    def __init__(self) -> None:
+        self._sums = (0, 0, 0, 0.0)
+
+    def add(self, in_bytes: int, out_bytes: int, seconds: float) -> None:
+        count, taken, given, spent_s = self._sums
+        self._sums = (count + 1, taken + in_bytes, given + out_bytes, spent_s + seconds)
+
+    def stats(self) -> CompressionStats:
+        return CompressionStats(*self._sums)
+
+
+compression = Compression()
+"""The one of this process."""
+
+
 def compress(body: bytes, encoding: str) -> bytes:
     """The body in that encoding; equal bodies give equal bytes."""
-    with traced("compress"):
-        return _compress(body, encoding)
+    with traced("compress") as block:
+        compressed = _compress(body, encoding)
+    if encoding != IDENTITY:
+        compression.add(len(body), len(compressed), block.seconds)
+    return compressed
 
 
 def _compress(body: bytes, encoding: str) -> bytes:

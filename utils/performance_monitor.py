@@ -141,7 +141,7 @@ class PerformanceMonitor:
         """`call` is given every sample from now on, in the thread that takes them. It must not raise."""
         self._listeners.append(call)
 
-    def span(self, name: str) -> AbstractContextManager[None]:
+    def span(self, name: str) -> AbstractContextManager[object]:
         """Times a block as the function `name`, and as a part of the request that is being answered, if one is."""
         return _Span(self, name) if self.enabled else _NO_SPAN
 

@@ -98,11 +98,12 @@ class traced:
     def __init__(self, name: str) -> None:
         self._name = name
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> traced:
         self._trace = trace = _TRACE.get()
         if trace is not None:
             self._outer_s, trace.inner_s = trace.inner_s, 0.0
         self._started_s = time.perf_counter()
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None

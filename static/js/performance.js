@@ -1,4 +1,4 @@
-// The performance page renews itself while one looks.
+// The performance page renews itself while one looks; what the reader opened or holds the focus in stays so.
 
 import { localTimes } from "./scripts.js";
 import { swap, watch } from "./live.js";
@@ -11,8 +11,14 @@ function address() {
 }
 
 watch(address, (fragment) => {
-  const place = document.activeElement?.closest?.("#performance .scroll");
-  if (place) return; // somebody reads that table with the keyboard: leave it
+  const active = document.activeElement;
+  if (active?.closest?.("#performance .scroll") === active && active !== null) return; // somebody scrolls that table
+  const opened = [...document.querySelectorAll("#performance details[open]")].map((part) => part.id);
+  const held = active?.closest?.("#performance") ? active.id : "";
+  for (const id of opened) fragment.getElementById(id)?.setAttribute("open", "");
+  const places = [...document.querySelectorAll("#performance .scroll")].map((part) => part.scrollLeft);
   swap(fragment, "performance");
+  document.querySelectorAll("#performance .scroll").forEach((part, place) => { part.scrollLeft = places[place] ?? 0; });
+  if (held) document.getElementById(held)?.focus({ preventScroll: true });
   localTimes();
 }, 5000);

@@ -1,0 +1,144 @@
+"""Health: is the machine fast and healthy? One sentence, and the checks behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from routes import wording
+from routes.budgets import Breach
+from routes.performance_parts import count, percent, seconds_text
+from utils.minutes import Minute
+
+State = Literal["live", "late", "stale"]
+"""Well, worth a look, or bad: the states of the page's marks."""
+
+_WEIGHT_WORRIES = 80.0
+_CPU_WORRIES = 90.0
+_LAG_WORRIES_S, _LAG_HURTS_S = 0.05, 0.25
+_ERRORS_HURT = 0.01
+_QUERY_WORRIES_S = 0.05
+_MEMORY_NEARLY = 0.92
+_RANK: Mapping[State, int] = {"live": 0, "late": 1, "stale": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that has to be well."""
+
+    name: str
+    state: State
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """The worst of the checks, in words."""
+
+    state: State
+    text: str
+    checks: tuple[Check, ...]
+
+
+def health(now: Minute, broken: Sequence[Breach], metrics: Mapping[str, Any], *, memory_limit_percent: float) -> Health:
+    """From the last five minutes, and from what the parts report at this moment."""
+    sources = metrics.get("sources", {})
+    process = metrics.get("process") or {}
+    checks = (
+        _answers(now, broken),
+        _errors(now),
+        _streams(sources.get("feed", {})),
+        _exchange(sources.get("exchange", {}), metrics.get("at_ms", 0)),
+        _memory(process, memory_limit_percent),
+        _cpu(process),
+        _loop(sources.get("exchange", {})),
+        _database(sources.get("database", {})),
+    )
+    worst: State = max((check.state for check in checks), key=_RANK.__getitem__)
+    return Health(worst, _sentence(worst, checks), checks)
+
+
+def _sentence(worst: State, checks: Sequence[Check]) -> str:
+    if worst == "live":
+        return "Fast and healthy"
+    names = [check.name.lower() for check in checks if check.state == worst]
+    listed = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+    return f"In trouble: {listed}" if worst == "stale" else f"Running, with a look worth at {listed}"
+
+
+def _answers(now: Minute, broken: Sequence[Breach]) -> Check:
+    whole = now.all_routes
+    if not whole.count:
+        return Check("Answers", "live", "nothing was asked in the last minutes")
+    told = f"p95 {seconds_text(whole.percentile_s(0.95))} over {count(whole.count)} requests"
+    routes = len({one.route for one in broken})
+    if not routes:
+        return Check("Answers", "live", f"{told}, every route within its budget")
+    return Check("Answers", "late", f"{told}, {routes} route{'' if routes == 1 else 's'} over budget")
+
+
+def _errors(now: Minute) -> Check:
+    whole = now.all_routes
+    if not whole.errors:
+        return Check("Errors", "live", "none in the last minutes")
+    share = whole.errors / whole.count
+    state: State = "stale" if share >= _ERRORS_HURT else "late"
+    return Check(
+        "Errors", state, f"{count(whole.errors)} of {count(whole.count)} requests ({wording.percent(share, 1)})"
+    )
+
+
+def _streams(feed: Mapping[str, Any]) -> Check:
+    states: Mapping[str, State] = {"live": "live", "polling": "late", "starting": "late"}
+    state = str(feed.get("state", "starting"))
+    return Check("Streams", states.get(state, "stale"), str(feed.get("text") or state))
+
+
+def _exchange(exchange: Mapping[str, Any], now_ms: int) -> Check:
+    if not exchange.get("weight_limit"):
+        return Check("Exchange", "late", "not asked yet")
+    if (exchange.get("banned_until_ms") or 0) > now_ms:
+        return Check(
+            "Exchange", "stale", f"this address is banned until {wording.utc(exchange['banned_until_ms'])} UTC"
+        )
+    share = exchange["used_weight"] / exchange["weight_limit"] * 100
+    text = f"{exchange['used_weight']:,} of {exchange['weight_limit']:,} weight used this minute"
+    return Check("Exchange", "late" if share > _WEIGHT_WORRIES else "live", text)
+
+
+def _memory(process: Mapping[str, Any], limit_percent: float) -> Check:
+    if not process:
+        return Check("Memory", "live", "not read yet")
+    used = float(process["memory_percent"])
+    text = (
+        f"{wording.size(process['rss_bytes'])} here, {used:.0f} % of the machine (trimmed above {limit_percent:.0f} %)"
+    )
+    state: State = "stale" if used > limit_percent else "late" if used > limit_percent * _MEMORY_NEARLY else "live"
+    return Check("Memory", state, text)
+
+
+def _cpu(process: Mapping[str, Any]) -> Check:
+    if not process:
+        return Check("Processor", "live", "not read yet")
+    own, machine = float(process["cpu_percent"]), float(process["system_cpu_percent"])
+    text = f"{percent(own)} of a core here, {percent(machine)} of the machine"
+    return Check("Processor", "late" if machine > _CPU_WORRIES else "live", text)
+
+
+def _loop(exchange: Mapping[str, Any]) -> Check:
+    lag_s = float(exchange.get("loop_lag_max_s") or 0.0)
+    state = _beyond(lag_s, _LAG_WORRIES_S, _LAG_HURTS_S)
+    return Check("Event loop", state, f"at most {seconds_text(lag_s)} late in the last minute")
+
+
+def _database(database: Mapping[str, Any]) -> Check:
+    if not database.get("count"):
+        return Check("Database", "live", "not asked yet")
+    mean_s = database["total_s"] / database["count"]
+    text = f"{seconds_text(mean_s)} per statement, {count(database['errors'])} failed since the start"
+    return Check("Database", "late" if database["errors"] or mean_s > _QUERY_WORRIES_S else "live", text)
+
+
+def _beyond(value: float, worries: float, hurts: float) -> State:
+    return "stale" if value > hurts else "late" if value > worries else "live"

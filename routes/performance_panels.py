@@ -1,0 +1,253 @@
+"""Performance panels: caches, models, exchange, process, database, and who holds what of the memory."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from routes import wording
+from routes.performance_parts import Fact, Panel, count, facts_of, heading, percent, seconds_text
+
+_CACHE_KEYS = frozenset({"hits", "misses"})
+_OWN_PANELS = frozenset({"exchange", "feed", "market", "store", "database", "compression", "memory_holders"})
+_MOST_HOLDERS = 20
+_MOST_ENDPOINTS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class CacheRow:
+    """One cache; `hit_rate` (0 … 100) is None before the first read. `key` clears it, where it can be cleared."""
+
+    key: str
+    name: str
+    clearable: bool
+    hit_rate: float | None
+    hit_rate_text: str
+    reads: str
+    entries: str
+    size: str
+    filled: float | None
+    evictions: str
+    loads: str
+    load_time: str
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who holds how much memory; `share` (0 … 100) of what the process has."""
+
+    name: str
+    size: str
+    share: float
+    more: str
+
+
+@dataclass(frozen=True, slots=True)
+class StatementRow:
+    """One statement of the database, all its runs together."""
+
+    sql: str
+    count: str
+    mean: str
+    slowest: str
+    total: str
+
+
+def cache_rows(sources: Mapping[str, Any], clearable: Collection[str]) -> tuple[CacheRow, ...]:
+    rows = [_cache(name, source, clearable) for name, source in sources.items() if is_cache(source)]
+    known = {row.key for row in rows}
+    return (*rows, *(_unread(name) for name in clearable if name not in known))
+
+
+def is_cache(source: Any) -> bool:
+    return isinstance(source, Mapping) and source.keys() >= _CACHE_KEYS
+
+
+def model_panel(sources: Mapping[str, Any], functions: Sequence[Mapping[str, Any]]) -> Panel:
+    """Loads from the model cache, what the forecaster tells of its batches, and how long a forecast takes."""
+    cache = sources.get("model_cache", {})
+    loads = int(cache.get("loads", 0))
+    facts = [
+        Fact("Models in memory", f"{count(cache.get('models', 0))} of at most {count(cache.get('max_models', 0))}"),
+        Fact("Loads", f"{count(loads)}, {count(cache.get('load_errors', 0))} failed"),
+        Fact("Mean load", seconds_text(cache["load_time_s"] / loads if loads else None)),
+    ]
+    facts += [
+        Fact(f"{heading(report['name'])}: {fraction}", wording.milliseconds(report[f"{fraction}_ms"]))
+        for report in functions
+        if report["name"] in ("forecast", "forecasts")
+        for fraction in ("p50", "p99")
+    ]
+    return Panel("Models", (*facts, *facts_of(_mapping(sources.get("forecaster")))))
+
+
+def exchange_panel(exchange: Mapping[str, Any], feed: Mapping[str, Any], now_ms: int) -> Panel:
+    """What the gateway was asked, and how old the streams' news is; `now_ms` in exchange time."""
+    if not exchange.get("weight_limit"):
+        return Panel("Exchange", (), "The exchange was not asked yet.")
+    used, limit = exchange["used_weight"], exchange["weight_limit"]
+    errors = exchange.get("errors") or {}
+    last_ms = feed.get("last_event_ms")
+    facts = (
+        Fact("Request weight this minute", f"{used:,} of {limit:,}", used / limit * 100),
+        Fact("Calls by endpoint", _counts(exchange.get("calls") or {})),
+        Fact("Retries", count(exchange.get("retries"))),
+        Fact("Errors", _counts(errors)),
+        Fact("Banned until", _until(exchange.get("banned_until_ms"))),
+        Fact("Asked to wait until", _until(exchange.get("backoff_until_ms"))),
+        Fact("Clock offset", f"{exchange.get('clock_offset_ms', 0):,} ms"),
+        Fact("Streams", f"{count(feed.get('streams'))} over {count(feed.get('connected'))} connections"),
+        Fact("Newest event", "none" if last_ms is None else f"{max(0, now_ms - last_ms) / 1000:.1f} s ago"),
+        Fact("Reconnects, gaps", f"{count(feed.get('reconnects'))}, {count(feed.get('gaps'))}"),
+        Fact("Event loop late", _lag(exchange)),
+        Fact("Last problem", str(exchange.get("last_error") or feed.get("last_error") or "none")),
+    )
+    return Panel("Exchange", facts)
+
+
+def process_panel(process: Mapping[str, Any], uptime_s: float | None) -> Panel:
+    facts = (
+        Fact("Running for", wording.duration(uptime_s) if uptime_s is not None else wording.NOTHING),
+        Fact("Memory (RSS)", wording.size(process.get("rss_bytes"))),
+        Fact("Memory, ours alone (USS)", wording.size(process.get("uss_bytes"))),
+        Fact("CPU of one core", percent(process.get("cpu_percent"), 1), process.get("cpu_percent")),
+        Fact("Threads", count(process.get("threads"))),
+        Fact("Open descriptors", count(process.get("open_files"))),
+        Fact("Garbage collections", count(process.get("gc_collections"))),
+        Fact("Uncollectable objects", count(process.get("gc_uncollectable"))),
+    )
+    return Panel("Process", facts)
+
+
+def machine_panel(system: Mapping[str, Any]) -> Panel:
+    memory = f"{wording.size(system.get('memory_available_bytes'))} of {wording.size(system.get('memory_total_bytes'))}"
+    versions = ", ".join(f"{name} {text or 'not installed'}" for name, text in system.get("versions", {}).items())
+    facts = (
+        Fact("System", f"{system.get('platform', wording.NOTHING)}, {system.get('machine', '')}"),
+        Fact("Python", f"{system.get('python_implementation', '')} {system.get('python_version', '')}"),
+        Fact("Cores", count(system.get("cpu_count"))),
+        Fact("CPU in use", percent(system.get("cpu_percent")), system.get("cpu_percent")),
+        Fact("Memory in use", percent(system.get("memory_percent")), system.get("memory_percent")),
+        Fact("Memory available", memory),
+        Fact("Libraries", versions),
+    )
+    return Panel("Machine", facts)
+
+
+def database_panel(database: Mapping[str, Any], store: Mapping[str, Any]) -> Panel:
+    asked = int(database.get("count", 0))
+    facts = (
+        Fact("Statements", f"{count(asked)}, {count(database.get('errors', 0))} failed"),
+        Fact("Mean", seconds_text(database["total_s"] / asked if asked else None)),
+        Fact("Slowest", seconds_text(database.get("slowest_s") if asked else None)),
+        *facts_of(_mapping(store)),
+    )
+    return Panel("Database", facts)
+
+
+def compression_panel(compression: Mapping[str, Any]) -> Panel:
+    taken, given = int(compression.get("in_bytes", 0)), int(compression.get("out_bytes", 0))
+    facts = (
+        Fact("Bodies compressed", count(compression.get("count", 0))),
+        Fact("Bytes in", wording.size(taken)),
+        Fact("Bytes out", wording.size(given)),
+        Fact("Saved", wording.percent(1 - given / taken, 1) if taken else wording.NOTHING),
+        Fact("Time", seconds_text(compression.get("seconds"))),
+    )
+    return Panel(
+        "Compression", facts, "Each page once per encoding; a stored page is sent without compressing it again."
+    )
+
+
+def statement_rows(database: Mapping[str, Any]) -> tuple[StatementRow, ...]:
+    return tuple(
+        StatementRow(
+            one["sql"],
+            count(one["count"]),
+            seconds_text(one["total_s"] / one["count"]),
+            seconds_text(one["slowest_s"]),
+            seconds_text(one["total_s"]),
+        )
+        for one in database.get("statements") or ()
+    )
+
+
+def holders(source: Any, rss_bytes: float | None) -> tuple[Holder, ...]:
+    """From `{"name": bytes}` or `[{"name": …, "size_bytes": …, …}]`; largest first, the rest of the RSS last."""
+    found = sorted(_sizes(source), key=lambda one: -one[1])[:_MOST_HOLDERS]
+    if not found:
+        return ()
+    whole = max(rss_bytes or 0.0, sum(size for _, size, _ in found), 1.0)
+    rest = whole - sum(size for _, size, _ in found)
+    if rss_bytes and rest > 0:
+        found.append(("everything else: interpreter, libraries, buffers", rest, ""))
+    return tuple(Holder(name, wording.size(size), min(100.0, size / whole * 100), more) for name, size, more in found)
+
+
+def other_panels(sources: Mapping[str, Any]) -> tuple[Panel, ...]:
+    """Whatever reports itself and has no panel of its own."""
+    return tuple(
+        Panel(heading(name), facts_of(source))
+        for name, source in sources.items()
+        if isinstance(source, Mapping) and not is_cache(source) and name not in _OWN_PANELS | {"forecaster"}
+    )
+
+
+def _cache(name: str, source: Mapping[str, Any], clearable: Collection[str]) -> CacheRow:
+    hits, misses = int(source["hits"]), int(source["misses"])
+    rate = hits / (hits + misses) if hits + misses else None
+    size, most = source.get("size_bytes"), source.get("max_bytes")
+    loads = source.get("loads", source.get("renders"))
+    took_s = source.get("load_time_s", source.get("render_time_s"))
+    return CacheRow(
+        key=name,
+        name=heading(name),
+        clearable=name in clearable,
+        hit_rate=None if rate is None else rate * 100,
+        hit_rate_text=wording.percent(rate, 1) if rate is not None else "not read yet",
+        reads=count(hits + misses),
+        entries=count(source.get("entries", source.get("models"))),
+        size=wording.size(size),
+        filled=size / most * 100 if size is not None and most else None,
+        evictions=count(source.get("evictions")),
+        loads=count(loads),
+        load_time=seconds_text(took_s / loads if loads and took_s is not None else None),
+    )
+
+
+def _unread(name: str) -> CacheRow:
+    """One that does not count its reads but can be cleared."""
+    nothing = wording.NOTHING
+    return CacheRow(
+        name, heading(name), True, None, nothing, nothing, nothing, nothing, None, nothing, nothing, nothing
+    )
+
+
+def _sizes(source: Any) -> Iterable[tuple[str, float, str]]:
+    if isinstance(source, Mapping):
+        source = source.get("holders", source)
+    pairs = source.items() if isinstance(source, Mapping) else ((one.get("name"), one) for one in source or ())
+    for name, one in pairs:
+        size = one.get("size_bytes") if isinstance(one, Mapping) else one
+        if isinstance(size, int | float):
+            entries = one.get("entries") if isinstance(one, Mapping) else None
+            yield heading(str(name)), float(size), "" if entries is None else f"{count(entries)} entries"
+
+
+def _counts(numbers: Mapping[str, int]) -> str:
+    most = sorted(numbers.items(), key=lambda pair: -pair[1])[:_MOST_ENDPOINTS]
+    return ", ".join(f"{name} {number:,}" for name, number in most) or "none"
+
+
+def _until(at_ms: int | None) -> str:
+    return "no" if at_ms is None else f"{wording.utc(at_ms)} UTC"
+
+
+def _lag(exchange: Mapping[str, Any]) -> str:
+    last, worst = (seconds_text(exchange.get(name)) for name in ("loop_lag_s", "loop_lag_max_s"))
+    return f"{last}, at most {worst} in the last minute"
+
+
+def _mapping(source: Any) -> Mapping[str, Any]:
+    return source if isinstance(source, Mapping) else {}

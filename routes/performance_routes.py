@@ -1,0 +1,171 @@
+"""Performance of the routes: how fast each answers now, what its time goes into, and what it is allowed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from routes import wording
+from routes.budgets import Breach, Budget
+from routes.performance_parts import count, seconds_text
+from routes.svg import Sparkline, sparkline
+from utils.minutes import Minute, RouteMinute
+from utils.request_trace import STAGES, stage_seconds
+from utils.slow_requests import SlowRequest
+
+MOST_ROUTES = 40
+REST = "rest"
+"""What belongs to no stage: the web server, Flask, and our own measuring."""
+_UNITS = {"p95_ms": "p95", "size_bytes": "largest answer", "weight": "exchange weight", "queries": "statements"}
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """One stage of a bar that is 100 wide: where it begins and how wide it is; its time in words."""
+
+    stage: str
+    x: str
+    width: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class RouteRow:
+    """One route; texts of the last five minutes. `split` is that of the mean request that computed something."""
+
+    name: str
+    count: str
+    errors: int
+    p50: str
+    p95: str
+    p99: str
+    over: tuple[str, ...]
+    """Which of its figures are over budget: p95_ms, size_bytes, weight, queries."""
+    allowed: str
+    largest: str
+    allowed_size: str
+    queries: str
+    weight: str
+    split: tuple[Slice, ...]
+    split_text: str
+    spark: Sparkline | None
+
+
+@dataclass(frozen=True, slots=True)
+class SlowRow:
+    """One of the slowest requests of the last hour."""
+
+    at_ms: int
+    route: str
+    path: str
+    request_id: str
+    status: int
+    took: str
+    split: tuple[Slice, ...]
+    split_text: str
+    cost: str
+
+
+def route_rows(
+    now: Minute,
+    since_start: Sequence[Mapping[str, Any]],
+    budgets: Mapping[str, Budget],
+    broken: Sequence[Breach],
+) -> tuple[RouteRow, ...]:
+    """The routes that were asked in the last minutes, those that cost most in sum first, then those asked before."""
+    reports = {report["name"]: report for report in since_start}
+    names = sorted(now.routes, key=lambda name: -now.routes[name].total_s)
+    names += [name for name in reports if name not in now.routes]
+    return tuple(
+        _row(name, now.routes.get(name, RouteMinute()), reports.get(name, {}), budgets.get(name), broken)
+        for name in names[:MOST_ROUTES]
+    )
+
+
+def breach_text(breach: Breach) -> str:
+    """`/symbol/<symbol>: p95 61 ms of 50 ms`."""
+    seen, allowed = (_amount(breach.what, value) for value in (breach.seen, breach.allowed))
+    return f"{_UNITS[breach.what]} {seen}, budget {allowed}"
+
+
+def slow_rows(requests: Sequence[SlowRequest]) -> tuple[SlowRow, ...]:
+    return tuple(
+        SlowRow(
+            at_ms=one.at_ms,
+            route=one.route,
+            path=one.path,
+            request_id=one.request_id,
+            status=one.status,
+            took=seconds_text(one.seconds),
+            split=slices(stage_seconds(dict(one.spans_s)), one.seconds),
+            split_text=split_text(stage_seconds(dict(one.spans_s)), one.seconds),
+            cost=_cost(one.queries, one.weight),
+        )
+        for one in requests
+    )
+
+
+def slices(stages_s: Mapping[str, float], whole_s: float) -> tuple[Slice, ...]:
+    """The parts of a bar 100 wide, in the order in which a page is made; the rest last."""
+    parts = _parts(stages_s, whole_s)
+    whole_s = sum(seconds for _, seconds in parts)
+    found, x = [], 0.0
+    for stage, seconds in parts:
+        width = seconds / whole_s * 100 if whole_s > 0 else 0.0
+        if width >= 0.05:
+            found.append(Slice(stage, f"{x:.1f}", f"{width:.1f}", f"{stage} {seconds_text(seconds)}"))
+        x += width
+    return tuple(found)
+
+
+def split_text(stages_s: Mapping[str, float], whole_s: float) -> str:
+    """`data 1.2 ms · indicators 0.1 ms · model 0 ms · render 3.1 ms · compress 0.8 ms · rest 0.2 ms`."""
+    return " · ".join(f"{stage} {seconds_text(seconds)}" for stage, seconds in _parts(stages_s, whole_s))
+
+
+def _row(
+    name: str, seen: RouteMinute, report: Mapping[str, Any], budget: Budget | None, broken: Sequence[Breach]
+) -> RouteRow:
+    worked = max(seen.worked, 1)
+    stages_s = {stage: seconds / worked for stage, seconds in seen.stages_s.items()}
+    whole_s = seen.worked_s / worked
+    return RouteRow(
+        name=name,
+        count=count(seen.count),
+        errors=seen.errors,
+        p50=seconds_text(seen.percentile_s(0.5)),
+        p95=seconds_text(seen.percentile_s(0.95)),
+        p99=seconds_text(seen.percentile_s(0.99)),
+        over=tuple(one.what for one in broken if one.route == name),
+        allowed=_amount("p95_ms", budget.p95_ms) if budget else "",
+        largest=wording.size(seen.peak_bytes) if seen.peak_bytes else "",
+        allowed_size=wording.size(budget.size_bytes) if budget else "",
+        queries=_of(seen.peak_queries, budget.queries if budget else None),
+        weight=_of(seen.peak_weight, budget.weight if budget else None),
+        split=slices(stages_s, whole_s) if seen.worked else (),
+        split_text=split_text(stages_s, whole_s) if seen.worked else "",
+        spark=sparkline(np.array(report.get("recent_ms", ()), dtype=np.float64)),
+    )
+
+
+def _parts(stages_s: Mapping[str, float], whole_s: float) -> list[tuple[str, float]]:
+    known = [(stage, stages_s.get(stage, 0.0)) for stage in STAGES]
+    return [*known, (REST, max(0.0, whole_s - sum(seconds for _, seconds in known)))]
+
+
+def _of(seen: int, allowed: int | None) -> str:
+    return f"{seen}" if allowed is None else f"{seen} of {allowed}"
+
+
+def _amount(what: str, value: float) -> str:
+    if what == "p95_ms":
+        return wording.milliseconds(value)
+    return wording.size(value) if what == "size_bytes" else count(value)
+
+
+def _cost(queries: int, weight: int) -> str:
+    parts = [f"{queries} statement{'' if queries == 1 else 's'}"] if queries else []
+    return ", ".join([*parts, *([f"weight {weight}"] if weight else [])])
