@@ -23,6 +23,7 @@ from routes import (
     wording,
 )
 from routes.forms import theme_of
+from routes.performance_routes import split_so_far
 from routes.services import EXTENSION
 
 PRODUCT = "Binance AI Dashboard"
@@ -59,7 +60,12 @@ def register(app: Flask) -> None:
         "compact": wording.compact,
         "duration": wording.duration,
     }
-    app.jinja_env.globals |= {"product": PRODUCT, "banner": _BANNER, "shapes": wording.SHAPES}
+    app.jinja_env.globals |= {
+        "split_so_far": split_so_far,
+        "product": PRODUCT,
+        "banner": _BANNER,
+        "shapes": wording.SHAPES,
+    }
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
 
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from routes import wording
 from routes.budgets import Breach
 from routes.performance_parts import count, percent, seconds_text
-from utils.minutes import Minute
+from utils.minutes import Minute, added
 
 State = Literal["live", "late", "stale"]
 """Well, worth a look, or bad: the states of the page's marks."""
@@ -20,6 +20,8 @@ _LAG_WORRIES_S, _LAG_HURTS_S = 0.05, 0.25
 _ERRORS_HURT = 0.01
 _QUERY_WORRIES_S = 0.05
 _MEMORY_NEARLY = 0.92
+_SAYS_503 = "/ready"
+"""While starting this is its answer, not an error."""
 _RANK: Mapping[State, int] = {"live": 0, "late": 1, "stale": 2}
 
 
@@ -64,7 +66,7 @@ def _sentence(worst: State, checks: Sequence[Check]) -> str:
         return "Fast and healthy"
     names = [check.name.lower() for check in checks if check.state == worst]
     listed = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
-    return f"In trouble: {listed}" if worst == "stale" else f"Running, with a look worth at {listed}"
+    return f"In trouble: {listed}" if worst == "stale" else f"Running; worth a look: {listed}"
 
 
 def _answers(now: Minute, broken: Sequence[Breach]) -> Check:
@@ -79,7 +81,7 @@ def _answers(now: Minute, broken: Sequence[Breach]) -> Check:
 
 
 def _errors(now: Minute) -> Check:
-    whole = now.all_routes
+    whole = added(one for name, one in now.routes.items() if name != _SAYS_503)
     if not whole.errors:
         return Check("Errors", "live", "none in the last minutes")
     share = whole.errors / whole.count

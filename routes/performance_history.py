@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from routes import wording
-from routes.performance_parts import count, percent
+from routes.performance_parts import percent
 from utils.minute_history import MINUTES, Floats
 from utils.minute_recorder import VersionSum
 from utils.minutes import RouteMinute
@@ -155,7 +155,7 @@ def _route(name: str, before: RouteMinute, ours: RouteMinute) -> list[Compared]:
     size_before, size_now = (one.size_bytes / one.count for one in (before, ours))
     return [
         _lower(name, "p95", p95_before, p95_now, wording.milliseconds),
-        _lower(name, f"bytes per answer ({count(ours.count)})", size_before, size_now, wording.size),
+        _lower(name, "bytes per answer", size_before, size_now, wording.size),
     ]
 
 

@@ -13,10 +13,14 @@ from routes.budgets import Breach, Budget
 from routes.performance_parts import count, seconds_text
 from routes.svg import Sparkline, sparkline
 from utils.minutes import Minute, RouteMinute
-from utils.request_trace import STAGES, stage_seconds
+from utils.request_trace import STAGES, current_trace, stage_seconds
 from utils.slow_requests import SlowRequest
 
 MOST_ROUTES = 40
+_SLOW_SHOWN = 12
+_BEFORE_RENDER = ("data", "indicators", "model")
+_NOTHING_MS = 0.05
+_WHOLE_FROM_MS = 10
 REST = "rest"
 """What belongs to no stage: the web server, Flask, and our own measuring."""
 _UNITS = {"p95_ms": "p95", "size_bytes": "largest answer", "weight": "exchange weight", "queries": "statements"}
@@ -104,7 +108,7 @@ def slow_rows(requests: Sequence[SlowRequest]) -> tuple[SlowRow, ...]:
             split_text=split_text(stage_seconds(dict(one.spans_s)), one.seconds),
             cost=_cost(one.queries, one.weight),
         )
-        for one in requests
+        for one in requests[:_SLOW_SHOWN]
     )
 
 
@@ -122,8 +126,26 @@ def slices(stages_s: Mapping[str, float], whole_s: float) -> tuple[Slice, ...]:
 
 
 def split_text(stages_s: Mapping[str, float], whole_s: float) -> str:
-    """`data 1.2 ms · indicators 0.1 ms · model 0 ms · render 3.1 ms · compress 0.8 ms · rest 0.2 ms`."""
-    return " · ".join(f"{stage} {seconds_text(seconds)}" for stage, seconds in _parts(stages_s, whole_s))
+    """`data 1.2 ms · indicators 0.1 · model 0 · render 3.1 · compress 0.8 · rest 0.2`."""
+    parts = [(stage, short_ms(seconds)) for stage, seconds in _parts(stages_s, whole_s)]
+    return " · ".join(f"{stage} {text}{'' if place else ' ms'}" for place, (stage, text) in enumerate(parts))
+
+
+def split_so_far() -> str:
+    """What the page that is being rendered was made with until now, for its foot; compressing it comes after."""
+    trace = current_trace()
+    if trace is None:
+        return ""
+    split = trace.split_s()
+    parts = [(stage, short_ms(split.get(stage, 0.0))) for stage in _BEFORE_RENDER]
+    render_s = split.get("render", 0.0) + trace.open_own_s()
+    return " · ".join([f"{stage} {text}" for stage, text in parts] + [f"render {short_ms(render_s)} ms"])
+
+
+def short_ms(seconds: float) -> str:
+    """Milliseconds as short as a row of six bears: `0`, `0.1`, `3.1`, `128`."""
+    ms = seconds * 1000
+    return "0" if ms < _NOTHING_MS else f"{ms:.1f}" if ms < _WHOLE_FROM_MS else f"{ms:,.0f}"
 
 
 def _row(

@@ -28,19 +28,24 @@ class RequestTrace:
     statements sent to the database, `weight` what was asked of the exchange.
     """
 
-    __slots__ = ("inner_s", "queries", "request_id", "spans", "started_s", "weight")
+    __slots__ = ("inner_s", "open_s", "queries", "request_id", "spans", "started_s", "weight")
 
     def __init__(self, request_id: str, started_s: float) -> None:
         self.request_id = request_id
         self.started_s = started_s
         self.spans: dict[str, float] = {}
         self.inner_s = 0.0
+        self.open_s = started_s
         self.queries = 0
         self.weight = 0
 
     def split_s(self) -> dict[str, float]:
         """Seconds by stage; a span that belongs to none of them is left out."""
         return stage_seconds(self.spans)
+
+    def open_own_s(self) -> float:
+        """Seconds that the innermost running span has taken so far by itself; of the request, outside of any."""
+        return max(0.0, time.perf_counter() - self.open_s - self.inner_s)
 
 
 def stage_seconds(spans: dict[str, float]) -> dict[str, float]:
@@ -93,16 +98,17 @@ class tracing:
 class traced:
     """`with traced("render"):` times a block as a part of the current request; nothing outside of one."""
 
-    __slots__ = ("_name", "_outer_s", "_started_s", "_trace", "seconds")
+    __slots__ = ("_name", "_outer_open_s", "_outer_s", "_started_s", "_trace", "seconds")
 
     def __init__(self, name: str) -> None:
         self._name = name
 
     def __enter__(self) -> traced:
         self._trace = trace = _TRACE.get()
+        self._started_s = started_s = time.perf_counter()
         if trace is not None:
             self._outer_s, trace.inner_s = trace.inner_s, 0.0
-        self._started_s = time.perf_counter()
+            self._outer_open_s, trace.open_s = trace.open_s, started_s
         return self
 
     def __exit__(
@@ -114,3 +120,4 @@ class traced:
             own_s = max(0.0, seconds - trace.inner_s)
             trace.spans[self._name] = trace.spans.get(self._name, 0.0) + own_s
             trace.inner_s = self._outer_s + seconds
+            trace.open_s = self._outer_open_s

@@ -69,13 +69,13 @@ export function localTimes(scope = document) {
 }
 
 function timing() {
-  const place = document.querySelector("[data-timing]");
+  const place = document.querySelector("[data-answer]");
   const entry = performance.getEntriesByType("navigation")[0];
   if (!place || !entry) return;
   const parts = (entry.serverTiming ?? []).map((one) => `${one.description || one.name} ${one.duration.toFixed(1)} ms`);
   const network = entry.responseEnd - entry.requestStart;
   const kilobytes = (entry.encodedBodySize / 1024).toFixed(1);
-  place.textContent = `This page: server ${parts.join(", ") || "untimed"}; arrived in ${network.toFixed(0)} ms, ${kilobytes} KiB.`;
+  place.textContent = `This answer: server ${parts.join(", ") || "untimed"}; arrived in ${network.toFixed(0)} ms, ${kilobytes} KiB.`;
 }
 
 themeToggle();

@@ -1,0 +1,180 @@
+"""The performance page: health in one sentence, budgets, splits, caches that can be cleared, a size that stays."""
+
+from __future__ import annotations
+
+import re
+from html import unescape
+from typing import Any
+
+import numpy as np
+import pytest
+from flask.testing import FlaskClient
+
+from routes.budgets import Breach
+from routes.performance_health import health
+from routes.performance_history import area, compare, courses
+from routes.performance_panels import holders
+from routes.performance_routes import slices, split_text
+from tests.support.browser import Replay
+from tests.support.pages import client, replay
+from utils.minute_history import FIELDS, MINUTES
+from utils.minute_recorder import VersionSum
+from utils.minutes import Minute, RouteMinute
+from utils.performance_monitor import performance_monitor
+
+__all__ = ["client", "replay"]
+
+OURS = {"Sec-Fetch-Site": "same-origin"}
+WELL: dict[str, Any] = {
+    "at_ms": 1_000,
+    "process": {"memory_percent": 40.0, "rss_bytes": 1e8, "cpu_percent": 5.0, "system_cpu_percent": 20.0},
+    "sources": {
+        "feed": {"state": "live", "text": "The streams are live."},
+        "exchange": {"weight_limit": 6000, "used_weight": 12, "loop_lag_max_s": 0.002},
+        "database": {"count": 10, "total_s": 0.01, "errors": 0},
+    },
+}
+
+
+def words(html: str) -> str:
+    return " ".join(unescape(re.sub(r"<[^>]+>", " ", html)).split())
+
+
+def minute(buckets: dict[int, int], errors: int = 0) -> Minute:
+    return Minute(0, 60.0, {"/": RouteMinute(buckets=buckets, errors=errors)}, {})
+
+
+def test_all_is_well() -> None:
+    seen = health(minute({130: 100}), (), WELL, memory_limit_percent=80)
+    assert (seen.state, seen.text) == ("live", "Fast and healthy")
+    assert {check.state for check in seen.checks} == {"live"}
+
+
+@pytest.mark.parametrize(
+    ("part", "change", "state", "name"),
+    [
+        ("process", {"memory_percent": 81.0}, "stale", "memory"),
+        ("process", {"memory_percent": 75.0}, "late", "memory"),
+        ("process", {"system_cpu_percent": 99.0}, "late", "processor"),
+        ("feed", {"state": "polling"}, "late", "streams"),
+        ("feed", {"state": "down"}, "stale", "streams"),
+        ("exchange", {"banned_until_ms": 2_000}, "stale", "exchange"),
+        ("exchange", {"used_weight": 5_000}, "late", "exchange"),
+        ("exchange", {"loop_lag_max_s": 0.3}, "stale", "event loop"),
+        ("exchange", {"loop_lag_max_s": 0.1}, "late", "event loop"),
+        ("database", {"errors": 1}, "late", "database"),
+    ],
+)
+def test_one_thing_that_is_not_well_is_named(part: str, change: dict[str, Any], state: str, name: str) -> None:
+    metrics = {**WELL, "sources": dict(WELL["sources"]), "process": dict(WELL["process"])}
+    place = metrics if part == "process" else metrics["sources"]
+    place[part] = {**place[part], **change}
+    seen = health(minute({130: 100}), (), metrics, memory_limit_percent=80)
+    assert (seen.state, seen.text.rpartition(": ")[2]) == (state, name)
+
+
+def test_errors_and_budgets_count_but_a_start_that_says_so_does_not() -> None:
+    assert health(minute({130: 100}, errors=2), (), WELL, memory_limit_percent=80).text == "In trouble: errors"
+    over = (Breach("/", "p95_ms", 80, 50), Breach("/", "queries", 8, 5))
+    answers = health(minute({130: 100}), over, WELL, memory_limit_percent=80).checks[0]
+    assert answers.text.endswith("1 route over budget")
+    starting = Minute(0, 60.0, {"/ready": RouteMinute(buckets={130: 5}, errors=5)}, {})
+    assert health(starting, (), WELL, memory_limit_percent=80).text == "Fast and healthy"
+
+
+def test_a_split_adds_up_to_the_whole_bar() -> None:
+    parts = slices({"data": 0.002, "render": 0.006}, 0.010)
+    assert [(one.stage, one.x, one.width) for one in parts] == [
+        ("data", "0.0", "20.0"),
+        ("render", "20.0", "60.0"),
+        ("rest", "80.0", "20.0"),
+    ]
+    told = split_text({"data": 0.0012, "render": 0.128}, 0.13)
+    assert told == "data 1.2 ms · indicators 0 · model 0 · render 128 · compress 0 · rest 0.8"
+
+
+def test_a_chart_begins_at_zero_and_breaks_where_nothing_ran() -> None:
+    drawn = area(np.array([1.0, 2.0, np.nan, 4.0]))
+    assert drawn is not None
+    assert drawn.line.count("M") == 2
+    assert area(np.full(4, np.nan)) is None
+    seen = courses({name: np.full(MINUTES, np.nan) for name in FIELDS})
+    assert {one.now for one in seen} == {"–"}
+
+
+def test_a_version_is_held_against_the_one_before_where_both_were_asked_often_enough() -> None:
+    def summed(version: str, bucket: int, rss: float, times: int = 30) -> VersionSum:
+        routes = {"/": RouteMinute(buckets={bucket: times}, size_bytes=times * 100), "/rare": RouteMinute({bucket: 3})}
+        return VersionSum(version, 0, Minute(0, 60.0, routes, {"rss_bytes": rss}))
+
+    seen = compare([summed("2", 130, 80e6), summed("1", 140, 100e6), summed("0", 100, 1e6)], "2")
+    assert (seen.version, seen.before) == ("2", "1")
+    assert [(one.name, one.what, one.trend) for one in seen.rows] == [
+        ("Process", "memory", "rise"),
+        ("/", "p95", "rise"),
+        ("/", "bytes per answer", "flat"),
+    ]
+    assert seen.rows[1].change == "−54 %"
+    assert compare([summed("2", 130, 90e6)], "2").rows == ()
+
+
+def test_memory_holders_end_with_what_nobody_claims() -> None:
+    seen = holders(
+        {"holders": [{"name": "pages", "size_bytes": 30e6, "entries": 12}, {"name": "x", "size_bytes": 10e6}]}, 100e6
+    )
+    assert [(one.name, round(one.share)) for one in seen][:2] == [("Pages", 30), ("X", 10)]
+    assert seen[0].more == "12 entries"
+    assert round(seen[2].share) == 60
+    assert holders({"candles": 5e6}, None)[0].share == 100
+    assert holders(None, 1e8) == ()
+
+
+def test_the_page_answers_first_and_shows_splits_and_budgets(client: FlaskClient) -> None:
+    for _ in range(2):
+        client.get("/symbol/BTCUSDT", headers={"Accept-Encoding": "br"})
+    html = client.get("/performance").text
+    shown = words(html)
+    first = shown.index("Streams")
+    assert first < shown.index("Routes") < shown.index("Caches")
+    assert re.search(r'<rect class="render" x="[\d.]+" width="[\d.]+"', html)
+    assert "indicators" in shown
+    assert "50.00 ms" in shown, "the budget of the market's page"
+
+
+def test_every_cache_is_cleared_by_its_button_and_by_nobody_elses(replay: Replay, client: FlaskClient) -> None:
+    parts = replay.app.extensions["services"]
+    client.get("/symbol/BTCUSDT")
+    assert parts.pages.stats().entries > 0
+    names = re.findall(r'action="(/performance/caches/(\w+)/clear)"', client.get("/performance").text)
+    assert (
+        {name for _, name in names} == {"data_cache", "model_cache", "page_cache", "forecasts"} == set(parts.clearing)
+    )
+    assert client.post(names[0][0], headers={"Sec-Fetch-Site": "cross-site"}).status_code == 403
+    for address, _ in names:
+        answer = client.post(address, headers=OURS)
+        assert (answer.status_code, answer.headers["Location"]) == (303, "/performance#caches")
+    assert parts.data_cache.stats().entries == 0
+    assert parts.pages.stats().entries == 0
+    assert client.get("/symbol/BTCUSDT").status_code == 200
+    missing = client.post("/performance/caches/nope/clear", headers=OURS)
+    assert missing.status_code == 404
+    assert "data_cache" in words(missing.text)
+
+
+def test_the_foot_of_a_page_tells_what_it_was_made_with(replay: Replay, client: FlaskClient) -> None:
+    replay.app.extensions["services"].pages.clear()
+    foot = words(client.get("/symbol/ETHUSDT").text).partition("Made with ")[2]
+    found = re.match(r"data ([\d.]+) · indicators ([\d.]+) · model ([\d.]+) · render ([\d.]+) ms, kept until", foot)
+    assert found, foot[:100]
+    assert float(found[4]) > 0
+    again = words(client.get("/symbol/ETHUSDT").text).partition("Made with ")[2]
+    assert again[:60] == foot[:60], "a stored page tells of its own making"
+
+
+def test_its_size_does_not_grow_with_what_happened(client: FlaskClient) -> None:
+    client.get("/performance")
+    before = len(client.get("/performance/live").text)
+    for number in range(2_000):
+        performance_monitor.observe(f"part {number}", 0.001)
+        performance_monitor.observe(f"/invented/{number}", 0.001, kind="route")
+    assert len(client.get("/performance/live", query_string={"version": "old"}).text) < 3 * before + 60_000
