@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from routes.performance_parts import Fact, Panel, count, facts_of, heading, perc
 _CACHE_KEYS = frozenset({"hits", "misses"})
 _OWN_PANELS = frozenset({"exchange", "feed", "market", "store", "database", "compression", "memory_holders"})
 _MOST_HOLDERS = 20
+_WORTH_A_ROW = 0.01
 _MOST_ENDPOINTS = 8
 
 
@@ -35,12 +36,13 @@ class CacheRow:
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Who holds how much memory; `share` (0 … 100) of what the process has."""
+    """Who holds how much memory, and what that is; `share` (0 … 100) of what the process has."""
 
     name: str
+    what: str
     size: str
     share: float
-    more: str
+    kept: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,15 +176,19 @@ def statement_rows(database: Mapping[str, Any]) -> tuple[StatementRow, ...]:
 
 
 def holders(source: Any, rss_bytes: float | None) -> tuple[Holder, ...]:
-    """From `{"name": bytes}` or `[{"name": …, "size_bytes": …, …}]`; largest first, the rest of the RSS last."""
-    found = sorted(_sizes(source), key=lambda one: -one[1])[:_MOST_HOLDERS]
+    """As utils.memory_holders tells them, largest first; what nobody claims of the RSS last."""
+    told = source if isinstance(source, Mapping) else {}
+    found = list(told.get("holders") or ())[:_MOST_HOLDERS]
     if not found:
         return ()
-    whole = max(rss_bytes or 0.0, sum(size for _, size, _ in found), 1.0)
-    rest = whole - sum(size for _, size, _ in found)
-    if rss_bytes and rest > 0:
-        found.append(("everything else: interpreter, libraries, buffers", rest, ""))
-    return tuple(Holder(name, wording.size(size), min(100.0, size / whole * 100), more) for name, size, more in found)
+    claimed = sum(one["size_bytes"] for one in found)
+    whole = max(float(told.get("rss_bytes") or rss_bytes or 0), claimed, 1.0)
+    rows = [_holder(one, whole) for one in found]
+    if whole - claimed > _WORTH_A_ROW * whole:
+        rows.append(
+            _holder({"name": "nobody", "what": "claimed by none of them", "size_bytes": whole - claimed}, whole)
+        )
+    return tuple(rows)
 
 
 def other_panels(sources: Mapping[str, Any]) -> tuple[Panel, ...]:
@@ -224,15 +230,10 @@ def _unread(name: str) -> CacheRow:
     )
 
 
-def _sizes(source: Any) -> Iterable[tuple[str, float, str]]:
-    if isinstance(source, Mapping):
-        source = source.get("holders", source)
-    pairs = source.items() if isinstance(source, Mapping) else ((one.get("name"), one) for one in source or ())
-    for name, one in pairs:
-        size = one.get("size_bytes") if isinstance(one, Mapping) else one
-        if isinstance(size, int | float):
-            entries = one.get("entries") if isinstance(one, Mapping) else None
-            yield heading(str(name)), float(size), "" if entries is None else f"{count(entries)} entries"
+def _holder(one: Mapping[str, Any], whole_bytes: float) -> Holder:
+    size, entries = float(one["size_bytes"]), one.get("entries")
+    kept = "" if entries is None else count(entries)
+    return Holder(heading(one["name"]), str(one.get("what", "")), wording.size(size), size / whole_bytes * 100, kept)
 
 
 def _counts(numbers: Mapping[str, int]) -> str:

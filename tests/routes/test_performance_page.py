@@ -119,14 +119,15 @@ def test_a_version_is_held_against_the_one_before_where_both_were_asked_often_en
 
 
 def test_memory_holders_end_with_what_nobody_claims() -> None:
-    seen = holders(
-        {"holders": [{"name": "pages", "size_bytes": 30e6, "entries": 12}, {"name": "x", "size_bytes": 10e6}]}, 100e6
-    )
-    assert [(one.name, round(one.share)) for one in seen][:2] == [("Pages", 30), ("X", 10)]
-    assert seen[0].more == "12 entries"
-    assert round(seen[2].share) == 60
-    assert holders({"candles": 5e6}, None)[0].share == 100
-    assert holders(None, 1e8) == ()
+    told = {"name": "pages", "what": "rendered", "size_bytes": 30e6, "entries": 12}
+    seen = holders({"holders": [told, {"name": "models", "size_bytes": 10e6}]}, 100e6)
+    assert [(one.name, one.kept, round(one.share)) for one in seen] == [
+        ("Pages", "12", 30),
+        ("Models", "", 10),
+        ("Nobody", "", 60),
+    ]
+    assert holders({"rss_bytes": 30e6, "holders": [told]}, 100e6)[0].share == 100
+    assert holders(None, 1e8) == holders({}, 1e8) == ()
 
 
 def test_the_page_answers_first_and_shows_splits_and_budgets(client: FlaskClient) -> None:
