@@ -86,9 +86,12 @@ def decayed_mean(values: Floats, half_life: float, window: int) -> Floats:
     return result
 
 
+@lru_cache(maxsize=64)
 def decay_weights(half_life: float, window: int) -> Floats:
     """(window,) weights of `decayed_mean` before they are divided by their sum, oldest first, the newest 1."""
-    return np.asarray(0.5 ** (np.arange(window - 1, -1, -1) / half_life))
+    weights = np.asarray(0.5 ** (np.arange(window - 1, -1, -1) / half_life))
+    weights.flags.writeable = False
+    return weights
 
 
 def _recursion(values: Floats, keep: float, before: float) -> Floats:

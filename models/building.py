@@ -24,10 +24,10 @@ from models.recipe import Recipe
 from models.registry import write_model
 from models.samples import data_hash, decided, gather
 from models.spec import HORIZONS, QUANTILES, SIGMA_HALF_LIFE, ModelSpec
-from models.split import Period, Split, split
+from models.split import Period, Split, newest, split
 from models.stored_markets import stored_markets
 from models.training_progress import Tell, epochs_told, silent
-from utils.clock import SystemClock
+from utils.clock import Clock, SystemClock
 from utils.errors import InvalidInput
 from utils.model_utils import Session, session_of
 
@@ -52,6 +52,8 @@ class Order:
     """Whose candles of the store."""
     own: bool = False
     """Whether the model serves only the markets it was trained on; else it serves any."""
+    refit: bool = False
+    """Whether, once judged, it learns again from all candles; its scores are then those of the one that was judged."""
 
 
 def build_model(order: Order, tell: Tell = silent) -> str:
@@ -67,6 +69,36 @@ def build_model(order: Order, tell: Tell = silent) -> str:
     if not found:
         raise InvalidInput("no candles are left after --from; give an earlier date")
     parts = split(found, max(HORIZONS), order.until_ms)
+    learned = _learned(order, found, parts, clock, tell)
+    tell("judging")
+    session = session_of(learned.trained.graph, order.id)
+    report = _told_of(order, learned, parts) | {
+        "validation": _scores(learned.spec, session, found, parts.validation),
+        "test": _scores(learned.spec, session, found, parts.test),
+    }
+    if order.refit:
+        parts = newest(parts, found)
+        learned = _learned(order, found, parts, clock, tell)
+        report = _refitted(report, _told_of(order, learned, parts), parts)
+    report["training_s"] = round(clock.monotonic() - started, 1)
+    tell("writing")
+    path = write_model(order.out, learned.spec, learned.trained.graph, report)
+    return _told(path, report)
+
+
+@dataclass(frozen=True, slots=True)
+class _Learned:
+    """A fitted model, from which candles, and how many windows it was fitted to and chosen on."""
+
+    spec: ModelSpec
+    trained: Trained
+    known: tuple[Candles, ...]
+    train_windows: int
+    validation_windows: int
+
+
+def _learned(order: Order, found: Sequence[Candles], parts: Split, clock: Clock, tell: Tell) -> _Learned:
+    """Sees nothing that opens after the parts' fitting span."""
     tell("preparing", candles=sum(map(len, found)))
     known = [part for part in (between(one, None, parts.fit_until_ms) for one in found) if len(part)]
     source = training_source(order.recipe.kind, known, parts.train)
@@ -80,7 +112,7 @@ def build_model(order: Order, tell: Tell = silent) -> str:
         inputs=source.compute,
     )
     train = decided(samples, samples.starting(parts.train.from_ms, parts.train.until_ms))
-    validation = samples.starting(parts.validation.from_ms, parts.validation.until_ms)
+    validation = decided(samples, samples.starting(parts.validation.from_ms, parts.validation.until_ms))
     if not len(train):
         raise InvalidInput(
             f"no window of {order.recipe.window} candles with {source.warm_up} before it and its outcomes after it "
@@ -98,25 +130,28 @@ def build_model(order: Order, tell: Tell = silent) -> str:
         interval=order.interval,
         threads=order.threads,
     )
-    windows = max(1, len(train) // order.recipe.stride) + len(decided(samples, validation))
+    windows = max(1, len(train) // order.recipe.stride) + len(validation)
     tell("training", epoch=0, epochs=order.recipe.epochs, windows=windows)
-    on_epoch = epochs_told(tell, order.recipe.epochs, windows, clock.monotonic)
-    trained = _fit(order.recipe, task, on_epoch)
+    trained = _fit(order.recipe, task, epochs_told(tell, order.recipe.epochs, windows, clock.monotonic))
     tell("checking")
     spec = _spec(order, parts, known, source, task, trained, clock.now_ms())
-    session = session_of(trained.graph, order.id)
-    tell("judging")
-    report = {
+    return _Learned(spec, trained, tuple(known), len(train), len(validation))
+
+
+def _told_of(order: Order, learned: _Learned, parts: Split) -> dict[str, Any]:
+    """What a report says of how a model was made."""
+    trained = learned.trained
+    return {
         "data": {
-            "markets": {str(one.symbol): len(one) for one in known},
-            "hash": spec.data_hash,
+            "markets": {str(one.symbol): len(one) for one in learned.known},
+            "hash": learned.spec.data_hash,
             "venue": order.venue if order.data is None else "files",
             "train": str(parts.train),
             "validation": str(parts.validation),
             "test": str(parts.test),
             "gap_candles": parts.gap_ms // order.interval.ms,
-            "train_windows": len(train),
-            "validation_windows": len(validation),
+            "train_windows": learned.train_windows,
+            "validation_windows": learned.validation_windows,
         },
         "recipe": asdict(order.recipe),
         "curve": {
@@ -128,13 +163,23 @@ def build_model(order: Order, tell: Tell = silent) -> str:
         "parameters": trained.parameters,
         "graph_bytes": len(trained.graph),
         "notes": dict(trained.notes),
-        "validation": _scores(spec, session, found, parts.validation),
-        "test": _scores(spec, session, found, parts.test),
-        "training_s": round(clock.monotonic() - started, 1),
     }
-    tell("writing")
-    path = write_model(order.out, spec, trained.graph, report)
-    return _told(path, report)
+
+
+def _refitted(judged: Mapping[str, Any], learned: dict[str, Any], parts: Split) -> dict[str, Any]:
+    """The report of a model that has learned once more, from all candles: its scores are those of its twin, which had
+    not seen the months they were made on."""
+    notes = {
+        "scores": f"those of a twin that learned from {judged['data']['train']} and had not seen the months it was "
+        "judged on; this model has learned from them since"
+    }
+    return learned | {
+        "data": learned["data"]
+        | {"test": judged["data"]["test"], "fitted_until_ms": parts.fit_until_ms, "twin": judged["data"]},
+        "notes": learned["notes"] | notes,
+        "validation": judged["validation"],
+        "test": judged["test"],
+    }
 
 
 def _markets(order: Order) -> list[Candles]:
@@ -213,5 +258,7 @@ def _told(path: Path, report: Mapping[str, Any]) -> str:
     for name in ("validation", "test"):
         skills = {score["horizon"]: score["skill_fraction"] for score in report[name]}
         told = ", ".join(f"{100 * skills[horizon]:.2f} % at {horizon}" for horizon in (1, 6, 24) if skills.get(horizon))
-        lines.append(f"{name} {report['data'][name]}: skill {told or 'unknown: too few candles'}")
+        lines.append(
+            f"{name} {report['data'].get('twin', report['data'])[name]}: skill {told or 'unknown: too few candles'}"
+        )
     return "\n".join(lines)

@@ -120,6 +120,8 @@ def _forecasts(spec: ModelSpec, session: Session, candles: Candles, row: int, in
 
 def _fitted_until(report: Mapping[str, Any]) -> int | None:
     """The first millisecond of the test period, as the report tells it: nothing from there on was trained on."""
+    if isinstance(until_ms := report.get("data", {}).get("fitted_until_ms"), int):
+        return until_ms
     told = str(report.get("data", {}).get("test", "")).split(" … ")[0]
     try:
         return parse_date(told)

@@ -34,6 +34,7 @@ _DAY_MS = 86_400_000
 _WEEK_MS = 7 * _DAY_MS
 _SMALL = 1e-6
 _HORIZONS = (1, 2, 3, 6, 12, 24)
+_STEPS_AHEAD = range(1, max(_HORIZONS) + 1)
 _FLUSH = 20.0
 """A candle's range counts for no more than so many local volatilities: single trades far off are no volatility."""
 
@@ -91,7 +92,7 @@ class ScaleInputs:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Market:
     """One market's every row, or the newest of several."""
 
@@ -104,6 +105,12 @@ class _Market:
     def day(self) -> int:
         """Candles of a day, at least one."""
         return max(1, _DAY_MS // self.interval.ms)
+
+    @cached_property
+    def ahead(self) -> Floats:
+        """(candles, …) squares of what the next candles usually have."""
+        scale = np.square(np.array(self.season.scale))
+        return np.array([scale[slots(self.open_time_ms + step * self.interval.ms)] for step in _STEPS_AHEAD])
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,50 +183,53 @@ def _series(columns: Mapping[str, Any], season: Season, interval: Interval) -> d
     """What the inputs are means and lags of, (…, n) each. `u`: returns in units of what their hour usually is."""
     logs = {name: np.log(columns[name]) for name in ("open", "high", "low", "close")}
     times = columns["open_time_ms"]
-    slot = slots(times)
-    usual = np.array(season.scale)[slot]
+    slot = slots(_alike(times))
+    usual = np.broadcast_to(np.array(season.scale)[slot], times.shape)
     returns = np.zeros(logs["close"].shape)
     returns[..., 1:] = np.where(np.diff(times, axis=-1) == interval.ms, np.diff(logs["close"], axis=-1), 0.0)
     local = np.maximum(np.sqrt(decayed_mean(np.square(returns), _LOCAL_HALF_LIFE, _LOCAL_WINDOW)), SIGMA_FLOOR)
     before = np.full(local.shape, np.nan)
     before[..., 1:] = local[..., :-1]
-    sizes, u = np.abs(returns), returns / usual
-    z = np.clip(returns / before, -10.0, 10.0)
-    span = logs["high"] - logs["low"]
-    body = logs["close"] - logs["open"]
-    upper = logs["high"] - np.maximum(logs["open"], logs["close"])
-    lower = np.minimum(logs["open"], logs["close"]) - logs["low"]
+    sizes, path = np.abs(returns), np.cumsum(returns, axis=-1)
+    u_size, z = sizes / usual, np.clip(returns / before, -10.0, 10.0)
+    z_size, z_square = np.abs(z), np.square(z)
+    span, body = logs["high"] - logs["low"], logs["close"] - logs["open"]
+    middle = logs["high"] + logs["low"]
     most = _FLUSH * local
     volume = np.log1p(columns["volume"] * columns["close"]) - np.array(season.volume)[slot]
     garman_klass = 0.5 * np.square(np.minimum(span, most)) - _GK * np.square(np.clip(body, -most, most))
-    earlier = np.concatenate([np.zeros((*u.shape[:-1], 1)), np.abs(u)[..., :-1]], axis=-1)
-    wild = np.concatenate([np.full((*u.shape[:-1], 1), np.nan), np.abs(np.diff(np.log(local), axis=-1))], axis=-1)
+    bipower, wild = np.zeros(sizes.shape), np.full(sizes.shape, np.nan)
+    bipower[..., 1:] = u_size[..., 1:] * u_size[..., :-1]
+    wild[..., 1:] = np.abs(np.diff(np.log(local), axis=-1))
     return {
         "returns": returns,
         "squares": np.square(returns),
         "signed": returns * sizes,
         "sizes": sizes,
-        "path": np.cumsum(returns, axis=-1),
-        "high": np.cumsum(returns, axis=-1) + np.minimum(logs["high"] - logs["close"], most),
-        "low": np.cumsum(returns, axis=-1) - np.minimum(logs["close"] - logs["low"], most),
-        "u_size": np.abs(u),
-        "u_square": np.square(u),
-        "bipower": np.abs(u) * earlier,
+        "path": path,
+        "high": path + np.minimum(logs["high"] - logs["close"], most),
+        "low": path - np.minimum(logs["close"] - logs["low"], most),
+        "u_size": u_size,
+        "u_square": np.square(u_size),
+        "bipower": bipower,
         "range": np.minimum(span / _PARKINSON, most) / usual,
         "garman_klass": garman_klass / np.square(usual),
         "z": z,
-        "z_size": np.abs(z),
-        "z_square": np.square(z),
-        "z_fourth": np.square(np.square(z)),
-        "z_large": np.where(np.isnan(z), np.nan, np.abs(z) > 1.8),
+        "z_size": z_size,
+        "z_square": z_square,
+        "z_fourth": np.square(z_square),
+        "z_large": np.where(np.isnan(z), np.nan, z_size > 1.8),
         "local_move": wild,
-        "upper": upper,
-        "lower": lower,
-        "wick": (lower - upper) / local,
-        "place": _shares(2.0 * logs["close"] - logs["high"] - logs["low"], span),
+        "wick": (logs["open"] + logs["close"] - middle) / local,
+        "place": _shares(2.0 * logs["close"] - middle, span),
         "volume": volume,
         "season": np.log(usual),
     }
+
+
+def _alike(times: Ints) -> Ints:
+    """(m, n) → (1, n) where all markets have the same times, as they nearly always do."""
+    return times[:1] if times.ndim > 1 and bool((times == times[0]).all()) else times
 
 
 _PARKINSON = 2.0 * np.sqrt(np.log(2.0))
@@ -275,12 +285,7 @@ def _range_before(rows: int) -> Input:
 def _season_ahead(candles: int) -> Input:
     """Log of the root mean square that the next hours usually have: the calendar, not the market."""
 
-    def compute(m: _Market, _: Floats) -> Floats:
-        scale = np.square(np.array(m.season.scale))
-        ahead = [scale[slots(m.open_time_ms + step * m.interval.ms)] for step in range(1, candles + 1)]
-        return np.asarray(0.5 * np.log(np.mean(ahead, axis=0)))
-
-    return compute
+    return lambda m, _: 0.5 * np.log(m.ahead[:candles].mean(axis=0))
 
 
 def _wave(function: Callable[[Floats], Floats], period_ms: int, humps: int) -> Input:

@@ -55,13 +55,15 @@ _WARM_UP = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`hidden_share`: part of the rows that do not see the other market."""
+    """`hidden_share`: part of the rows that do not see the other market. `noise`: added to every input of stage 2, in
+    its standard deviations."""
 
     members: tuple[Pass, ...] = (NARROW, WIDE, NARROW, WIDE)
     """Of one hidden layer each."""
     ranges: Pass = RANGE_PASS
     half_life_days: float = 1095.0
     hidden_share: float = 0.15
+    noise: float = 0.25
     seed: int = 7
 
 
@@ -103,7 +105,7 @@ def fit_scale(task: Task, plan: Plan, on_member: OnMember = lambda number, loss,
     for number, one in enumerate(plan.members):
         seed = plan.seed + number
         start = _start(inputs.shape[1] + len(knots), one.hidden, PER_KNOT * len(knots), seed)
-        net, last = _descend(start, one, columns, _shape_loss(gate, plan.hidden_share, one.dropout, pinball), seed)
+        net, last = _descend(start, one, columns, _shape_loss(gate, plan, one.dropout, pinball), seed)
         fitted = replace(fitted, members=(*fitted.members, net))
         on_member(number, last, fitted)
     return fitted
@@ -189,12 +191,13 @@ def coming_ranges(samples: Samples, horizons: Sequence[int]) -> NDArray[np.float
     return np.asarray(0.5 * np.log(np.maximum(found, _SMALL**4)) - np.log(samples.sigma)[:, None])
 
 
-def _shape_loss(gate: Floats, share: float, dropout: float, pinball: Callable[[Any, Any], Any]) -> Callable[..., Any]:
+def _shape_loss(gate: Floats, plan: Plan, dropout: float, pinball: Callable[[Any, Any], Any]) -> Callable[..., Any]:
     """Of rows with stage 1's answers, with and without the other market."""
 
     def loss(net: Sequence[Any], shown: Any, seen: Any, unseen: Any, target: Any, weight: Any) -> Any:
-        hidden = _hidden(shown, share)
+        hidden = _hidden(shown, plan.hidden_share)
         joined = tf.concat([shown * (1.0 - hidden * gate), hidden * unseen + (1.0 - hidden) * seen], axis=1)
+        joined += plan.noise * tf.random.normal(tf.shape(joined))
         return tf.reduce_mean(weight * pinball(_run(net, joined, dropout), target))
 
     return loss

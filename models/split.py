@@ -15,6 +15,8 @@ from utils.errors import InvalidInput
 EMBARGO_CANDLES = 24
 """Kept free on top of the longest horizon, so that what the last outcome stirs up is over."""
 _PART = 0.1
+_NEWEST_PART = 0.04
+"""What validates where nothing is kept for a test: the newest 25th."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,15 @@ class Split:
     def fit_until_ms(self) -> int:
         """Nothing that opens from here on is seen before the test."""
         return self.test.from_ms
+
+
+def newest(parts: Split, markets: Sequence[Candles]) -> Split:
+    """The same markets with nothing left to test on: all but the newest stretch trains, that one validates."""
+    interval = markets[0].interval
+    last = max(candles.last_open_time_ms for candles in markets) + interval.ms
+    middle = _grid(interval, last - (last - parts.train.from_ms) * _NEWEST_PART)
+    train = Period(parts.train.from_ms, middle - parts.gap_ms)
+    return Split(train, Period(middle, last), Period(last, last), parts.gap_ms)
 
 
 def parse_date(text: str, *, end: bool = False) -> int:

@@ -57,6 +57,7 @@ def _trained(options: argparse.Namespace, tell: Tell) -> str:
         data=options.data,
         from_ms=parse_date(options.from_) if options.from_ else None,
         until_ms=parse_date(options.until, end=True) if options.until else None,
+        refit=options.refit,
         out=options.out,
         id=parse_id(options.id or f"{recipe.kind}-{options.interval}"),
         threads=options.threads,
@@ -100,6 +101,11 @@ def _parser() -> argparse.ArgumentParser:
         "--data", type=Path, metavar="DIR", help="SYMBOL-INTERVAL.parquet files (default: the dashboard's candle store)"
     )
     parser.add_argument("--from", dest="from_", metavar="DATE", help="first day used (UTC)")
+    parser.add_argument(
+        "--refit",
+        action="store_true",
+        help="once judged, learn again from all candles; the scores stay",
+    )
     parser.add_argument("--until", metavar="DATE", help="last day fitted on (UTC, included); what follows is the test")
     parser.add_argument("--out", type=Path, default=SAVED_MODELS, metavar="DIR", help="default: saved_models")
     parser.add_argument("--id", help="name of the model (default: KIND-INTERVAL)")

@@ -98,7 +98,7 @@ class NewestRow:
         if key not in self._decayed:
             window = window_of(half_life)
             weights = decay_weights(half_life, window)
-            self._decayed[key] = self._series[name][:, -window:] @ (weights / weights.sum())
+            self._decayed[key] = (self._series[name][:, -window:] @ weights) / weights.sum()
         return self._decayed[key]
 
     def mean(self, name: str, window: int) -> Floats:

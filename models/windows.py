@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -11,6 +12,8 @@ from numpy.typing import NDArray
 from data.candles import Candles
 from data.feature_parts import Parts, Stack
 from data.features import WARM_UP
+from data.filters import decay_weights
+from data.volatility import SIGMA_FLOOR
 from models.forecast import NoForecast
 from models.inputs import input_matrix, newest_inputs
 from models.samples import cut, known_sigma, usable_ends
@@ -18,6 +21,8 @@ from models.scale_inputs import ScaleInputs
 from models.season import Season
 from models.spec import ModelSpec
 
+_FORGOTTEN_HALF_LIVES = 32
+"""What lies further back than so many half-lives changes no digit that single precision holds."""
 _STACK = 32
 """Markets whose inputs are computed together: as many as keep a column of theirs in the processor's second cache."""
 
@@ -107,8 +112,18 @@ def _of_scale(
         chunk = places[first : first + _STACK]
         tails = [markets[place].tail(spec.history) for place in chunk]
         rows = inputs.newest(tails, spec.features)
-        sigmas = np.array([known_sigma(one, spec.sigma_half_life)[-1] for one in tails])
+        sigmas = np.array([_sigma(one, spec.sigma_half_life) for one in tails])
         _keep(found, chunk, markets, rows[:, None], sigmas)
+
+
+def _sigma(candles: Candles, half_life: float) -> float:
+    """The last of `known_sigma`; without a hole it is one weighted sum."""
+    reach = math.ceil(_FORGOTTEN_HALF_LIVES * half_life)
+    if len(candles) <= reach + math.ceil(half_life) or candles.holes():
+        return float(known_sigma(candles, half_life)[-1])
+    weights = decay_weights(half_life, reach)
+    squares = np.square(np.diff(np.log(candles.close[-reach - 1 :])))
+    return max(math.sqrt(float(squares @ weights) * (1.0 - 0.5 ** (1.0 / half_life))), SIGMA_FLOOR)
 
 
 def _stacks(tails: dict[int, Candles], rows: int) -> tuple[Iterator[tuple[list[int], Stack]], list[int]]:
