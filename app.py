@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import secrets
 import signal
 import socket
@@ -15,12 +16,14 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import FrameType
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import waitress
 import xxhash
-from flask import Flask
+from flask import Flask, Response, request
 from flask_compress import Compress
 
 from config import Settings, install_secret, load_settings
@@ -36,6 +39,7 @@ from data.interval import Interval
 from data.market_connection import MarketConnection
 from data.market_data import MarketData
 from data.market_feed import MarketFeed
+from data.market_relay import FeedView, MarketFollower, MarketSide, MarketTeller
 from data.performance_store import PerformanceStore
 from data.symbol import Symbol
 from models.forecaster import Forecaster
@@ -48,10 +52,12 @@ from models.training_history import TrainingHistory
 from models.training_runner import TrainingRunner
 from routes import alerts, metrics, register
 from routes.budgets import budgets_of
+from routes.login import IDLE_S
 from routes.memory_use import memory_use
 from routes.observed import observe_requests
 from routes.security import MAX_REQUEST_BYTES, check_bind, secure
 from routes.services import EXTENSION, Services
+from routes.session_store import SharedSessionStore
 from routes.stored_answers import answer_stored
 from routes.warm_pages import page_renderer
 from startup_optimizer import Parts as Warm
@@ -65,6 +71,7 @@ from utils.clock import Clock, SystemClock
 from utils.content_encoding import compression
 from utils.data_cache import data_cache
 from utils.errors import ConfigError, DashboardError, NotFound, NotReady
+from utils.leadership import Leadership, Part
 from utils.logs import start_logging
 from utils.memory_guard import MemoryGuard, TrimStep
 from utils.memory_return import give_back, hold_less
@@ -72,6 +79,7 @@ from utils.minute_recorder import MinuteRecorder
 from utils.model_cache import model_cache
 from utils.performance_monitor import performance_monitor
 from utils.response_cache import ResponseCache
+from utils.worker_processes import WorkerProcesses, end_with_parent
 
 if TYPE_CHECKING:
     from utils.redis_level import RedisLevel
@@ -79,6 +87,8 @@ if TYPE_CHECKING:
 VERSION = "0.1.0"
 PARTS = "parts"
 """The key in `app.extensions` of what has to be started and ended."""
+WORKER_METRICS = "worker-metrics"
+"""The same of what several workers share for `/metrics`; None for a single process."""
 _ENTRIES_PER_SERIES = 4
 """Cache entries one market and interval needs: its candles, its indicators, and room for a reader's choice of them."""
 _MEGABYTE = 1024 * 1024
@@ -87,11 +97,12 @@ _MB = 1_000_000
 log = logging.getLogger("app")
 
 
-class Background(Protocol):
-    """A part with a thread of its own."""
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """One of several processes on one socket. `channel` is where the one with the feed tells the others."""
 
-    def start(self) -> None: ...
-    def close(self) -> None: ...
+    number: int
+    channel: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +114,8 @@ class Parts:
     store: CandleStore
     gateway: BinanceGateway
     market: MarketData
-    feed: MarketFeed
+    feed: FeedView
+    ledger: Ledger
     connection: MarketConnection
     scorekeeper: Scorekeeper
     training: TrainingRunner
@@ -114,11 +126,11 @@ class Parts:
     services: Services
 
 
-def create_app(settings: Settings | None = None, *, clock: Clock | None = None) -> Flask:
+def create_app(settings: Settings | None = None, *, clock: Clock | None = None, worker: Worker | None = None) -> Flask:
     """The whole application, wired once, with nothing running yet: no thread, no network."""
     settings = settings or load_settings()
     clock = clock or SystemClock()
-    parts = assemble(settings, clock)
+    parts = assemble(settings, clock, worker)
     app = Flask(__name__, static_folder=None)
     app.extensions[EXTENSION] = parts.services
     app.extensions[PARTS] = parts
@@ -129,12 +141,13 @@ def create_app(settings: Settings | None = None, *, clock: Clock | None = None) 
     Compress(app)
     register(app)
     alerts.install(app, parts.watch)
-    metrics.install(
+    app.extensions[WORKER_METRICS] = metrics.install(
         app,
         performance_monitor,
         parts.services,
         token=settings.metrics_token,
         guarded=bool(settings.dashboard_password),
+        folder=settings.instance_path / "metrics" if settings.workers > 1 else None,
     )
     answer_stored(app, parts.services.pages)
     secure(
@@ -143,6 +156,8 @@ def create_app(settings: Settings | None = None, *, clock: Clock | None = None) 
         trusted_hosts=settings.trusted_hosts,
         password=settings.dashboard_password,
         clock=clock,
+        sessions=shared_sessions(settings, clock),
+        workers=settings.workers,
     )
     parts.services.budgets.update(budgets_of(app))
     parts.connection.when_ready(partial(warm_up, app))
@@ -150,7 +165,14 @@ def create_app(settings: Settings | None = None, *, clock: Clock | None = None) 
     return app
 
 
-def assemble(settings: Settings, clock: Clock) -> Parts:
+def shared_sessions(settings: Settings, clock: Clock) -> SharedSessionStore | None:
+    """Where several processes ask for the password, whoever is logged in at one is at all."""
+    if settings.workers == 1 or not settings.dashboard_password:
+        return None
+    return SharedSessionStore(settings.instance_path / "sessions", clock, idle_s=IDLE_S)
+
+
+def assemble(settings: Settings, clock: Clock, worker: Worker | None = None) -> Parts:
     """Builds every part from the settings; no other file hands settings to a part."""
     shared = shared_cache(settings, clock)
     configure_caches(settings, clock, shared)
@@ -173,6 +195,7 @@ def assemble(settings: Settings, clock: Clock) -> Parts:
         history_candles=settings.history_candles,
     )
     feed = MarketFeed(gateway=gateway, market=market)
+    feed_view = FeedView(feed)
     ledger = Ledger(database, gateway.clock, venue=venues.UNKNOWN)
     registry = Registry(settings.models_path)
     promotion = Promotion(registry=registry, clock=clock)
@@ -199,6 +222,7 @@ def assemble(settings: Settings, clock: Clock) -> Parts:
         market=market,
         feed=feed,
         enter=enter,
+        renew=begin_anew,
     )
     forecaster = Forecaster(
         registry=registry,
@@ -231,7 +255,7 @@ def assemble(settings: Settings, clock: Clock) -> Parts:
         app_version=VERSION,
         started_at_ms=clock.now_ms(),
         registry=registry,
-        feed=feed,
+        feed=feed_view,
         training=training,
         promotion=promotion,
         recorder=recorder,
@@ -250,7 +274,8 @@ def assemble(settings: Settings, clock: Clock) -> Parts:
         store=store,
         gateway=gateway,
         market=market,
-        feed=feed,
+        feed=feed_view,
+        ledger=ledger,
         connection=connection,
         scorekeeper=scorekeeper,
         training=training,
@@ -263,7 +288,7 @@ def assemble(settings: Settings, clock: Clock) -> Parts:
             targets=settings.alert_targets,
             budgets=lambda: {name: one.p95_ms for name, one in services.budgets.items()},
         ),
-        access_log=AccessLog(settings.instance_path / "logs", secrets=secrets_of(settings)),
+        access_log=AccessLog(log_folder(settings, worker), secrets=secrets_of(settings)),
         recorder=recorder,
         services=services,
     )
@@ -428,21 +453,24 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def serve(settings: Settings, listener: socket.socket) -> None:
+def serve(settings: Settings, listener: socket.socket, worker: Worker | None = None) -> None:
     """Serves until the process is asked to end, then ends every part in the opposite order of its start."""
     secrets = secrets_of(settings)
     with ExitStack() as running:
-        logs = start_logging(level=settings.log_level, secrets=secrets, folder=settings.instance_path / "logs")
+        logs = start_logging(level=settings.log_level, secrets=secrets, folder=log_folder(settings, worker))
         running.callback(logs.close)
-        app = create_app(settings)
+        app = create_app(settings, worker=worker)
         parts: Parts = app.extensions[PARTS]
         running.callback(parts.database.close)
-        for part in background(settings, parts):
+        chosen = background(settings, parts)
+        if worker is None:
+            chosen += leading(settings, parts)
+            say_where(listener)
+        else:
+            chosen += [led(app, settings, worker), app.extensions[WORKER_METRICS]]
+        for part in chosen:
             part.start()
             running.callback(part.close)
-        host, port = listener.getsockname()[:2]
-        shown = f"[{host}]" if ":" in host else host
-        print(f"Serving on http://{shown}:{port} (Ctrl+C ends it)", flush=True)
         waitress.serve(
             app,
             sockets=[listener],
@@ -454,27 +482,98 @@ def serve(settings: Settings, listener: socket.socket) -> None:
         )
 
 
-def background(settings: Settings, parts: Parts) -> list[Background]:
-    """The parts with threads of their own, in the order in which they start."""
-    chosen: list[Background] = [] if parts.shared_cache is None else [parts.shared_cache]
-    chosen += [parts.scorekeeper, parts.connection, parts.training]
+def say_where(listener: socket.socket) -> None:
+    host, port = listener.getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+    print(f"Serving on http://{shown}:{port} (Ctrl+C ends it)", flush=True)
+
+
+def log_folder(settings: Settings, worker: Worker | None) -> Path:
+    """Each worker writes and rotates files of its own."""
+    return settings.instance_path / "logs" / (f"worker-{worker.number}" if worker else "")
+
+
+def background(settings: Settings, parts: Parts) -> list[Part]:
+    """The parts with threads of their own that every process has, in the order in which they start."""
+    chosen: list[Part] = [] if parts.shared_cache is None else [parts.shared_cache]
     if settings.enable_performance_logging:
-        chosen += [parts.access_log, parts.recorder, performance_monitor, parts.watch]
+        chosen += [parts.access_log, parts.recorder, performance_monitor]
     if settings.enable_memory_monitoring:
         chosen.append(parts.memory_guard)
     return chosen
+
+
+def leading(settings: Settings, parts: Parts) -> list[Part]:
+    """Those that a dashboard has once, however many processes answer requests."""
+    chosen: list[Part] = [parts.scorekeeper, parts.connection, parts.training]
+    return [*chosen, parts.watch] if settings.enable_performance_logging else chosen
+
+
+def led(app: Flask, settings: Settings, worker: Worker) -> Leadership:
+    """What this worker does beside answering: everything that is done once, or to hear of it from who does."""
+    parts: Parts = app.extensions[PARTS]
+    side = MarketSide(parts.market, parts.connection, parts.gateway, parts.feed)
+
+    def look() -> None:
+        parts.training.look()
+        parts.watch.alerts.wake()
+
+    teller = MarketTeller(worker.channel, side, more=lambda: {"ledger": parts.ledger.changes}, on_look=look)
+    follower = MarketFollower(worker.channel, side, on_more=lambda more: parts.ledger.told_changes(more["ledger"]))
+
+    def changed(response: Response) -> Response:
+        if request.method == "POST":
+            follower.look()
+        return response
+
+    app.after_request(changed)
+    lock = settings.instance_path / "leader.lock"
+    return Leadership(lock, follow=follower, lead=[*leading(settings, parts), teller])
+
+
+def begin_anew() -> None:
+    """This worker knows another market than the one that is there now: it ends, and another takes its place."""
+    log.warning("the market is another than before; this process begins anew")
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def supervise(settings: Settings, listener: socket.socket) -> None:
+    """Several workers on one socket, until this process is asked to end."""
+    if os.name != "posix":
+        raise ConfigError(f"WORKERS is {settings.workers}; more than one process needs a Unix: set WORKERS=1")
+    sessions = shared_sessions(settings, SystemClock())
+    if sessions is not None:
+        sessions.clear()
+    with TemporaryDirectory(prefix="dashboard-") as folder:
+        channel = Path(folder) / "feed"
+        here = ["--host", settings.host, "--port", str(settings.port), "--socket", str(listener.fileno())]
+        processes = WorkerProcesses(
+            lambda number, lifeline: [
+                *[sys.executable, str(Path(__file__).resolve()), *here, "--channel", str(channel)],
+                *["--worker", str(number), "--lifeline", str(lifeline)],
+            ],
+            count=settings.workers,
+            handles=[listener.fileno()],
+            timer=SystemClock().monotonic,
+            say=lambda words: print(words, file=sys.stderr, flush=True),
+        )
+        say_where(listener)
+        processes.run()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Serve the dashboard to a browser on this machine.")
     parser.add_argument("--host", help="address to serve on (HOST)")
     parser.add_argument("--port", help="port to serve on (PORT)")
+    for name, kind in (("--socket", int), ("--worker", int), ("--lifeline", int), ("--channel", Path)):
+        parser.add_argument(name, type=kind, help=argparse.SUPPRESS)  # said by ourselves, to a worker
     options = parser.parse_args(arguments)
-    given = {name: text for name, text in vars(options).items() if text is not None}
+    given = {name: text for name in ("host", "port") if (text := getattr(options, name)) is not None}
     try:
         settings = load_settings(**given)
         check_bind(settings.host, settings.dashboard_password)
-        listener = listen(settings.host, settings.port)
+        inherited = options.socket is not None
+        listener = socket.socket(fileno=options.socket) if inherited else listen(settings.host, settings.port)
     except ConfigError as error:
         print(error, file=sys.stderr)
         return 2
@@ -482,7 +581,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     hold_less()
     with listener:
         try:
-            serve(settings, listener)
+            if options.worker is not None:
+                end_with_parent(options.lifeline)
+                serve(settings, listener, Worker(options.worker, options.channel))
+            elif settings.workers > 1:
+                supervise(settings, listener)
+            else:
+                serve(settings, listener)
         except DashboardError as error:
             print(error, file=sys.stderr)
             return 1

@@ -218,6 +218,12 @@ class Settings:
     # web
     host: str = setting("127.0.0.1", words("a host name or address"), "Address to serve on.", group="Web")
     port: int = setting("5000", whole(1, 65_535), "Port to serve on.", group="Web")
+    workers: int = setting(
+        "1",
+        whole(1, 16),
+        "Processes that answer requests; one of them has the feed. More than one needs a Unix.",
+        group="Web",
+    )
     trusted_hosts: tuple[str, ...] = setting(
         "127.0.0.1,localhost,[::1]",
         names("host names separated by commas", lambda name: not set(name) & set("/ @"), most=50),

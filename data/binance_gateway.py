@@ -86,6 +86,15 @@ class BinanceGateway:
             self._session = self._loop.submit(self._begin()).result()
             self._loop.submit(self._session.keep_time(self._time_every_s))
 
+    @property
+    def clock_offset_ms(self) -> int:
+        """How far the exchange's clock is ahead of ours."""
+        return self._offset_clock.offset_ms
+
+    def follow_clock(self, offset_ms: int) -> None:
+        """Another process has measured it."""
+        self._offset_clock.offset_ms = offset_ms
+
     def close(self) -> None:
         """Ends every call under way, the connections and the thread."""
         with self._life:

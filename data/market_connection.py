@@ -31,13 +31,19 @@ class MarketConnection:
         market: MarketData,
         feed: MarketFeed,
         enter: Callable[[str], None],
+        renew: Callable[[], None] = lambda: None,
     ) -> None:
-        """`enter` is told the venue before anything is asked of it (see `data.venue`)."""
+        """`enter` is told the venue before anything is asked of it (see `data.venue`).
+
+        `renew` is called where the market turns out to be another than the one that was followed: nothing that this
+        process knows is of use then.
+        """
         self._choose = choose
         self._gateway = gateway
         self._market = market
         self._feed = feed
         self._enter = enter
+        self._renew = renew
         self._listeners: list[Callable[[], None]] = []
         self._closing = threading.Event()
         self._ready = threading.Event()
@@ -86,6 +92,24 @@ class MarketConnection:
             self._thread = None
         self._exchange.close()
 
+    def follow(self, exchange: Exchange) -> None:
+        """Another process has chosen the exchange and asks it for all of us."""
+        if self._exchange is not PENDING and self._exchange.venue != exchange.venue:
+            self._renew()
+        elif self._exchange is PENDING:
+            self._enter(exchange.venue)
+        self._exchange = exchange
+
+    def follow_ready(self) -> None:
+        """The process that has the feed holds the market, and we have been told all of it."""
+        if not self._ready.is_set():
+            self._ready.set()
+            threading.Thread(target=self._tell, name="market-ready", daemon=True).start()
+
+    def _tell(self) -> None:
+        for listener in self._listeners:
+            listener()
+
     def _run(self) -> None:
         pause_s = _FIRST_PAUSE_S
         for step in (self._connect, self._feed.start, self._market.prime):
@@ -95,8 +119,7 @@ class MarketConnection:
         if not self._closing.is_set():
             self._ready.set()
             log.info("the market is ready: %s", self._exchange.name)
-            for listener in self._listeners:
-                listener()
+            self._tell()
 
     def _done(self, step: Callable[[], object]) -> bool:
         try:
@@ -110,6 +133,8 @@ class MarketConnection:
 
     def _connect(self) -> None:
         chosen = self._choose()
+        if self._exchange is not PENDING and self._exchange.venue != chosen.venue:
+            self._renew()
         self._enter(chosen.venue)
         self._exchange = chosen
         self._gateway.start(self._exchange.rest_url, self._exchange.stream_url)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from math import ceil
@@ -17,7 +17,7 @@ from data.freshness import Freshness, freshness_of
 from data.interval import Interval
 from data.kline_page import KlinePage
 from data.market_primer import Progress, prime
-from data.market_series import MarketSeries, joined
+from data.market_series import MarketSeries, SeriesNews, joined
 from data.symbol import Symbol
 from data.ticker import Ticker
 from utils.clock import Clock
@@ -87,7 +87,9 @@ class MarketData:
         self._exchange_trouble = ""
         self._closes = 0
         self._reader_calls = 0
-        self._run = f"{clock.now_ms():x}"
+        self._following = False
+        self.run = f"{clock.now_ms():x}"
+        """Beside counts of changes, so that they name a state over restarts too."""
 
     def candles(self, symbol: Symbol, interval: Interval, limit: int | None = None) -> Candles:
         """The newest `limit` closed candles (all that are kept in memory by default), oldest first.
@@ -117,7 +119,7 @@ class MarketData:
         """Changes exactly when the candles, the forming candle or the ticker change; cheap."""
         series = self._followed(symbol, interval)
         self._hot(series)
-        return f"{self._run}.{series.changes}.{self._ticker_changes[symbol]}.{series.digest[:12]}"
+        return f"{self.run}.{series.changes}.{self._ticker_changes[symbol]}.{series.digest[:12]}"
 
     def freshness(self, symbol: Symbol, interval: Interval) -> Freshness:
         """How old the newest news of this series is."""
@@ -143,6 +145,35 @@ class MarketData:
             reader_calls=self._reader_calls,
             problems=MappingProxyType(self.problems()),
         )
+
+    def series(self) -> Iterable[MarketSeries]:
+        """Every followed series, to be looked at."""
+        return self._series.values()
+
+    def tickers(self) -> list[Ticker]:
+        """Those that have been told."""
+        return list(self._tickers.values())
+
+    @property
+    def ticker_changes(self) -> dict[Symbol, int]:
+        """How often each market's numbers have changed."""
+        with self._ticker_lock:
+            return dict(self._ticker_changes)
+
+    def follow(self, *, following: bool) -> None:
+        """While following, another process has the feed: this one asks the exchange nothing and takes what it hears."""
+        self._following = following
+
+    def take_series(self, news: SeriesNews) -> None:
+        """What the process with the feed knows of a series; candles that it has beyond ours are in the store."""
+        series = self._followed(news.symbol, news.interval)
+        if news.digest != series.digest:
+            self.warm(news.symbol, news.interval)
+        series.take(news)
+
+    def take_ticker_changes(self, counts: Mapping[str, int]) -> None:
+        with self._ticker_lock:
+            self._ticker_changes |= {Symbol(name): count for name, count in counts.items()}
 
     def listen(self, listener: Listener) -> None:
         """`listener(symbol, interval, candles)` is called, in the writing thread, with newly closed candles."""
@@ -319,6 +350,8 @@ class MarketData:
         return not len(candles) or candles.last_open_time_ms < self.newest_closed_ms(interval)
 
     def _may_ask(self, series: MarketSeries) -> bool:
+        if self._following:
+            return False
         now_s = self._clock.monotonic()
         return now_s >= self._exchange_silent_until_s and series.may_ask(now_s, _RETRY_S)
 

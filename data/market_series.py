@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass
 
 import numpy as np
 
 from data.candles import FLOAT_COLUMNS, Candle, Candles
 from data.interval import Interval
 from data.symbol import Symbol
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesNews:
+    """Everything that is known of a series beside its closed candles, which `digest` names."""
+
+    symbol: Symbol
+    interval: Interval
+    digest: str
+    changes: int
+    heard_ms: int | None
+    problem: str
+    forming: Candle | None
+    forming_event_ms: int
 
 
 class MarketSeries:
@@ -81,6 +96,25 @@ class MarketSeries:
             if candle != self.forming:
                 self.forming = candle
                 self.changes += 1
+
+    def news(self) -> SeriesNews:
+        with self._lock:
+            return SeriesNews(
+                self.symbol,
+                self.interval,
+                self.digest,
+                self.changes,
+                self.heard_ms,
+                self.problem,
+                self.forming,
+                self.forming_event_ms,
+            )
+
+    def take(self, news: SeriesNews) -> None:
+        """What another process knows of this series, its count of changes too: both name the same state alike."""
+        with self._lock:
+            self.changes, self.heard_ms, self.problem = news.changes, news.heard_ms, news.problem
+            self.forming, self.forming_event_ms = news.forming, news.forming_event_ms
 
     def may_ask(self, now_s: float, pause_s: float) -> bool:
         """True for one asker every `pause_s` seconds."""

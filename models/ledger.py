@@ -37,6 +37,7 @@ class Ledger:
         self._clock = clock
         self._venue = venue
         self._changes = 0
+        self._changes_elsewhere = 0
         self._walk = Walk(venue)
         self._walking = threading.Lock()
         database.create_tables(METADATA)
@@ -44,8 +45,17 @@ class Ledger:
 
     @property
     def version(self) -> str:
-        """Changes whenever this process writes something down, and with the venue."""
-        return f"{self._venue} {self._changes}"
+        """Changes whenever this process, or the one it follows, writes something down, and with the venue."""
+        return f"{self._venue} {self._changes + self._changes_elsewhere}"
+
+    @property
+    def changes(self) -> int:
+        """How often something was written down, for processes that only read."""
+        return self._changes + self._changes_elsewhere
+
+    def told_changes(self, changes: int) -> None:
+        """The process that keeps the score has written this often."""
+        self._changes_elsewhere = changes - self._changes
 
     def use(self, venue: str) -> None:
         """From now on keeps the score of this venue: what was forecast of an invented market says nothing of the real.

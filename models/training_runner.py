@@ -91,6 +91,11 @@ class TrainingRunner:
             self._thread.join(timeout=10)
             self._thread = None
 
+    def look(self) -> None:
+        """Another process queued or cancelled something."""
+        self._unsure = True
+        self._wake.set()
+
     def estimate(self, request: TrainingRequest) -> Estimate:
         """How many windows the request has just now, and how long they take."""
         return self.estimates([request])[0]

@@ -18,7 +18,7 @@ from werkzeug.exceptions import Unauthorized
 from werkzeug.http import parse_cookie
 
 from routes.budgets import budget
-from routes.session_store import SessionStore
+from routes.session_store import Sessions, SessionStore
 from utils.attempt_limit import AttemptLimit
 from utils.clock import Clock
 
@@ -47,13 +47,17 @@ class _CookieSessions(SecureCookieSessionInterface):
 class Login:
     """The password's digest, the open sessions, and how often may be tried."""
 
-    def __init__(self, password: str, clock: Clock) -> None:
+    def __init__(self, password: str, clock: Clock, sessions: Sessions | None = None, workers: int = 1) -> None:
+        """`sessions` where several processes share them; each of `workers` then allows its part of the attempts."""
         self.clock = clock
         self._salt = secrets.token_bytes(16)
         self._expected = self._digest(password)
-        self.sessions = SessionStore(clock, idle_s=IDLE_S)
+        self.sessions = sessions or SessionStore(clock, idle_s=IDLE_S)
         self.attempts = AttemptLimit(
-            clock, per_source=ATTEMPTS_PER_MINUTE, in_all=ATTEMPTS_PER_MINUTE_IN_ALL, window_s=60.0
+            clock,
+            per_source=max(1, ATTEMPTS_PER_MINUTE // workers),
+            in_all=max(1, ATTEMPTS_PER_MINUTE_IN_ALL // workers),
+            window_s=60.0,
         )
 
     def accepts(self, password: str) -> bool:
@@ -64,7 +68,9 @@ class Login:
         return hashlib.sha256(self._salt + password.encode(errors="surrogatepass")).digest()
 
 
-def require_login(app: Flask, *, password: str, clock: Clock) -> None:
+def require_login(
+    app: Flask, *, password: str, clock: Clock, sessions: Sessions | None = None, workers: int = 1
+) -> None:
     """From now on every page asks for the password, but `/health`, the login itself and its style."""
     app.config.update(
         SESSION_COOKIE_NAME=COOKIE,
@@ -74,7 +80,7 @@ def require_login(app: Flask, *, password: str, clock: Clock) -> None:
         SESSION_REFRESH_EACH_REQUEST=False,
     )
     app.session_interface = _CookieSessions()
-    app.extensions[_EXTENSION] = Login(password, clock)
+    app.extensions[_EXTENSION] = Login(password, clock, sessions, workers)
     app.register_blueprint(bp)
     app.before_request(_ask_who_comes)
     app.context_processor(lambda: {"login_required": bool(session.get("id"))})

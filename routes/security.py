@@ -14,6 +14,7 @@ from werkzeug.exceptions import Forbidden, RequestEntityTooLarge
 
 from models.exchange import MAX_ZIP_BYTES
 from routes.login import require_login
+from routes.session_store import Sessions
 from utils.clock import Clock, SystemClock
 from utils.errors import ConfigError
 
@@ -66,6 +67,8 @@ def secure(
     trusted_hosts: Iterable[str],
     password: str = "",
     clock: Clock | None = None,
+    sessions: Sessions | None = None,
+    workers: int = 1,
 ) -> None:
     """Puts every wall up: hosts, headers, body size, origin of changes, and the login if a password is set."""
     app.debug = False
@@ -80,7 +83,7 @@ def secure(
     app.before_request(_refuse_foreign_changes)
     app.session_interface = _NoSessions()
     if password:
-        require_login(app, password=password, clock=clock or SystemClock())
+        require_login(app, password=password, clock=clock or SystemClock(), sessions=sessions, workers=workers)
 
 
 def check_bind(host: str, password: str) -> None:
