@@ -132,7 +132,8 @@ def make() -> Any:
     settings = load_settings()
     app = application.create_app(settings)
     add_compared(app)
-    for part in application.background(settings, app.extensions[application.PARTS]):
+    parts = app.extensions[application.PARTS]
+    for part in [*application.background(settings, parts), *application.leading(settings, parts)]:
         part.start()
     return app
 

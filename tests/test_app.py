@@ -109,7 +109,7 @@ def test_the_serving_process_never_imports_what_only_training_needs(tmp_path: Pa
         settings = load_settings()
         application = app.create_app(settings)
         parts = application.extensions[app.PARTS]
-        running = app.background(settings, parts)
+        running = [*app.background(settings, parts), *app.leading(settings, parts)]
         for part in running:
             part.start()
         try:
