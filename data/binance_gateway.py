@@ -6,6 +6,7 @@ import concurrent.futures
 import logging
 import threading
 from collections.abc import Callable, Coroutine, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -139,7 +140,7 @@ class BinanceGateway:
         cursor_ms = start_ms
         while cursor_ms < end_ms:
             question = self._klines_question(symbol, interval, cursor_ms, end_ms - 1, PAGE_LIMIT)
-            page = self._ask(question, patience_s=_PATIENCE_S)
+            page = self._ask(replace(question, bulk=True), patience_s=_PATIENCE_S)
             yield page
             if page.answered_to_ms is None or page.forming is not None or page.rows < PAGE_LIMIT:
                 return

@@ -43,6 +43,8 @@ class Question(Generic[T]):
     weight: int
     read: Callable[[bytes, int], T]
     needs_time: bool = False
+    bulk: bool = False
+    """one of many that can wait: it leaves room for others"""
 
 
 class GatewaySession:
@@ -70,7 +72,7 @@ class GatewaySession:
     async def answer(self, question: Question[T], deadline_s: float, patience_s: float) -> T:
         """Waits at most `patience_s` for leave to send, then at most `deadline_s` for everything else."""
         try:
-            await self._wait_for_room(question.weight, patience_s)
+            await self._wait_for_room(question, patience_s)
             async with asyncio.timeout(deadline_s):
                 result = await self._with_retries(question)
         except TimeoutError:
@@ -106,11 +108,14 @@ class GatewaySession:
         if client is not None:
             await client.close_connection()
 
-    async def _wait_for_room(self, weight: int, patience_s: float) -> None:
+    async def _wait_for_room(self, question: Question[T], patience_s: float) -> None:
         """Waits while nothing may be sent, unless that outlasts the asker's patience: then sending will raise."""
-        while 0 < (wait_s := self._budget.hold(weight).retry_after_s) <= patience_s:
+        while 0 < (wait_s := self._hold(question)) <= patience_s:
             patience_s -= wait_s
             await asyncio.sleep(wait_s + 0.01)
+
+    def _hold(self, question: Question[T]) -> float:
+        return self._budget.hold(question.weight, bulk=question.bulk).retry_after_s
 
     async def _with_retries(self, question: Question[T]) -> T:
         for attempt in range(_RETRIES):
@@ -130,7 +135,7 @@ class GatewaySession:
     async def _once(self, question: Question[T]) -> T:
         if question.needs_time:
             await self._know_the_time()
-        window = self._budget.reserve(question.weight)
+        window = self._budget.reserve(question.weight, bulk=question.bulk)
         asked_ms = self._clock.now_ms() - self._uncertainty_ms
         try:
             answer = await self._fetch(question)

@@ -50,6 +50,8 @@ class MarketConnection:
         self._thread: threading.Thread | None = None
         self._exchange = PENDING
         self._problem = ""
+        self._fetching: tuple[int, int, float] | None = None
+        """(series that are there, all of them, when the fetching began by the monotonic clock)"""
 
     @property
     def exchange(self) -> Exchange:
@@ -68,7 +70,17 @@ class MarketConnection:
             return ""
         if self._problem:
             return f"{self._problem} (trying again)"
-        return "the choice of the exchange" if self._exchange is PENDING else f"candles from {self._exchange.name}"
+        if self._exchange is PENDING:
+            return "the choice of the exchange"
+        return f"candles from {self._exchange.name}{self._progress()}"
+
+    def _progress(self) -> str:
+        if self._fetching is None:
+            return ""
+        done, total, began_s = self._fetching
+        taken_s = self._gateway.clock.monotonic() - began_s
+        left = f", about {taken_s / done * (total - done):.0f} s left" if done else ""
+        return f": fetched {done} of {total} series{left}"
 
     def wait(self, timeout_s: float) -> bool:
         """Blocks until ready, at most `timeout_s` seconds; says whether it is."""
@@ -112,7 +124,7 @@ class MarketConnection:
 
     def _run(self) -> None:
         pause_s = _FIRST_PAUSE_S
-        for step in (self._connect, self._feed.start, self._market.prime):
+        for step in (self._connect, self._feed.start, self._fetch):
             while not self._closing.is_set() and not self._done(step):
                 self._closing.wait(pause_s)
                 pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
@@ -138,3 +150,11 @@ class MarketConnection:
         self._enter(chosen.venue)
         self._exchange = chosen
         self._gateway.start(self._exchange.rest_url, self._exchange.stream_url)
+
+    def _fetch(self) -> None:
+        began_s = self._gateway.clock.monotonic()
+
+        def on_progress(done: int, total: int, _: str) -> None:
+            self._fetching = (done, total, began_s)
+
+        self._market.prime(on_progress)

@@ -22,6 +22,9 @@ log = logging.getLogger(__name__)
 Progress = Callable[[int, int, str], None]
 
 _AT_ONCE = 4
+_WEIGHT_PER_SERIES = 2
+_WORTH_KNOWING = 0.1
+"""Of the weight limit: who asks for less need not ask for the limit first."""
 
 
 @dataclass(slots=True)
@@ -37,6 +40,8 @@ def prime(market: MarketData, gateway: BinanceGateway, on_progress: Progress | N
     pairs = list(product(market.symbols, market.intervals))
     for symbol, interval in pairs:
         market.warm(symbol, interval)
+    if len(pairs) * _WEIGHT_PER_SERIES > _WORTH_KNOWING * gateway.status().weight_limit:
+        _learn_limits(market, gateway)
     course = _Course()
     with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="prime") as pool:
         work = [pool.submit(_fill, market, gateway, course, symbol, interval) for symbol, interval in pairs]
@@ -48,6 +53,14 @@ def prime(market: MarketData, gateway: BinanceGateway, on_progress: Progress | N
         _prime_tickers(market, gateway, course)
     if course.trouble is not None:
         raise course.trouble
+
+
+def _learn_limits(market: MarketData, gateway: BinanceGateway) -> None:
+    """How much may be asked in a minute is part of what the exchange says of any market."""
+    try:
+        gateway.exchange_info(market.symbols[:1])
+    except ExchangeError as error:
+        log.info("the exchange's limits are not known, the usual ones are taken: %s", error)
 
 
 def _fill(market: MarketData, gateway: BinanceGateway, course: _Course, symbol: Symbol, interval: Interval) -> None:

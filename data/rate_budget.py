@@ -14,7 +14,10 @@ from utils.errors import Banned, RateLimited
 log = logging.getLogger(__name__)
 
 DEFAULT_WEIGHT_LIMIT = 6000
-STOP_FRACTION = 0.8
+STOP_FRACTION = 0.98
+"""Of the weight limit: further nobody goes, since what other programs of this address use is known only afterwards."""
+BULK_FRACTION = 0.95
+"""How far those go who have much to ask and can wait: what is left is for readers."""
 _MINUTE_MS = 60_000
 _FIREWALL_FIRST_S = 60.0
 _FIREWALL_LONGEST_S = 30 * 60.0
@@ -26,7 +29,7 @@ _BANNED_UNTIL = re.compile(rb"until (\d{13})")
 class RateBudget:
     """Weight used in the exchange's minute, as its headers tell, plus what is on its way.
 
-    Nothing is sent from `STOP_FRACTION` of the limit on until the minute turns, during a Retry-After, and during a ban;
+    Nothing is sent beyond `STOP_FRACTION` of the limit until the minute turns, during a Retry-After, and during a ban;
     a ban is kept in `state_path` and obeyed after a restart. `clock` is exchange time. Used by the loop thread alone.
     """
 
@@ -57,20 +60,20 @@ class RateBudget:
         wait_s = self._closed_until_s - self._clock.monotonic()
         return self._clock.now_ms() + round(wait_s * 1000) if wait_s > 0 else None
 
-    def hold(self, weight: int) -> Hold:
-        """How long a request of `weight` has to wait; zero seconds when it may go now."""
+    def hold(self, weight: int, *, bulk: bool = False) -> Hold:
+        """How long a request of `weight` has to wait; zero seconds when it may go now. `bulk`: one of many."""
         banned_until_ms = self.banned_until_ms
         if banned_until_ms is not None:
             return Hold((banned_until_ms - self._clock.now_ms()) / 1000, banned_until_ms)
         wait_s = max(0.0, self._closed_until_s - self._clock.monotonic())
         busy = self.used_weight + self._in_flight
-        if busy > 0 and busy + weight > STOP_FRACTION * self.weight_limit:
+        if busy > 0 and busy + weight > (BULK_FRACTION if bulk else STOP_FRACTION) * self.weight_limit:
             wait_s = max(wait_s, self._to_next_minute_s())
         return Hold(wait_s, None)
 
-    def reserve(self, weight: int) -> int:
+    def reserve(self, weight: int, *, bulk: bool = False) -> int:
         """Takes `weight` for a request about to be sent; its minute. Raises RateLimited or Banned instead."""
-        hold = self.hold(weight)
+        hold = self.hold(weight, bulk=bulk)
         if hold.banned_until_ms is not None:
             raise Banned(
                 "the exchange has banned this address; nothing is sent until then", until_ms=hold.banned_until_ms

@@ -11,6 +11,7 @@ from routes.strict_json import JSON, dumps
 bp = Blueprint("health", __name__)
 
 _RETRY_S = 2
+_SHOWN_SERIES = 20
 
 
 @bp.get("/health")
@@ -42,6 +43,8 @@ def waiting_for(parts: Services) -> list[str]:
         if market.freshness(symbol, interval).state == "empty"
     ]
     start = [parts.connection.waiting_for] if parts.connection.waiting_for else []
+    if len(empty) > _SHOWN_SERIES:
+        empty = [f"{', '.join(empty[:_SHOWN_SERIES])}, and of {len(empty) - _SHOWN_SERIES} more"]
     return [*start, *parts.waiting(), *empty]
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from data.simulated_exchange.market import Market
 from data.simulated_exchange.replay import ReplaySource
 from data.simulated_exchange.server import SimulatedExchange
+from data.simulated_exchange.settings import ExchangeSettings
 from data.simulated_exchange.synthetic import SyntheticSource
 from data.simulated_exchange.virtual_clock import VirtualClock
 from data.symbol import Symbol
@@ -53,6 +54,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--symbols", type=_symbols, default=20, help="how many synthetic markets, up to 500, or their names: BTCUSDT,…"
     )
+    parser.add_argument(
+        "--weight-limit",
+        type=int,
+        default=ExchangeSettings().weight_limit,
+        help="request weight of an address a minute",
+    )
     parser.add_argument("--with-parent", action="store_true", help="stop when the process that started this one ends")
     return parser
 
@@ -68,7 +75,7 @@ def _exchange(options: argparse.Namespace) -> SimulatedExchange:
     if start is None and market.end_ms is not None:
         start = market.end_ms - _REPLAY_WEEKS_MS
     clock = VirtualClock(SystemClock(), start_ms=start, speed=options.speed, end_ms=market.end_ms)
-    return SimulatedExchange(market, clock)
+    return SimulatedExchange(market, clock, settings=ExchangeSettings(weight_limit=options.weight_limit))
 
 
 def _symbols(text: str) -> int | tuple[str, ...]:
