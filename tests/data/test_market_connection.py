@@ -41,25 +41,26 @@ class Slow:
 
 
 def test_it_says_how_many_series_are_there_and_how_long_the_rest_will_take() -> None:
-    clock, market = ManualClock(), Slow()
+    clock, slow = ManualClock(), Slow()
     quiet: Any = Quiet(clock)
+    market: Any = slow
     connection = MarketConnection(
         choose=lambda: CHOSEN,
         gateway=quiet,
         market=market,
         feed=quiet,
-        enter=lambda _: None,  # type: ignore[arg-type]
+        enter=lambda _: None,
     )
     assert connection.waiting_for == "the choice of the exchange"
     connection.start()
     try:
         wait_until(lambda: connection.waiting_for == "candles from Simulated exchange")
         clock.tick(10)
-        market.told.release()
+        slow.told.release()
         wait_until(
             lambda: connection.waiting_for == "candles from Simulated exchange: fetched 1 of 4 series, about 30 s left"
         )
-        market.told.release(3)
+        slow.told.release(3)
         assert connection.wait(90)
         assert connection.waiting_for == ""
     finally:
