@@ -5,7 +5,7 @@ from __future__ import annotations
 import selectors
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 _HEAD_END = b"\r\n\r\n"
@@ -40,7 +40,7 @@ class _Connection:
 
 def load(port: int, path: str, *, seconds: float, connections: int = 16, headers: str = "") -> Load:
     """Asks 127.0.0.1:`port` for `path` during `seconds`; ConnectionError if the server hangs up."""
-    question = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAccept-Encoding: br, gzip\r\n{headers}\r\n".encode()
+    question = _question(port, path, headers)
     latencies: list[float] = []
     statuses: dict[int, int] = {}
     received_bytes = 0
@@ -69,6 +69,50 @@ def load(port: int, path: str, *, seconds: float, connections: int = 16, headers
         for connection in opened:
             connection.socket.close()
     return Load(len(latencies), seconds, sorted(latencies), statuses, received_bytes / max(1, len(latencies)))
+
+
+def load_each(port: int, paths: Iterable[str], *, connections: int = 16, headers: str = "") -> Load:
+    """Asks each of the paths once, `connections` at a time, each connection taking the next as soon as it is free."""
+    questions = iter([_question(port, path, headers) for path in paths])
+    latencies: list[float] = []
+    statuses: dict[int, int] = {}
+    received_bytes = 0
+    with selectors.DefaultSelector() as selector:
+        started_s = time.perf_counter()
+        waiting = sum(_open(port, selector, questions) for _ in range(connections))
+        while waiting:
+            for key, _ in selector.select(1.0):
+                status = _receive(key.data)
+                if not status:
+                    continue
+                latencies.append(time.perf_counter() - key.data.asked_s)
+                statuses[status] = statuses.get(status, 0) + 1
+                received_bytes += key.data.wanted
+                waiting -= not _ask_next(key.data, selector, questions)
+        took_s = time.perf_counter() - started_s
+    return Load(len(latencies), took_s, sorted(latencies), statuses, received_bytes / max(1, len(latencies)))
+
+
+def _open(port: int, selector: selectors.BaseSelector, questions: Iterator[bytes]) -> bool:
+    connection = _Connection(socket.create_connection(("127.0.0.1", port)))
+    connection.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    selector.register(connection.socket, selectors.EVENT_READ, connection)
+    return _ask_next(connection, selector, questions)
+
+
+def _ask_next(connection: _Connection, selector: selectors.BaseSelector, questions: Iterator[bytes]) -> bool:
+    """Whether there was something left to ask; if not, the connection is closed."""
+    question = next(questions, None)
+    if question is None:
+        selector.unregister(connection.socket)
+        connection.socket.close()
+        return False
+    _ask(connection, question)
+    return True
+
+
+def _question(port: int, path: str, headers: str) -> bytes:
+    return f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAccept-Encoding: br, gzip\r\n{headers}\r\n".encode()
 
 
 def fetch(port: int, path: str, timeout_s: float = 10.0) -> tuple[int, bytes]:

@@ -59,13 +59,20 @@ def _invented(count: int) -> list[str]:
 
 
 @contextmanager
-def served(*, compared: bool = False, program: Sequence[str] = ("app.py",), **environment: str) -> Iterator[Served]:
+def served(
+    settings: Mapping[str, str] | None = None,
+    *,
+    compared: bool = False,
+    program: Sequence[str] = ("app.py",),
+    **environment: str,
+) -> Iterator[Served]:
     """`compared` adds CONSTANT and COLD; otherwise it is `python app.py` (or `program`) and nothing else."""
     port = free_port()
     program = ["-m", "benchmarks.served"] if compared else program
     with tempfile.TemporaryDirectory() as folder, ExitStack() as running:
         log = running.enter_context((Path(folder) / "output").open("w+b"))
-        given = {"EXCHANGE": "simulated", "PORT": str(port), "INSTANCE_PATH": f"{folder}/instance", **environment}
+        given = {"EXCHANGE": "simulated", "PORT": str(port), "INSTANCE_PATH": f"{folder}/instance"}
+        given |= {**(settings or {}), **environment}
         started_s = time.perf_counter()
         process = subprocess.Popen(
             [sys.executable, *program], cwd=ROOT, env={**os.environ, **given}, stdout=log, stderr=subprocess.STDOUT

@@ -17,7 +17,7 @@ from routes.forms import parse_interval, parse_limit, parse_names, parse_symbol
 from routes.performance_page import performance_data, performance_version
 from routes.services import Services, SkillFace, services
 from routes.strict_json import JSON, dumps
-from routes.symbol_page import Gathered, forming_bar, gather, symbol_version
+from routes.symbol_page import Gathered, chart_version, forming_bar, gather, symbol_version
 from utils.errors import NotReady
 
 bp = Blueprint("api", __name__, url_prefix="/api/v1")
@@ -39,6 +39,7 @@ def candles(symbol: str) -> Response:
         lambda name, interval: candles_json(
             parts.market.candles(name, interval, limit), parts.market.forming(name, interval), parts.clock.now_ms()
         ),
+        symbol_version,
     )
 
 
@@ -143,15 +144,20 @@ def score_json(skill: SkillFace) -> dict[str, Any] | None:
 
 
 def _market(
-    name: str, text: str, more: tuple[object, ...], make: Callable[[Symbol, Interval], dict[str, Any]]
+    name: str,
+    text: str,
+    more: tuple[object, ...],
+    make: Callable[[Symbol, Interval], dict[str, Any]],
+    version: Callable[[Services, Symbol, Interval], str] = chart_version,
 ) -> Response:
+    """What follows from closed candles alone is made once between two closes; the rest takes `symbol_version`."""
     parts = services()
     symbol = parse_symbol(text, parts.market)
     interval = parse_interval(request.args.get("interval"), parts.market)
     return parts.pages.respond(
         request,
         key=("api", name, symbol, interval, *more),
-        version=lambda: symbol_version(parts, symbol, interval),
+        version=lambda: version(parts, symbol, interval),
         render=lambda: dumps(make(symbol, interval)),
         mimetype=JSON,
     )

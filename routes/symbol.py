@@ -93,7 +93,7 @@ def csv(symbol: str, table: str) -> Response:
     return parts.pages.respond(
         request,
         key=("csv", table, asked.symbol, asked.interval),
-        version=lambda: symbol_version(parts, asked.symbol, asked.interval),
+        version=lambda: chart_version(parts, asked.symbol, asked.interval),
         render=lambda: _TABLES[table](gather(parts, asked.symbol, asked.interval)),
         mimetype="text/csv",
         headers=[("Content-Disposition", f"attachment; filename*=UTF-8''{file}")],
