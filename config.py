@@ -21,6 +21,7 @@ from utils.kinds import (
     Kind,
     at_least,
     choice,
+    dask_address,
     database,
     date_or_nothing,
     loopback_or_secure,
@@ -83,6 +84,12 @@ class Settings:
     max_workers: int = setting("4", whole(1, 64), "Threads that answer requests.", group="Caches and models")
     max_training_jobs: int = setting(
         "1", whole(1, 16), "Trainings that run at the same time; further ones wait.", group="Caches and models"
+    )
+    dask_scheduler: str = setting(
+        "",
+        dask_address(),
+        "Dask cluster for folds, markets and searches; nothing: the processors of this machine.",
+        group="Caches and models",
     )
     models_path: Path = setting("saved_models", place(), "Folder of the trained models.", group="Caches and models")
 

@@ -121,6 +121,16 @@ def redis_address() -> Kind:
     return Kind("nothing, redis://[:password@]host:6379/0, rediss://… or unix:///path", parse)
 
 
+def dask_address() -> Kind:
+    def parse(text: str) -> str:
+        parts = urlsplit(text)
+        if text and (parts.scheme not in ("tcp", "tls") or not parts.hostname or not parts.port):
+            raise ValueError
+        return text
+
+    return Kind("nothing, tcp://host:8786 or tls://host:8786", parse)
+
+
 def date_or_nothing() -> Kind:
     def parse(text: str) -> str:
         if text:

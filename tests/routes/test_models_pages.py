@@ -120,8 +120,8 @@ def test_a_model_is_exported_and_imported_by_its_pages(made: Bench, client: Flas
     assert made.services.registry.get("beta").digest == digest
     assert serving(made) == "alpha"
     assert upload(client, b"").status_code == 400
-    long = {"input_stream": io.BytesIO(), "content_length": MAX_REQUEST_BYTES + 1}
-    assert client.post("/models/import", content_type="multipart/form-data", headers=OURS, **long).status_code == 413
+    long = {"CONTENT_LENGTH": str(MAX_REQUEST_BYTES + 1)}
+    assert client.post("/models/import", environ_overrides=long, headers=OURS).status_code == 413
     assert client.get("/models/nobody/export").status_code == 404
 
 
