@@ -47,6 +47,7 @@ from models.jobs import JobStore
 from models.ledger import Ledger
 from models.promotion import Promotion
 from models.registry import Registry
+from models.result_store import ResultStore
 from models.scorekeeper import Scorekeeper
 from models.training_history import TrainingHistory
 from models.training_runner import TrainingRunner
@@ -207,6 +208,7 @@ def assemble(settings: Settings, clock: Clock, worker: Worker | None = None) -> 
         history=TrainingHistory(store=store, fetch=gateway.history, clock=gateway.clock),
         clock=clock,
         max_jobs=settings.max_training_jobs,
+        scheduler=settings.dask_scheduler,
     )
 
     def enter(venue: str) -> None:
@@ -258,6 +260,7 @@ def assemble(settings: Settings, clock: Clock, worker: Worker | None = None) -> 
         feed=feed_view,
         training=training,
         promotion=promotion,
+        results=ResultStore(database),
         recorder=recorder,
         clearing=CacheClearing(
             {

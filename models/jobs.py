@@ -1,4 +1,4 @@
-"""Jobs: the trainings that were asked for, as rows of the database, so that they outlast the dashboard's process."""
+"""Jobs: the trainings and checks that were asked for, as rows of the database, so that they outlast the dashboard."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from data.database import Database
+from models.job_requests import Request, Task, request_of, steps_of, task_of
 from models.training_estimate import Speed
 from models.training_request import TrainingRequest
 from utils.errors import NotFound
@@ -64,13 +65,13 @@ UNFINISHED = (JobState.QUEUED, JobState.RUNNING)
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One training. Times are UTC milliseconds; `pid` and `pid_since_s` name its process beyond doubt."""
+    """One training, or check of a model. Times are UTC ms; `pid` and `pid_since_s` name its process beyond doubt."""
 
     id: int
     state: JobState
     model_id: str
     venue: str
-    request: TrainingRequest
+    request: Request
     repeats: int | None
     stage: str
     epoch: int
@@ -89,6 +90,15 @@ class Job:
     ended_ms: int | None
     changes: int
     """Grows with each change of the row."""
+
+    @property
+    def task(self) -> Task:
+        return task_of(self.request)
+
+    @property
+    def steps(self) -> int:
+        """Epochs, folds or trials, of which `epoch` are over; 0 where that is not known before."""
+        return steps_of(self.request)
 
     @property
     def unfinished(self) -> bool:
@@ -120,7 +130,7 @@ class JobStore:
             return f"sqlite:///{path.resolve()}"
         return self._database.engine.url.render_as_string(hide_password=False)
 
-    def add(self, request: TrainingRequest, *, venue: str, now_ms: int, repeats: int | None = None) -> Job:
+    def add(self, request: Request, *, venue: str, now_ms: int, repeats: int | None = None) -> Job:
         row: dict[str, Any] = {
             "state": JobState.QUEUED,
             "model_id": request.model_id,
@@ -157,6 +167,15 @@ class JobStore:
         """Those in any of the states, the oldest first."""
         return self._read(sa.select(_JOBS).where(_JOBS.c.state.in_(states)).order_by(_JOBS.c.id))
 
+    def unfinished(self) -> list[Job]:
+        """Those that run or wait, the oldest first."""
+        return self.within(*UNFINISHED)
+
+    def newest(self, task: Task, model_id: str) -> Job | None:
+        """The last one asked for of that model."""
+        query = sa.select(_JOBS).where(_JOBS.c.model_id == model_id).order_by(_JOBS.c.id.desc())
+        return next((job for job in self._read(query) if job.task is task), None)
+
     def changes(self) -> int:
         """Grows with every change of any row."""
         query = sa.select(sa.func.coalesce(sa.func.sum(_JOBS.c.changes), 0))
@@ -171,7 +190,11 @@ class JobStore:
             .order_by(_JOBS.c.id.desc())
             .limit(_REMEMBERED_SPEEDS)
         )
-        return [Speed(job.request.recipe, job.windows_per_s, job.id) for job in self._read(query) if job.windows_per_s]
+        return [
+            Speed(job.request.recipe, job.windows_per_s, job.id)
+            for job in self._read(query)
+            if job.windows_per_s and isinstance(job.request, TrainingRequest)
+        ]
 
     def begin(self, job_id: int, now_ms: int) -> bool:
         """Takes a job out of the queue; False if somebody else did, or it was cancelled meanwhile."""
@@ -215,7 +238,7 @@ class JobStore:
                 **dict(row)
                 | {
                     "state": JobState(row["state"]),
-                    "request": TrainingRequest.from_json(row["request"]),
+                    "request": request_of(row["request"]),
                     "curve": tuple((loss, validation) for loss, validation in row["curve"]),
                 }
             )

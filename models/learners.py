@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from models.kinds import LEARNED, Task, fit
 from models.probe import fit_probe
+from models.recipe import Recipe
 from models.recipe import preset as named
 from models.spec import Kind
 from models.traits import PRESET_NAMES
@@ -32,8 +33,12 @@ def learner(kind: str, preset: str = "quick") -> Learner:
             f"kind {kind!r} with preset {preset!r} cannot be learned; use {PROBE}, {', '.join(LEARNED)} with one of "
             f"{', '.join(PRESET_NAMES)}"
         )
-    recipe = named(preset, Kind(kind))
-    return lambda task: session_of(fit(recipe, task).graph, kind).run
+    return follow(named(preset, Kind(kind)))
+
+
+def follow(recipe: Recipe) -> Learner:
+    """Fits that recipe, with the task's window and seed."""
+    return lambda task: session_of(fit(recipe, task).graph, str(recipe.kind)).run
 
 
 def probe(task: Task) -> Predict:

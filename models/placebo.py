@@ -20,7 +20,7 @@ import argparse
 import json
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -33,10 +33,11 @@ from data.features import SIGMA_FLOOR, ewma_sigma
 from data.interval import Interval
 from models.kinds import LEARNED
 from models.learners import PROBE, Learner, learner
+from models.parallel import ALONE, Workers
 from models.spec import SIGMA_HALF_LIFE
 from models.split import parse_date
 from models.verdicts import Comparison
-from models.walk import JUDGED, Plan, walk
+from models.walk import JUDGED, FoldResult, Plan, walk
 from utils.errors import DashboardError, InvalidInput
 
 Floats = NDArray[np.float64]
@@ -117,10 +118,18 @@ def placebo(candles: Candles, seed: int, *, constant: bool = False) -> Candles:
 
 
 def placebo_test(
-    markets: Sequence[Candles], learn: Learner, plan: Plan | None = None, *, kind: str = PROBE, seed: int = 1
+    markets: Sequence[Candles],
+    learn: Learner,
+    plan: Plan | None = None,
+    *,
+    kind: str = PROBE,
+    seed: int = 1,
+    on_fold: Callable[[FoldResult], None] = lambda _: None,
+    workers: Workers = ALONE,
 ) -> PlaceboReport:
     """The same plan on the real markets and on their placebos."""
-    real, made = (walk(one, learn, plan, kind=kind) for one in (markets, [placebo(each, seed) for each in markets]))
+    both = (markets, [placebo(each, seed) for each in markets])
+    real, made = (walk(one, learn, plan, kind=kind, on_fold=on_fold, workers=workers) for one in both)
     twins = [
         Twin(one.horizon, one.comparisons[0], other.comparisons[0])
         for one, other in zip(real.pooled, made.pooled, strict=True)

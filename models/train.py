@@ -3,51 +3,28 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from data.interval import Interval
-from data.venue import BINANCE
 from models.kinds import LEARNED
 from models.kline_files import parse_symbols
 from models.recipe import Recipe, preset
 from models.spec import Kind, parse_id
 from models.split import parse_date
-from models.training_progress import Tell, progress_file, silent
+from models.supervised import add_options, supervised
+from models.training_progress import Tell
 from models.traits import PRESET_NAMES
-from utils.errors import DashboardError
-
-SAVED_MODELS = Path(__file__).resolve().parents[1] / "saved_models"
-OUT_OF_MEMORY = "memory ran out; choose fewer markets, a shorter range, a smaller batch or a smaller size"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    options = _parser().parse_args(arguments)
-    tell = progress_file(options.progress_file) if options.progress_file else silent
-    try:
-        told = _trained(options, tell)
-    except (DashboardError, MemoryError) as error:
-        text = str(error) if isinstance(error, DashboardError) else OUT_OF_MEMORY
-        tell("failed", message=text)
-        print(f"error: {text}", file=sys.stderr)
-        return 2
-    except Exception as error:
-        tell("failed", message=_unforeseen(error))
-        raise
-    tell("done", message=told)
-    print(told)
-    return 0
+    return supervised(_parser().parse_args(arguments), _trained)
 
 
 def _trained(options: argparse.Namespace, tell: Tell) -> str:
     recipe = _recipe(options)
-    if options.progress_file:
-        _give_way()
-    database = sys.stdin.readline().strip() if options.database == "-" else options.database
     from models.building import Order, build_model
 
     order = Order(
@@ -61,24 +38,11 @@ def _trained(options: argparse.Namespace, tell: Tell) -> str:
         out=options.out,
         id=parse_id(options.id or f"{recipe.kind}-{options.interval}"),
         threads=options.threads,
-        database=database,
+        database=options.database,
         venue=options.venue,
         own=options.own,
     )
     return build_model(order, tell)
-
-
-def _give_way() -> None:
-    """Beside a dashboard the pages come first: for the processor, and where memory runs out."""
-    os.nice(10)
-    with contextlib.suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text("800")
-
-
-def _unforeseen(error: Exception) -> str:
-    if type(error).__name__ == "ResourceExhaustedError":  # TensorFlow's own MemoryError
-        return OUT_OF_MEMORY
-    return f"an error that nobody foresaw ended the training: {type(error).__name__}: {str(error)[:300]}"
 
 
 def _recipe(options: argparse.Namespace) -> Recipe:
@@ -107,15 +71,9 @@ def _parser() -> argparse.ArgumentParser:
         help="once judged, learn again from all candles; the scores stay",
     )
     parser.add_argument("--until", metavar="DATE", help="last day fitted on (UTC, included); what follows is the test")
-    parser.add_argument("--out", type=Path, default=SAVED_MODELS, metavar="DIR", help="default: saved_models")
     parser.add_argument("--id", help="name of the model (default: KIND-INTERVAL)")
     parser.add_argument("--preset", choices=list(PRESET_NAMES), default="standard")
-    parser.add_argument(
-        "--database", default="", metavar="URL", help="of the candle store; '-': read from standard input"
-    )
-    parser.add_argument("--venue", default=BINANCE, help="whose candles of the store (default: Binance's)")
-    parser.add_argument("--progress-file", type=Path, metavar="FILE", help="append progress to it as JSON lines")
-    parser.add_argument("--threads", type=int, default=2, help="processors used (default: 2)")
+    add_options(parser)
     for name, kind in (
         ("window", int),
         ("units", int),

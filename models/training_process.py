@@ -1,4 +1,4 @@
-"""Training process: one `python -m models.train` beside the dashboard, started, watched and ended by its identity."""
+"""Training process: one training or check beside the dashboard, started, watched and ended by identity."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from typing import Any
 
 import psutil
 
+from models.job_requests import command_of
 from models.jobs import Job
 from models.training_progress import read_progress
 from utils.errors import StoreError
@@ -46,11 +47,14 @@ class TrainingProcess:
     _offset: int = 0
 
     @classmethod
-    def start(cls, job: Job, *, models_path: Path, database: str, folder: Path, threads: int) -> TrainingProcess:
+    def start(
+        cls, job: Job, *, models_path: Path, database: str, folder: Path, threads: int, scheduler: str = ""
+    ) -> TrainingProcess:
         """StoreError where no process can be started."""
         progress, log = _progress(folder, job.id), _log(folder, job.id)
-        command = [sys.executable, "-m", "models.train", *job.request.arguments()]
+        command = [sys.executable, "-m", *command_of(job.request)]
         command += ["--out", str(models_path.resolve()), "--venue", job.venue, "--threads", str(threads)]
+        command += ["--scheduler", scheduler] if scheduler else []
         command += ["--progress-file", str(progress.resolve()), "--database", "-"]
         try:
             folder.mkdir(parents=True, exist_ok=True)

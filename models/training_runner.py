@@ -17,6 +17,7 @@ from pathlib import Path
 
 from data.candle_store import SeriesStats
 from data.venue import UNKNOWN
+from models.job_requests import CheckRequest, SearchRequest, Task
 from models.jobs import MAX_WAITING, UNFINISHED, Job, JobState, JobStore
 from models.promotion import Promotion
 from models.training_estimate import MIN_WINDOWS, Estimate, estimate
@@ -55,6 +56,7 @@ class TrainingRunner:
         max_jobs: int = 1,
         threads: int = 2,
         venue: str = UNKNOWN,
+        scheduler: str = "",
     ) -> None:
         self.jobs = jobs
         self._promotion = promotion
@@ -65,6 +67,7 @@ class TrainingRunner:
         self._max_jobs = max_jobs
         self._threads = threads
         self._venue = venue
+        self._scheduler = scheduler
         self._live: dict[int, TrainingProcess] = {}
         self._unsure = True
         """Whether there may be trainings marked as running that nobody looks after."""
@@ -141,11 +144,29 @@ class TrainingRunner:
         self._wake.set()
         return self.jobs.get(job_id)
 
+    def ask(self, request: CheckRequest | SearchRequest, *, repeats: int | None = None) -> Job:
+        """Queues a check of a model, or a search; one that waits or runs already is given back.
+
+        InvalidInput where too many wait; NotReady while no exchange is chosen.
+        """
+        if self._venue == UNKNOWN:
+            raise NotReady("the exchange is not chosen yet, so it is not known on whose candles to work")
+        with self._submitting:
+            for job in self.jobs.within(*UNFINISHED):
+                if job.request == request:
+                    return job
+            self._check_queue()
+            job = self.jobs.add(request, venue=self._venue, now_ms=self._clock.now_ms(), repeats=repeats)
+        self._wake.set()
+        return job
+
     def repeat(self, job_id: int) -> Job:
-        """The same once more, under another name if its own is taken. InvalidInput while it has not ended."""
+        """The same once more, a training under another name if its own is taken. InvalidInput while it goes on."""
         job = self.jobs.get(job_id)
         if job.unfinished:
             raise InvalidInput(f"training {job_id} has not ended yet; cancel it first")
+        if not isinstance(job.request, TrainingRequest):
+            return self.ask(job.request, repeats=job_id)
         name = job.model_id
         if self._is_taken(name):
             name = self.free_id(f"{job.request.recipe.kind}-{job.request.interval}")
@@ -193,16 +214,18 @@ class TrainingRunner:
     def _begin(self, job: Job) -> None:
         if not self.jobs.begin(job.id, self._clock.now_ms()):
             return
-        if not self._has_history(job):
+        if isinstance(job.request, TrainingRequest) and not self._has_history(job, job.request):
             return
         try:
-            self._promotion.pin(job.request.interval)
+            if job.task is Task.TRAIN:
+                self._promotion.pin(job.request.interval)
             process = TrainingProcess.start(
                 job,
                 models_path=self._models_path,
                 database=self.jobs.address,
                 folder=self._folder,
                 threads=self._threads,
+                scheduler=self._scheduler,
             )
         except DashboardError as error:
             self._end(job.id, JobState.FAILED, str(error))
@@ -211,13 +234,13 @@ class TrainingRunner:
         self.jobs.started(job.id, process.pid, process.since_s)
         log.info("training %d of %s began, as process %d", job.id, job.model_id, process.pid)
 
-    def _has_history(self, job: Job) -> bool:
+    def _has_history(self, job: Job, request: TrainingRequest) -> bool:
         """False where the job has ended, or was put back into the queue because the dashboard ends."""
         if job.venue != self._venue:
             return True  # another exchange's candles: it trains on those that are stored
         self.jobs.progressed(job.id, stage="fetching")
         try:
-            if self._history.complete(job.request, partial(self._goes_on, job.id)):
+            if self._history.complete(request, partial(self._goes_on, job.id)):
                 return True
         except DashboardError as error:
             self._end(job.id, JobState.FAILED, f"its history could not be fetched: {error}")
@@ -258,7 +281,7 @@ class TrainingRunner:
         self.jobs.progressed(
             process.job_id,
             stage=last["stage"],
-            epoch=last.get("epoch", 0),
+            epoch=last.get("epoch", last.get("step", 0)),
             curve=process.curve,
             eta_s=last.get("eta_s") if last["stage"] == "training" else None,
             windows=last.get("windows", 0),
@@ -282,9 +305,7 @@ class TrainingRunner:
         log.info("training %d: %s %s", job_id, state, message)
 
     def _check(self, request: TrainingRequest) -> None:
-        waiting = len(self.jobs.within(JobState.QUEUED))
-        if waiting >= MAX_WAITING:
-            raise InvalidInput(f"{waiting} trainings are waiting already; cancel one first")
+        self._check_queue()
         if self._is_taken(request.model_id):
             raise WrongFields({"model_id": f"a model named {request.model_id!r} is there or about to be; take another"})
         self._history.check(request)
@@ -298,8 +319,14 @@ class TrainingRunner:
                 }
             )
 
+    def _check_queue(self) -> None:
+        waiting = len(self.jobs.within(JobState.QUEUED))
+        if waiting >= MAX_WAITING:
+            raise InvalidInput(f"{waiting} trainings are waiting already; cancel one first")
+
     def _is_taken(self, name: str) -> bool:
-        return self._promotion.taken(name) or any(job.model_id == name for job in self.jobs.within(*UNFINISHED))
+        asked = (job.model_id for job in self.jobs.within(*UNFINISHED) if job.task is Task.TRAIN)
+        return self._promotion.taken(name) or name in asked
 
 
 def _outcome(process: TrainingProcess, job: Job) -> tuple[JobState, str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,12 +19,13 @@ from data.filters import rolling_sum
 from data.interval import Interval
 from data.symbol import Symbol
 from models.folds import Fold, folds
+from models.importance import Importance, permuted
 from models.inputs import INPUTS, WARM_UP
 from models.kinds import Task
 from models.learners import PROBE, Learner, Predict
 from models.naive_forecasts import centres, naive_quantiles
+from models.parallel import ALONE, Workers, run_all
 from models.samples import Ints, Samples, cut, decided, gather
-from models.scoring import pinball_loss
 from models.spec import QUANTILES, SIGMA_HALF_LIFE
 from models.verdicts import Comparison, Coverage, Rows, Verdict, compared, covered, verdict
 from utils.errors import InvalidInput
@@ -35,7 +37,6 @@ FEATURES = tuple(name for name in INPUTS if name not in NOT_EVERYWHERE)
 REGIMES = ("calm", "usual", "wild")
 SLOW_CANDLES = 720
 _CHUNK = 4096
-_IMPORTANCE_WINDOWS = 4000
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +76,6 @@ class FoldResult:
 
 
 @dataclass(frozen=True, slots=True)
-class Importance:
-    """How much skill (a fraction, all horizons pooled) is lost where one input is dealt out at random."""
-
-    feature: str
-    skill_lost: float
-
-
-@dataclass(frozen=True, slots=True)
 class WalkForward:
     """The whole walk. `symbols` are the markets that numbers in verdicts point to."""
 
@@ -112,8 +105,12 @@ def walk(
     *,
     kind: str = PROBE,
     on_fold: Callable[[FoldResult], None] = lambda _: None,
+    workers: Workers = ALONE,
 ) -> WalkForward:
-    """Learns and judges every fold of these markets, which share one interval."""
+    """Learns and judges every fold of these markets, which share one interval, each fold by one of the `workers`.
+
+    `on_fold` hears of each fold in its order; what it raises ends the walk.
+    """
     chosen = plan or Plan()
     samples = gather(
         markets,
@@ -129,17 +126,12 @@ def walk(
     made = folds(first, last, interval, max(chosen.horizons), chosen.folds, expanding=chosen.expanding)
     naive = _centres(markets, chosen.horizons)
     slow = np.concatenate([_slow_mean(samples, place) for place in range(len(markets))])
-    results, judged = [], []
-    importance: tuple[Importance, ...] = ()
-    for fold in made:
-        predict, train, validation = _learned(samples, fold, learn, chosen, interval)
-        part = _judged(samples, fold, predict, train, naive, slow, chosen, interval)
-        judged.append(part)
-        verdicts = tuple(verdict(rows) for rows in part.rows if len(rows))
-        results.append(FoldResult(fold, len(train), len(validation), len(part.ends), verdicts))
-        on_fold(results[-1])
-        if fold is made[-1]:
-            importance = _importance(samples, part.ends, predict, chosen)
+    scene = _Scene(samples, chosen, interval, learn, naive, slow, last=made[-1])
+    walked = []
+    for one in run_all(partial(_walked, scene), made, workers):
+        walked.append(one)
+        on_fold(one.result)
+    results, judged = [one.result for one in walked], [one.judged for one in walked]
     rows, regimes = _pooled(judged)
     return WalkForward(
         kind=kind,
@@ -152,7 +144,7 @@ def walk(
         by_hour=_groups(
             rows, [one.open_time_ms // 3_600_000 % 24 for one in rows], [f"{hour:02d}" for hour in range(24)]
         ),
-        importance=importance,
+        importance=walked[-1].importance,
     )
 
 
@@ -163,6 +155,37 @@ class _Judged:
     ends: Ints
     rows: tuple[Rows, ...]
     regimes: tuple[Ints, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Scene:
+    """What every fold needs, whoever walks it."""
+
+    samples: Samples
+    plan: Plan
+    interval: Interval
+    learn: Learner
+    naive: Mapping[str, Floats]
+    slow: Floats
+    last: Fold
+
+
+@dataclass(frozen=True, slots=True)
+class _Walked:
+    result: FoldResult
+    judged: _Judged
+    importance: tuple[Importance, ...]
+
+
+def _walked(scene: _Scene, fold: Fold) -> _Walked:
+    """One fold, learned and judged; importance is that of the last one's model."""
+    samples, plan = scene.samples, scene.plan
+    predict, train, validation = _learned(samples, fold, scene.learn, plan, scene.interval)
+    part = _judged(samples, fold, predict, train, scene.naive, scene.slow, plan, scene.interval)
+    verdicts = tuple(verdict(rows) for rows in part.rows if len(rows))
+    result = FoldResult(fold, len(train), len(validation), len(part.ends), verdicts)
+    weighed = permuted(samples, part.ends, predict, plan) if fold == scene.last else ()
+    return _Walked(result, part, weighed)
 
 
 def _learned(
@@ -255,30 +278,6 @@ def _groups(rows: Sequence[Rows], labels: Sequence[Ints], names: Sequence[str]) 
             if len(part):
                 found.append(Group(one.horizon, name, len(part), compared(part), covered(part)))
     return tuple(found)
-
-
-def _importance(samples: Samples, ends: Ints, predict: Predict, plan: Plan) -> tuple[Importance, ...]:
-    """Permutation importance (Breiman 2001; Fisher, Rudin & Dominici 2019) on some of the last fold's test windows."""
-    known = ends[np.isfinite(samples.returns[ends]).all(axis=1)]
-    if not len(known):
-        return ()
-    some = known[np.unique(np.linspace(0, len(known) - 1, _IMPORTANCE_WINDOWS).astype(np.int64))]
-    root = np.sqrt(np.array(plan.horizons, dtype=np.float64))
-    outcome, windows = samples.scaled[some] / root, cut(samples.features, some, plan.window)
-    random = np.random.default_rng(plan.seed)
-
-    def loss() -> float:
-        return float(pinball_loss(outcome, predict(windows) / root[:, None], plan.quantiles).mean())
-
-    still = np.quantile(outcome, plan.quantiles, axis=0).T
-    whole, naive = loss(), float(pinball_loss(outcome, still[None], plan.quantiles).mean())
-    found = []
-    for place, name in enumerate(plan.features):
-        column = windows[:, :, place].copy()
-        windows[:, :, place] = column[random.permutation(len(column))]
-        found.append(Importance(name, (loss() - whole) / naive))
-        windows[:, :, place] = column
-    return tuple(sorted(found, key=lambda one: -one.skill_lost))
 
 
 def _centres(markets: Sequence[Candles], horizons: Sequence[int]) -> dict[str, Floats]:

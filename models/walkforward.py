@@ -11,9 +11,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from config import load_settings
 from data.interval import Interval
 from models.kinds import LEARNED
 from models.learners import PROBE, learner
+from models.parallel import chosen
 from models.split import parse_date
 from models.walk import JUDGED, FoldResult, Plan, WalkForward, walk
 from utils.errors import DashboardError, InvalidInput
@@ -50,7 +52,8 @@ def run(options: argparse.Namespace) -> WalkForward:
     def told(result: FoldResult) -> None:
         sys.stderr.write(f"fold {result.fold.number}: {result.fold.test}: {result.verdicts[0].words}\n")
 
-    return walk(found, learner(options.kind, options.preset), plan, kind=options.kind, on_fold=told)
+    workers = chosen(options.jobs, load_settings().dask_scheduler)
+    return walk(found, learner(options.kind, options.preset), plan, kind=options.kind, on_fold=told, workers=workers)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -71,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     way = parser.add_mutually_exclusive_group()
     way.add_argument("--expanding", action="store_true", help="every fold trains from the beginning (default)")
     way.add_argument("--rolling", action="store_true", help="every fold trains on as long a span as the first")
+    parser.add_argument("--jobs", type=int, metavar="N", help="folds at a time (default: 1, or DASK_SCHEDULER's)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     return parser
 

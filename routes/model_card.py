@@ -13,6 +13,7 @@ from models.registry import RegistryEntry, Status
 from models.spec import parse_id
 from routes import wording
 from routes.loss_curve import LossCurve, loss_curves
+from routes.model_results import Result, results_of
 from routes.models_page import SHOWN_HORIZONS, ModelRow, listed, model_row, number, users_of
 from routes.services import Services
 from utils.errors import ModelNotFound
@@ -56,6 +57,7 @@ class ModelCard:
     markets: tuple[str, ...]
     horizons: tuple[HorizonRow, ...]
     curves: tuple[LossCurve, ...]
+    results: tuple[Result, ...]
 
 
 def model_card(parts: Services, model_id: str) -> ModelCard:
@@ -81,6 +83,7 @@ def model_card(parts: Services, model_id: str) -> ModelCard:
         markets=tuple(entry.spec.trained_on) if entry.spec else (),
         horizons=tuple(_horizon(score, entry.spec.interval) for score in scores) if entry.spec else (),
         curves=loss_curves(losses, len(losses)),
+        results=results_of(parts, entry),
     )
 
 

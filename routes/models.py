@@ -10,6 +10,7 @@ from flask import Blueprint, Response, render_template, request, url_for
 from data.interval import Interval
 from models import exchange
 from models.exchange import pack
+from models.job_requests import CheckRequest, Task
 from models.spec import parse_id
 from routes.budgets import budget
 from routes.forms import theme_of
@@ -58,6 +59,15 @@ def bring_in() -> Response:
         content = stream.read(exchange.MAX_ZIP_BYTES + 1)
     entry = exchange.bring_in(content, _parts().promotion)
     return Response(status=303, headers={"Location": url_for("models.card", model_id=entry.id)})
+
+
+@bp.post("/<model_id>/<any(leaktest, placebo, walkforward):task>")
+def check(model_id: str, task: str) -> Response:
+    """Asks for a check in the background, and shows how it goes."""
+    parts = _parts()
+    entry = parts.registry.get(parse_id(model_id))
+    job = parts.training.ask(CheckRequest(Task(task), entry.id, entry.spec.interval))
+    return Response(status=303, headers={"Location": url_for("training.job", job_id=job.id)})
 
 
 @bp.post("/<model_id>/<any(promote, archive, unarchive):action>")

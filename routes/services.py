@@ -223,6 +223,8 @@ class Services:
     """models.training_runner.TrainingRunner"""
     promotion: Any = None
     """models.promotion.Promotion"""
+    results: Any = None
+    """models.result_store.ResultStore"""
     recorder: Any = None
     """utils.minute_recorder.MinuteRecorder"""
     clearing: CacheClearing = field(default_factory=CacheClearing)

@@ -1,11 +1,13 @@
-"""Training page: the trainings asked for, and one of them with its progress, curves and log."""
+"""Training page: the trainings and checks asked for, and one of them with its progress, curves and log."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from models.job_requests import CheckRequest, SearchRequest, Task
 from models.jobs import Job, JobState
 from models.promotion import Promotion
+from models.training_request import TrainingRequest
 from routes import wording
 from routes.loss_curve import LossCurve, loss_curves
 from routes.model_card import Fact, venue_text
@@ -13,6 +15,14 @@ from routes.services import Services
 from routes.training_form import about
 
 SHOWN = 30
+TASK_WORDS = {
+    Task.LEAKTEST: "Leak test",
+    Task.PLACEBO: "Placebo twin",
+    Task.WALKFORWARD: "Walk forward",
+    Task.CHALLENGE: "Challenge",
+    Task.SEARCH: "Search",
+}
+"""What a job that is no training is called."""
 _SIGNS = {
     JobState.QUEUED: "◷",
     JobState.RUNNING: "▶",
@@ -21,12 +31,14 @@ _SIGNS = {
     JobState.CANCELLED: "–",
     JobState.LOST: "?",
 }
+_STEPS = {"training": ("epoch", "training ends"), "walking": ("fold", "all folds are over")}
 _STAGES = {
     "": "starting",
     "fetching": "fetching history from the exchange",
     "reading": "reading candles",
     "preparing": "computing features",
     "training": "training",
+    "walking": "learning fold by fold",
     "checking": "checking the exported graph against the network",
     "judging": "judging on validation and test",
     "writing": "writing the model",
@@ -38,6 +50,7 @@ class JobRow:
     """One training in a line. `share` of its epochs is over, 0 … 100."""
 
     id: int
+    title: str
     model_id: str
     state: str
     sign: str
@@ -64,6 +77,7 @@ class JobPage:
     model_there: bool
     repeats: int | None
     facts: tuple[Fact, ...]
+    trains: bool
     curves: tuple[LossCurve, ...]
     log: str
 
@@ -83,7 +97,6 @@ def job_rows(parts: Services) -> tuple[JobRow, ...]:
 
 def job_page(parts: Services, job: Job) -> JobPage:
     promotion: Promotion = parts.promotion
-    recipe = job.request.recipe
     return JobPage(
         version=job_version(job),
         row=_row(job),
@@ -93,39 +106,60 @@ def job_page(parts: Services, job: Job) -> JobPage:
         started_ms=job.started_ms,
         ended_ms=job.ended_ms,
         speed=f"{job.windows_per_s:,.0f} windows a second" if job.windows_per_s else wording.NOTHING,
-        model_there=job.state is JobState.DONE and promotion.taken(job.model_id),
+        model_there=job.task is not Task.SEARCH and job.state is JobState.DONE and promotion.taken(job.model_id),
         repeats=job.repeats,
         facts=_facts(job),
-        curves=loss_curves(job.curve, recipe.epochs if job.unfinished else len(job.curve)),
+        trains=job.task is Task.TRAIN,
+        curves=loss_curves(job.curve, job.steps if job.unfinished else len(job.curve)),
         log=job.log,
     )
 
 
 def _row(job: Job) -> JobRow:
-    epochs = job.request.recipe.epochs
     running = job.state is JobState.RUNNING
     doing = _STAGES.get(job.stage, "") if running else ""
-    if running and job.stage == "training":
-        doing = f"epoch {min(job.epoch + 1, epochs)} of {epochs}" if job.epoch < epochs else "training ends"
+    if running and job.stage in _STEPS and job.steps:
+        name, end = _STEPS[job.stage]
+        doing = f"{name} {job.epoch + 1} of {job.steps}" if job.epoch < job.steps else end
     took = wording.NOTHING
     if job.started_ms is not None and job.ended_ms is not None:
         took = wording.duration((job.ended_ms - job.started_ms) / 1000)
     return JobRow(
         id=job.id,
+        title=title(job),
         model_id=job.model_id,
         state=str(job.state),
         sign=_SIGNS[job.state],
         word="being cancelled" if job.cancelling and job.unfinished else str(job.state),
         doing=doing,
-        share=100.0 if job.state is JobState.DONE else round(100 * job.epoch / epochs, 1),
+        share=100.0 if job.state is JobState.DONE else round(100 * job.epoch / max(1, job.steps), 1),
         created_ms=job.created_ms,
         took=took,
         unfinished=job.unfinished,
     )
 
 
+def title(job: Job) -> str:
+    """The model's name, or what is done with it."""
+    if job.task is Task.TRAIN:
+        return job.model_id
+    return f"{TASK_WORDS[job.task]} {'in study' if job.task is Task.SEARCH else 'of'} {job.model_id}"
+
+
 def _facts(job: Job) -> tuple[Fact, ...]:
-    request, recipe = job.request, job.request.recipe
+    if isinstance(job.request, TrainingRequest):
+        return _training_facts(job, job.request)
+    facts = [Fact("What", TASK_WORDS[job.task]), Fact("Candles of", venue_text(job.venue))]
+    if isinstance(job.request, CheckRequest) and job.request.against:
+        facts.append(Fact("Against", job.request.against))
+    if isinstance(job.request, SearchRequest):
+        facts.append(Fact("Kind", f"{job.request.kind}, {job.request.interval} candles"))
+        facts.append(Fact("Trials", f"{job.request.trials} more, each over {job.request.folds} folds"))
+    return tuple(facts)
+
+
+def _training_facts(job: Job, request: TrainingRequest) -> tuple[Fact, ...]:
+    recipe = request.recipe
     span = f"{request.from_date or 'the first stored'} … {request.until_date or 'the last stored'}"
     markets = ", ".join(request.symbols[:6]) + (
         f" and {len(request.symbols) - 6} more" if len(request.symbols) > 6 else ""

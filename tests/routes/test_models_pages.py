@@ -14,8 +14,9 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from data.interval import Interval
+from models.job_requests import Task
 from models.jobs import Job, JobState
-from models.training_request import preset_texts
+from models.training_request import TrainingRequest, preset_texts
 from routes.security import MAX_REQUEST_BYTES
 from tests.support import tiny_model
 from tests.support.trainings import request as training
@@ -125,6 +126,30 @@ def test_a_model_is_exported_and_imported_by_its_pages(made: Bench, client: Flas
     assert client.get("/models/nobody/export").status_code == 404
 
 
+def test_a_check_is_one_click_and_its_result_is_on_the_card(made: Bench, client: FlaskClient) -> None:
+    assert text_of(client.get("/models/beta")).count("Not run yet.") == 3
+    answer = post(client, "/models/beta/leaktest")
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/models/train/1")
+    assert post(client, "/models/beta/leaktest").headers["Location"] == "/models/train/1"
+    assert made.runner.jobs.get(1).task is Task.LEAKTEST
+    assert "Job 1: Leak test of beta" in text_of(client.get("/models/train/1"))
+    assert "Leak test of beta" in text_of(client.get("/models/train"))
+    assert "Under way" in text_of(client.get("/models/beta"))
+    post(client, "/models/train/1/cancel")
+    check = {"name": "planted: <one>", "ok": True, "words": "caught", "findings": []}
+    finding = {"file": "data/features.py", "feature": "return_1", "problem": "sees the future", "fix": "shift it"}
+    bad = {"name": "features", "ok": False, "words": "differ", "findings": [finding]}
+    digest = made.services.registry.get("beta").digest
+    result = {"ok": False, "data": "made candles", "checks": [check, bad]}
+    made.services.results.put(digest, Task.LEAKTEST, result, model_id="beta", now_ms=1_000)
+    told = text_of(client.get("/models/beta"))
+    for piece in ("1 checks failed, 1 planted leaks caught, on made candles.", "planted: <one>", "fix: shift it"):
+        assert piece in told, piece
+    assert "Run again" in told
+    assert post(client, "/models/nobody/leaktest").status_code == 404
+    assert post(client, "/models/beta/search").status_code in (404, 405)
+
+
 def upload(client: FlaskClient, content: bytes) -> TestResponse:
     return client.post("/models/import", data={"file": (io.BytesIO(content), "beta.zip")}, headers=OURS)
 
@@ -186,6 +211,7 @@ def test_the_form_starts_a_training_and_goes_to_its_page(made: Bench, client: Fl
     answer = post(client, "/models/train", **FORM, symbols=["ETHUSDT"])
     assert (answer.status_code, answer.headers["Location"]) == (303, "/models/train/1")
     job = made.runner.jobs.get(1)
+    assert isinstance(job.request, TrainingRequest)
     assert (job.state, job.request.symbols, job.request.recipe.units) == (JobState.QUEUED, ("ETHUSDT",), 8)
     told = text_of(client.get("/models/train/1"))
     assert "queued" in told

@@ -36,6 +36,8 @@ SQL_DOORS = {
     "models/ledger_scoring.py",
     "models/ledger_tables.py",
     "models/ledger_writing.py",
+    "models/result_store.py",
+    "models/schedules.py",
 }
 UNSAFE_MODULES = {"pickle", "cPickle", "cloudpickle", "dill", "shelve", "marshal"}
 UNSAFE_CALLS = {"eval", "exec", "joblib.load", "yaml.load", "yaml.unsafe_load", "torch.load"}

@@ -1,0 +1,74 @@
+"""Importance: how much skill is lost where one input is dealt out at random among the windows.
+
+Permutation importance: Breiman 2001, Random Forests, §10; Fisher, Rudin & Dominici 2019, for any model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.samples import Ints, Samples, cut, decided
+from models.scoring import pinball_loss
+
+MOST_WINDOWS = 4000
+
+
+class Frame(Protocol):
+    """What the model takes and gives: a ModelSpec, a Plan or a Task."""
+
+    @property
+    def features(self) -> tuple[str, ...]: ...
+    @property
+    def window(self) -> int: ...
+    @property
+    def horizons(self) -> tuple[int, ...]: ...
+    @property
+    def quantiles(self) -> tuple[float, ...]: ...
+    @property
+    def seed(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Importance:
+    """How much skill (a fraction, all horizons pooled) is lost where one input is dealt out at random."""
+
+    feature: str
+    skill_lost: float
+
+
+def permuted(
+    samples: Samples,
+    ends: Ints,
+    predict: Callable[[NDArray[np.float32]], NDArray[np.float32]],
+    frame: Frame,
+    most: int = MOST_WINDOWS,
+) -> tuple[Importance, ...]:
+    """Each feature's, the greatest first, on at most `most` of the windows that end at `ends`; empty of none.
+
+    Skill is against the windows' own outcomes' quantiles: a scale alone, so it needs no training data.
+    """
+    known = decided(samples, ends)
+    if not len(known):
+        return ()
+    some = known[np.unique(np.linspace(0, len(known) - 1, most).astype(np.int64))]
+    root = np.sqrt(np.array(frame.horizons, dtype=np.float64))
+    outcome, windows = samples.scaled[some] / root, cut(samples.features, some, frame.window)
+    random = np.random.default_rng(frame.seed)
+
+    def loss() -> float:
+        return float(pinball_loss(outcome, predict(windows) / root[:, None], frame.quantiles).mean())
+
+    still = np.quantile(outcome, frame.quantiles, axis=0).T
+    whole, naive = loss(), float(pinball_loss(outcome, still[None], frame.quantiles).mean())
+    found = []
+    for place, name in enumerate(frame.features):
+        column = windows[:, :, place].copy()
+        windows[:, :, place] = column[random.permutation(len(column))]
+        found.append(Importance(name, (loss() - whole) / naive))
+        windows[:, :, place] = column
+    return tuple(sorted(found, key=lambda one: -one.skill_lost))

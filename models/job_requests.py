@@ -1,0 +1,109 @@
+"""Job requests: what may be asked for in the background, each with the command that does it, as values and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+from data.interval import Interval
+from data.symbol import Symbol
+from models.spec import Kind
+from models.training_request import TrainingRequest
+
+
+class Task(StrEnum):
+    """What a job does, each in a process of its own."""
+
+    TRAIN = "train"
+    LEAKTEST = "leaktest"
+    PLACEBO = "placebo"
+    WALKFORWARD = "walkforward"
+    CHALLENGE = "challenge"
+    SEARCH = "search"
+
+
+CHECKS = (Task.LEAKTEST, Task.PLACEBO, Task.WALKFORWARD)
+"""What can be asked of one model by itself."""
+CHECK_FOLDS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class CheckRequest:
+    """One check of a model. `against` is the model in use that it challenges; empty for every other check."""
+
+    task: Task
+    model_id: str
+    interval: Interval
+    against: str = ""
+
+    @property
+    def steps(self) -> int:
+        """How many it has; 0 where that is not known before."""
+        return {Task.PLACEBO: 2 * CHECK_FOLDS, Task.WALKFORWARD: CHECK_FOLDS}.get(self.task, 0)
+
+    def command(self) -> list[str]:
+        given = ["models.check", str(self.task), "--id", self.model_id]
+        return [*given, "--against", self.against] if self.against else given
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self) | {"task": str(self.task), "interval": str(self.interval)}
+
+
+@dataclass(frozen=True, slots=True)
+class SearchRequest:
+    """A search for a recipe: `trials` more of them in the study `model_id`, each walked forward over `folds`."""
+
+    model_id: str
+    interval: Interval
+    symbols: tuple[Symbol, ...]
+    kind: Kind
+    trials: int
+    folds: int = CHECK_FOLDS
+    from_date: str = ""
+
+    @property
+    def steps(self) -> int:
+        return self.trials
+
+    def command(self) -> list[str]:
+        given = ["models.search", "--study", self.model_id, "--kind", str(self.kind), "--interval", str(self.interval)]
+        given += ["--trials", str(self.trials), "--folds", str(self.folds), "--symbols", *self.symbols]
+        return [*given, "--from", self.from_date] if self.from_date else given
+
+    def to_json(self) -> dict[str, Any]:
+        plain = {"task": str(Task.SEARCH), "interval": str(self.interval), "kind": str(self.kind)}
+        return asdict(self) | plain | {"symbols": list(self.symbols)}
+
+
+Request = TrainingRequest | CheckRequest | SearchRequest
+
+
+def task_of(request: Request) -> Task:
+    if isinstance(request, TrainingRequest):
+        return Task.TRAIN
+    return request.task if isinstance(request, CheckRequest) else Task.SEARCH
+
+
+def steps_of(request: Request) -> int:
+    """Epochs, folds or trials; 0 where that is not known before."""
+    return request.recipe.epochs if isinstance(request, TrainingRequest) else request.steps
+
+
+def command_of(request: Request) -> list[str]:
+    """What follows `python -m`."""
+    return ["models.train", *request.arguments()] if isinstance(request, TrainingRequest) else request.command()
+
+
+def request_of(value: Mapping[str, Any]) -> Request:
+    """Of what `to_json` gave; what names no task is a training."""
+    given = dict(value)
+    task = Task(given.get("task", Task.TRAIN))
+    if task is Task.TRAIN:
+        return TrainingRequest.from_json(given)
+    given["interval"] = Interval(given["interval"])
+    if task is Task.SEARCH:
+        del given["task"]
+        return SearchRequest(**given | {"kind": Kind(given["kind"]), "symbols": tuple(map(Symbol, given["symbols"]))})
+    return CheckRequest(**given | {"task": task})

@@ -1,0 +1,175 @@
+"""Model results: what the checks of a model found, in words and tables for its card."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from data.interval import Interval
+from models.job_requests import CHECKS, Task
+from models.registry import RegistryEntry
+from models.result_store import StoredResult
+from routes import wording
+from routes.services import Services
+
+
+@dataclass(frozen=True, slots=True)
+class CheckLine:
+    """One check of the leak test; `fix` where it failed."""
+
+    name: str
+    ok: bool
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class TableRow:
+    head: str
+    cells: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One check of a model: how to run it, what runs, and what it found the last time."""
+
+    task: str
+    title: str
+    help: str
+    running: int | None
+    """The number of the job that is under way."""
+    made_ms: int | None
+    ok: bool | None
+    verdict: str
+    words: str
+    checks: tuple[CheckLine, ...] = ()
+    columns: tuple[str, ...] = ()
+    rows: tuple[TableRow, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+_TITLES = {
+    Task.LEAKTEST: (
+        "Leak test",
+        "Replaces the future, shuffles the targets, computes the scaling again, and plants leaks that must be caught.",
+    ),
+    Task.PLACEBO: (
+        "Placebo twin",
+        "The same recipe on a random walk of equal volatility: what it learns there is an artefact.",
+    ),
+    Task.WALKFORWARD: (
+        "Walk forward",
+        "The same recipe, learned again and again as time goes on, judged only on what came after.",
+    ),
+}
+
+
+def results_of(parts: Services, entry: RegistryEntry) -> tuple[Result, ...]:
+    """One per check, run or not."""
+    if entry.spec is None or parts.results is None:
+        return ()
+    stored: Mapping[Task, StoredResult] = parts.results.of(entry.digest)
+    running = {job.task: job.id for job in parts.training.jobs.unfinished() if job.model_id == entry.id}
+    return tuple(_result(task, stored.get(task), running.get(task), entry.spec.interval) for task in CHECKS)
+
+
+def _result(task: Task, stored: StoredResult | None, running: int | None, interval: Interval) -> Result:
+    title, told = _TITLES[task]
+    if stored is None:
+        return Result(str(task), title, told, running, None, None, "", "Not run yet.")
+    read = {Task.LEAKTEST: _leaks, Task.PLACEBO: _twins, Task.WALKFORWARD: _walk}[task]
+    return Result(str(task), title, told, running, stored.made_ms, **read(stored.result, interval))
+
+
+def _leaks(result: Mapping[str, Any], _: Interval) -> dict[str, Any]:
+    checks = [CheckLine(one["name"], bool(one["ok"]), one["words"]) for one in result["checks"]]
+    failed = sum(not one.ok for one in checks)
+    planted = sum(one.name.startswith("planted") and one.ok for one in checks)
+    words = f"No leak found: {len(checks) - planted} checks passed" if not failed else f"{failed} checks failed"
+    words += f", {planted} planted leaks caught, on {result['data']}."
+    fixes = [f"{one['file']}: {one['feature']}: {one['problem']}; fix: {one['fix']}" for one in _findings(result)]
+    verdict = "no leak" if result["ok"] else "failed"
+    return {
+        "ok": bool(result["ok"]),
+        "verdict": verdict,
+        "words": words,
+        "checks": tuple(checks),
+        "notes": tuple(fixes),
+    }
+
+
+def _findings(result: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [finding for check in result["checks"] if not check["ok"] for finding in check["findings"]]
+
+
+def _twins(result: Mapping[str, Any], interval: Interval) -> dict[str, Any]:
+    rows = [
+        TableRow(
+            wording.candles_ahead(interval, twin["horizon"]),
+            (_skill(twin["real"]), _skill(twin["placebo"])),
+        )
+        for twin in result["twins"]
+    ]
+    words = (
+        "Nothing is learned from the placebo." if result["ok"] else "The placebo is learned from: distrust the skill."
+    )
+    columns = ("Ahead", "Real market", "Placebo")
+    markets = len(result["markets"])
+    notes = (f"Skill against no change with its 95 % interval, walked forward over {markets} markets and their twins.",)
+    verdict = "sound" if result["ok"] else "failed"
+    found = {"columns": columns, "rows": tuple(rows), "notes": notes}
+    return {"ok": bool(result["ok"]), "verdict": verdict, "words": words, **found}
+
+
+def _walk(result: Mapping[str, Any], interval: Interval) -> dict[str, Any]:
+    horizons = [one["horizon"] for one in result["pooled"]]
+    columns = ("", *(wording.candles_ahead(interval, one) for one in horizons))
+    rows = [_row(_fold_name(fold), fold["verdicts"], horizons) for fold in result["folds"]]
+    rows.append(_row("All folds", result["pooled"], horizons))
+    rows += [_row(f"{name} market", groups, horizons) for name, groups in _by_name(result["by_regime"]).items()]
+    pooled = result["pooled"]
+    better = sum(1 for one in pooled if _low(one) > 0)
+    words = (
+        f"Better than no change beyond doubt at {better} of {len(pooled)} horizons, over {len(result['folds'])} folds."
+    )
+    lost = [f"{one['feature']} {wording.percent(one['skill_lost'])}" for one in result["importance"][:8]]
+    notes = ["Skill against no change with its 95 % interval; a calm, usual or wild market by recent volatility."]
+    notes += [f"Rests on (skill lost where dealt out at random): {', '.join(lost)}."] if lost else []
+    found = {"columns": columns, "rows": tuple(rows), "notes": tuple(notes)}
+    return {"ok": better > 0, "verdict": "better" if better else "not better", "words": words, **found}
+
+
+def _fold_name(fold: Mapping[str, Any]) -> str:
+    test = fold["fold"]["test"]
+    return f"{wording.utc(test['from_ms'])[:10]} … {wording.utc(test['until_ms'] - 1)[:10]}"
+
+
+def _row(head: str, scored: Sequence[Mapping[str, Any]], horizons: Sequence[int]) -> TableRow:
+    by_horizon = {one["horizon"]: one for one in scored}
+    return TableRow(head, tuple(_skill(_compared(by_horizon[one])) if one in by_horizon else "–" for one in horizons))
+
+
+def _by_name(groups: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    for one in groups:
+        found.setdefault(str(one["name"]).capitalize(), []).append(one)
+    return found
+
+
+def _compared(scored: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Against no change: of a verdict the first comparison, of a group its only one."""
+    found: Mapping[str, Any] = scored["comparison"] if "comparison" in scored else scored["comparisons"][0]
+    return found
+
+
+def _low(scored: Mapping[str, Any]) -> float:
+    bounds = _compared(scored)["skill_bounds"]
+    return float(bounds["low"]) if bounds else 0.0
+
+
+def _skill(compared: Mapping[str, Any]) -> str:
+    skill, bounds = compared["skill_fraction"], compared["skill_bounds"]
+    if skill is None:
+        return wording.NOTHING
+    told = wording.percent(skill, signed=True)
+    return f"{told} ({100 * bounds['low']:+.1f} … {100 * bounds['high']:+.1f})" if bounds else told

@@ -1,0 +1,129 @@
+"""Checks of one model as jobs run them: on stored candles, the result kept under the model's digest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from data.interval import Interval
+from models import check, leaktest
+from models.job_requests import CheckRequest, SearchRequest, Task, request_of
+from models.jobs import JobState
+from models.leaktest import Depth
+from models.learners import probe
+from models.registry import write_model
+from models.result_store import ResultStore
+from models.spec import Kind
+from models.walk import FEATURES
+from tests.support import tiny_model
+from tests.support.trainings import MARKETS, Workshop
+from utils.errors import InvalidInput, NotReady
+
+RECIPE = {"kind": "tcn", "window": 16, "seed": 7}
+TESTED = "2024-01-01 … 2024-08-01"
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
+    candles = [tiny_model.candles(4000, symbol=symbol, seed=number) for number, symbol in enumerate(MARKETS)]
+    made = Workshop(tmp_path_factory.mktemp("check"), markets=candles)
+    spec = tiny_model.spec("walker", features=FEATURES, window=16, trained_on=MARKETS)
+    report = {"recipe": RECIPE, "data": {"test": TESTED}}
+    write_model(made.models, spec, tiny_model.graph(spec), report)
+    worse = replace(spec, id="worse")
+    write_model(made.models, worse, tiny_model.graph(worse, strength=0.3), report)
+    yield made
+    made.database.close()
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The closed-form judge in place of a network, and fewer candles for the leak test."""
+    monkeypatch.setattr(check, "follow", lambda _: probe)
+    monkeypatch.setitem(leaktest.DEPTHS, "quick", Depth(3000, 1, (0.6,)))
+
+
+def run(shop: Workshop, *arguments: str) -> int:
+    return check.main([*arguments, "--out", str(shop.models), "--database", shop.jobs.address, "--venue", "binance"])
+
+
+def test_each_check_is_kept_under_the_models_digest(shop: Workshop, capsys: pytest.CaptureFixture[str]) -> None:
+    results, digest = ResultStore(shop.database), shop.registry.get("walker").digest
+    for task in (Task.LEAKTEST, Task.PLACEBO, Task.WALKFORWARD):
+        progress = shop.folder / f"{task}.jsonl"
+        assert run(shop, task, "--id", "walker", "--progress-file", str(progress)) == 0, capsys.readouterr()
+        assert '"stage": "done"' in progress.read_text()
+    assert '"step": 3, "steps": 3' in progress.read_text()
+    found = results.of(digest)
+    assert set(found) == {Task.LEAKTEST, Task.PLACEBO, Task.WALKFORWARD}
+    leaks = found[Task.LEAKTEST].result
+    assert leaks["data"] == "stored candles of 1 markets"
+    assert sum(one["name"].startswith("planted") and one["ok"] for one in leaks["checks"]) >= 4
+    assert [twin["horizon"] for twin in found[Task.PLACEBO].result["twins"]] == [1, 6, 24]
+    assert len(found[Task.WALKFORWARD].result["folds"]) == 3
+    run(shop, Task.WALKFORWARD, "--id", "walker")
+    assert results.of(digest)[Task.WALKFORWARD].made_ms >= found[Task.WALKFORWARD].made_ms
+
+
+def test_a_worse_challenger_loses_and_a_better_one_wins(shop: Workshop, capsys: pytest.CaptureFixture[str]) -> None:
+    results = ResultStore(shop.database)
+    walker, worse = (shop.registry.get(name) for name in ("walker", "worse"))
+    assert run(shop, Task.CHALLENGE, "--id", "worse", "--against", "walker") == 0
+    assert "not better beyond doubt, so it does not win" in capsys.readouterr().out
+    assert run(shop, Task.CHALLENGE, "--id", "walker", "--against", "worse") == 0
+    assert "it wins" in capsys.readouterr().out
+    lost, won = (results.of(one.digest)[Task.CHALLENGE] for one in (worse, walker))
+    assert (lost.against, won.against) == (walker.digest, worse.digest)
+    assert (lost.result["won"], won.result["won"]) == (False, True)
+    assert lost.result["over_champion"]["skill"] < 0 < won.result["over_champion"]["low"]
+    assert lost.result["from_ms"] >= tiny_model.START_MS + 24 * Interval.H1.ms
+    assert 0 < len(lost.result["course"]) <= 60
+    assert [one.model_id for one in results.challenges_of(walker.digest)] == ["worse"]
+
+
+def test_what_cannot_be_checked_is_told(shop: Workshop, capsys: pytest.CaptureFixture[str]) -> None:
+    tiny_model.save(shop.models, tiny_model.spec("bare", trained_on=MARKETS))
+    assert run(shop, Task.WALKFORWARD, "--id", "bare") == 2
+    assert "has no recipe that this version can follow" in capsys.readouterr().err
+    assert run(shop, Task.CHALLENGE, "--id", "walker", "--against", "bare") == 2
+    assert "does not say which candles it never saw" in capsys.readouterr().err
+    assert run(shop, Task.LEAKTEST, "--id", "nobody") == 2
+
+
+def test_checks_wait_in_the_same_queue_and_are_asked_for_once(shop: Workshop) -> None:
+    request = CheckRequest(Task.LEAKTEST, "walker", Interval.H1)
+    job = shop.runner.ask(request)
+    assert shop.runner.ask(request).id == job.id
+    found = shop.jobs.get(job.id)
+    assert (found.task, found.request, found.steps) == (Task.LEAKTEST, request, 0)
+    assert shop.jobs.newest(Task.LEAKTEST, "walker") == found
+    assert shop.jobs.newest(Task.TRAIN, "walker") is None
+    assert shop.runner.cancel(job.id).state is JobState.CANCELLED
+    again = shop.runner.repeat(job.id)
+    assert (again.request, again.repeats) == (request, job.id)
+    shop.runner.cancel(again.id)
+    shop.runner.use("")
+    with pytest.raises(NotReady):
+        shop.runner.ask(request)
+    shop.runner.use("binance")
+
+
+def test_requests_go_through_json_unharmed() -> None:
+    check_one = CheckRequest(Task.CHALLENGE, "a", Interval.H1, against="b")
+    search = SearchRequest("study", Interval.H1, MARKETS, Kind.TCN, trials=5, from_date="2024-01-01")
+    for one in (check_one, search):
+        assert request_of(one.to_json()) == one
+    assert check_one.command()[-2:] == ["--against", "b"]
+
+
+def test_a_model_for_some_markets_is_not_retrained_by_itself(tmp_path: Path) -> None:
+    from models.registry import Registry
+    from models.retraining import retraining
+
+    spec = tiny_model.spec("own", symbols=MARKETS)
+    write_model(tmp_path, spec, tiny_model.graph(spec), {"recipe": RECIPE})
+    with pytest.raises(InvalidInput, match="serves some markets only"):
+        retraining(Registry(tmp_path).get("own"), MARKETS, str)
