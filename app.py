@@ -233,6 +233,7 @@ def assemble(settings: Settings, clock: Clock, worker: Worker | None = None) -> 
         max_workers=settings.max_workers,
         clock=gateway.clock,
         beside=partial(_known_candles, market),
+        followings=ledger.followings,
     )
     scorekeeper = Scorekeeper(forecaster=forecaster, ledger=ledger, candles=market.candles)
     market.listen(scorekeeper.notice)

@@ -16,6 +16,7 @@ from data.candles import Candles
 from data.interval import Interval
 from data.symbol import Symbol
 from data.venue import BINANCE
+from models.calibrate import split_factors
 from models.evaluation import evaluate
 from models.input_source import InputSource, training_source
 from models.kinds import PARITY_WINDOWS, OnEpoch, Task, Trained, fit
@@ -75,6 +76,7 @@ def build_model(order: Order, tell: Tell = silent) -> str:
     report = _told_of(order, learned, parts) | {
         "validation": _scores(learned.spec, session, found, parts.validation),
         "test": _scores(learned.spec, session, found, parts.test),
+        "calibration": split_factors(learned.spec, session, found, parts.validation.from_ms, parts.validation.until_ms),
     }
     if order.refit:
         parts = newest(parts, found)
@@ -179,6 +181,7 @@ def _refitted(judged: Mapping[str, Any], learned: dict[str, Any], parts: Split) 
         "notes": learned["notes"] | notes,
         "validation": judged["validation"],
         "test": judged["test"],
+        "calibration": judged["calibration"],
     }
 
 

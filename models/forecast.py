@@ -14,6 +14,22 @@ from data.symbol import Symbol
 Floats = NDArray[np.float64]
 
 
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """How a forecast's bands were calibrated (models.conformal)."""
+
+    answer: NDArray[np.float32] = field(repr=False)
+    """(h, q) what the model itself said, in sigma."""
+    factors: Floats = field(repr=False)
+    """(h, b) by which its bands were stretched."""
+    start: Floats = field(repr=False)
+    """(h, b) the factors before the first outcome."""
+    split: int
+    """Outcomes behind `start`, from a slice that was not trained on; 0: the model's own bands."""
+    outcomes: int
+    """Outcomes of this market that have moved the factors since."""
+
+
 @dataclass(frozen=True)
 class Forecast:
     """Quantiles of the coming log returns of one market, made from its closed candles alone."""
@@ -32,9 +48,11 @@ class Forecast:
     horizons: tuple[int, ...]
     """Candles ahead."""
     log_returns: Floats = field(repr=False)
-    """(h, q) from the last close."""
+    """(h, q) from the last close, as shown and scored."""
     baseline_log_returns: Floats = field(repr=False)
     """(h, q) of the naive forecast."""
+    stretch: Stretch | None = field(default=None, repr=False)
+    """None where the model's own bands are shown."""
 
     @cached_property
     def prices(self) -> Floats:

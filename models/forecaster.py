@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections import OrderedDict
@@ -14,8 +15,11 @@ from data.candles import Candles
 from data.interval import Interval
 from data.symbol import Symbol
 from models.baseline import naive_log_returns
+from models.conformal import stretched
+from models.following import Following, beginning
 from models.forecast import Forecast as Forecast
 from models.forecast import NoForecast as NoForecast
+from models.forecast import Stretch
 from models.input_source import check_inputs
 from models.joining import Joined
 from models.registry import Registry, RegistryEntry
@@ -23,9 +27,11 @@ from models.spec import ModelSpec
 from models.windows import Windows, newest_windows
 from utils.clock import Clock
 from utils.data_cache import size_bytes_of
-from utils.errors import ModelError, SchemaMismatch
+from utils.errors import ModelError, SchemaMismatch, StoreError
 from utils.model_cache import ModelCache
 from utils.model_utils import Session, predict_batches
+
+log = logging.getLogger(__name__)
 
 _KEPT = 8192
 """Forecasts kept, of about 3 KB each."""
@@ -61,13 +67,16 @@ class Forecaster:
         max_workers: int,
         clock: Clock,
         beside: Beside = nobody,
+        followings: Callable[[str], Mapping[Symbol, Following]] | None = None,
     ) -> None:
+        """`followings`: by a model's digest, the factors that stretch its bands; without it they stay the model's."""
         self._registry = registry
         self._cache = model_cache
         self._batch_size = batch_size
         self._max_workers = max_workers
         self._clock = clock
         self._beside = beside
+        self._followings = followings
         self._lock = threading.Lock()
         self._kept: OrderedDict[_Key, Answer] = OrderedDict()
         self._joined: Joined[_Key, _Job, Answer] = Joined(self._computed, min(max_workers, os.cpu_count() or 1))
@@ -212,9 +221,32 @@ class Forecaster:
                 place: NoForecast(markets[place].symbol, str(error), lasting=False) for place in windows.places
             }
         shown = [markets[place] for place in windows.places]
-        return answers | dict(
-            zip(windows.places, _forecasts(entry, spec, shown, windows, scaled, self._clock.now_ms()), strict=True)
-        )
+        stretches = self._stretches(entry, spec, shown, scaled)
+        made = _forecasts(entry, spec, shown, windows, scaled, stretches, self._clock.now_ms())
+        return answers | dict(zip(windows.places, made, strict=True))
+
+    def _stretches(
+        self, entry: RegistryEntry, spec: ModelSpec, markets: Sequence[Candles], scaled: NDArray[np.float32]
+    ) -> list[Stretch] | None:
+        """By which factors each market's bands are stretched, from outcomes before its newest candle alone."""
+        start = beginning(entry.report, spec.horizons, spec.quantiles)
+        if start is None or self._followings is None:
+            return None
+        try:
+            known = self._followings(entry.digest)
+        except StoreError as error:
+            log.warning("bands of %s begin anew, for their factors cannot be read: %s", entry.id, error)
+            known = {}
+        begun = Following.begun(start.factors)
+        stretches = []
+        for answer, candles in zip(scaled, markets, strict=True):
+            following = known.get(candles.symbol, begun)
+            factors = following.at(candles.last_open_time_ms)
+            outcomes = 0 if factors is None else following.outcomes
+            stretches.append(
+                Stretch(answer, start.factors if factors is None else factors, start.factors, start.count, outcomes)
+            )
+        return stretches
 
 
 def _forecasts(
@@ -223,11 +255,14 @@ def _forecasts(
     markets: Sequence[Candles],
     windows: Windows,
     scaled: NDArray[np.float32],
+    stretches: Sequence[Stretch] | None,
     made_at_ms: int,
 ) -> Iterator[Forecast]:
     """From the model's answers (n, h, q) in units of sigma."""
     sigmas = np.array(windows.sigmas)
     log_returns = scaled.astype(np.float64) * sigmas[:, None, None]
+    if stretches is not None:
+        log_returns = stretched(log_returns, np.stack([one.factors for one in stretches]), spec.quantiles)
     baseline = naive_log_returns(spec.baseline_array, sigmas)
     log_returns.flags.writeable = baseline.flags.writeable = False
     for place, candles in enumerate(markets):
@@ -245,6 +280,7 @@ def _forecasts(
             horizons=spec.horizons,
             log_returns=log_returns[place],
             baseline_log_returns=baseline[place],
+            stretch=None if stretches is None else stretches[place],
         )
 
 

@@ -19,12 +19,13 @@ from data.database import Database
 from data.interval import Interval
 from data.symbol import Symbol
 from data.venue import BINANCE
-from models import ledger_reading, ledger_scoring, ledger_writing
+from models import ledger_calibrations, ledger_reading, ledger_scoring, ledger_writing
+from models.following import Following
 from models.forecast import Forecast
 from models.ledger_chain import Verification, Walk
 from models.ledger_models import known_models
 from models.ledger_scores import NOTHING_SCORED, Latest, LedgerModel, LedgerRow, Skill
-from models.ledger_sums import EVERY_HORIZON, EVERY_SYMBOL, Course, Weather
+from models.ledger_sums import BAND_SUMS, EVERY_HORIZON, EVERY_SYMBOL, Bands, Course, Weather
 from models.ledger_tables import METADATA
 from utils.clock import Clock
 
@@ -140,6 +141,20 @@ class Ledger:
             for symbol, name in zip(symbols, names, strict=True)
             for horizon in horizons
         }
+
+    def followings(self, digest: str) -> dict[Symbol, Following]:
+        """By market: the factors by which this version of a model has its bands stretched."""
+        with self._database.read() as connection:
+            return ledger_calibrations.followings(connection, self._venue, digest)
+
+    def bands(self, *, digest: str, symbol: Symbol | None, horizons: Sequence[int]) -> dict[int, Bands]:
+        """By horizon: what calibration did to a version's scored forecasts of a market (None: all together)."""
+        name = EVERY_SYMBOL if symbol is None else str(symbol)
+        with self._database.read() as connection:
+            models = known_models(connection, self._venue, digest=digest)
+            found = ledger_calibrations.bands(connection, list(models), [name], horizons)
+        nothing = Bands.of(dict.fromkeys(BAND_SUMS, 0.0))
+        return {ahead: found.get((name, ahead), nothing) for ahead in horizons}
 
     def models(self, interval: Interval) -> tuple[LedgerModel, ...]:
         """Those that have forecast here, each id with its newest version, by id."""

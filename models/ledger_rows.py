@@ -27,6 +27,22 @@ class Batch:
     closes: NDArray[np.float64]
     sigmas: NDArray[np.float64]
     log_returns: NDArray[np.float64]
+    answers: tuple[NDArray[np.float32] | None, ...]
+    """(h, q) each, in sigma, before calibration; None of a forecast that was not calibrated."""
+
+    @property
+    def calibrated(self) -> NDArray[np.bool_]:
+        """(n,)"""
+        return np.array([answer is not None for answer in self.answers], dtype=bool)
+
+    @property
+    def raw(self) -> NDArray[np.float64]:
+        """(n, h, q) log returns as the model itself gave them."""
+        raw = self.log_returns.copy()
+        for place, answer in enumerate(self.answers):
+            if answer is not None:
+                raw[place] = answer.astype(np.float64) * self.sigmas[place]
+        return raw
 
     @property
     def naive(self) -> NDArray[np.float64]:
@@ -42,6 +58,9 @@ def batch_of(model: LedgerModel, symbol: Symbol, rows: Sequence[Any]) -> Batch:
         closes=np.array([row.last_close for row in rows]),
         sigmas=np.array([row.sigma for row in rows]),
         log_returns=np.stack([unpack(row.log_returns, model) for row in rows]),
+        answers=tuple(
+            None if row.answer is None else np.frombuffer(row.answer, dtype="<f4").reshape(model.shape) for row in rows
+        ),
     )
 
 

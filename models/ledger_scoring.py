@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from data.candles import Candles
 from data.database import Database
 from data.symbol import Symbol
+from models import ledger_calibrations
 from models.ledger_models import known_models
 from models.ledger_rows import Batch, batch_of, score_rows
 from models.ledger_scores import Decided, LedgerModel, State, decide, judge
-from models.ledger_sums import EVERY_HORIZON, day_sums, rank_sums, weather_sums
-from models.ledger_tables import DAYS, FORECASTS, MODELS, RANKS, SCORES, SUM_TABLES, WEATHER
+from models.ledger_sums import EVERY_HORIZON, band_sums, day_sums, rank_sums, weather_sums
+from models.ledger_tables import BANDS, DAYS, FORECASTS, MODELS, RANKS, RAW, SCORES, SUM_TABLES, WEATHER
 
 PATIENCE_CANDLES = 3
 """How many later candles must be there before a missing one counts as a hole: a backfill may still bring it."""
@@ -34,7 +35,8 @@ def score(database: Database, connection: sa.Connection, venue: str, candles: Ca
 def _open_rows(connection: sa.Connection, venue: str, candles: Candles) -> Iterator[tuple[int, list[Any]]]:
     """The market's forecasts with undecided horizons that end by the newest candle, by model."""
     query = (
-        sa.select(FORECASTS)
+        sa.select(FORECASTS, RAW.c.answer)
+        .outerjoin(RAW, RAW.c.forecast == FORECASTS.c.key)
         .join(MODELS, MODELS.c.key == FORECASTS.c.model)
         .where(
             MODELS.c.venue == venue,
@@ -82,7 +84,21 @@ def _score(
     left = [{"at": row.key, "to": int(mask & ~shut)} for row, mask, shut in zip(rows, masks, closed, strict=True)]
     connection.execute(update, left)
     add_sums(database, connection, batch, decided, places)
+    if batch.calibrated.any():
+        _add_calibration(database, connection, batch, decided, places)
     return len(places)
+
+
+def _add_calibration(
+    database: Database, connection: sa.Connection, batch: Batch, decided: Decided, places: NDArray[np.intp]
+) -> None:
+    """What the scores of calibrated forecasts say of the bands, and where they move the factors."""
+    model, ours = batch.model, batch.calibrated
+    realised = np.where(ours[:, None], decided.realised, np.nan)
+    raw = judge(decided.state, realised, batch.raw, batch.naive, model.quantiles)
+    rows = band_sums(decided, raw, places[ours[places[:, 0]]], model.horizons, str(batch.symbol))
+    _add(database, connection, BANDS, model, rows)
+    ledger_calibrations.follow(connection, batch, realised)
 
 
 def add_sums(
@@ -134,7 +150,7 @@ def complete_sums(database: Database) -> None:
 
 def _sum_up(database: Database, connection: sa.Connection, model: LedgerModel) -> None:
     """The sums of one model, from its scores."""
-    ours = sa.select(FORECASTS).where(FORECASTS.c.model == model.key)
+    ours = sa.select(FORECASTS, sa.null().label("answer")).where(FORECASTS.c.model == model.key)
     symbols = sa.select(FORECASTS.c.symbol).where(FORECASTS.c.model == model.key).distinct()
     for symbol in connection.execute(symbols).scalars().all():
         query = ours.where(FORECASTS.c.symbol == symbol).order_by(FORECASTS.c.key)

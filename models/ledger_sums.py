@@ -20,6 +20,7 @@ SHOWN_HORIZONS = (1, 3, 6, 12, 24)
 EVERY_HORIZON = 0
 EVERY_SYMBOL = ""
 WEATHER_SUMS = ("scored", "loss", "baseline_loss")
+BAND_SUMS = ("scored", "shown_50", "shown_90", "shown_loss", "raw_50", "raw_90", "raw_loss")
 _DAY_MS, _HOUR_MS = 86_400_000, 3_600_000
 _BINS_PER_OCTAVE = 8
 _THIRDS = 3
@@ -36,6 +37,26 @@ class Weather:
     loss: Floats
     baseline_loss: Floats
     edges: tuple[float, float] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Bands:
+    """What calibration did to the forecasts that were scored: shares of outcomes in the bands, and mean losses, of the
+    bands as shown and as the model itself gave them. None of nothing."""
+
+    scored: int
+    shown_50: float | None
+    shown_90: float | None
+    shown_loss: float | None
+    raw_50: float | None
+    raw_90: float | None
+    raw_loss: float | None
+
+    @classmethod
+    def of(cls, sums: Mapping[str, float]) -> Bands:
+        count = int(sums["scored"])
+        means = {name: sums[name] / count if count else None for name in BAND_SUMS[1:]}
+        return cls(count, **means)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +118,24 @@ def weather_sums(
         "baseline_loss": decided.baseline_loss[i, j],
     }
     return _cells(np.stack([np.array(horizons)[j], hours[i], bins[i]]), columns, ("horizon", "hour", "bin"))
+
+
+def band_sums(
+    shown: Decided, raw: Decided, places: NDArray[np.intp], horizons: tuple[int, ...], symbol: str
+) -> list[dict[str, Any]]:
+    """What the scores of calibrated forecasts add, of the market and of all, at the horizon and at any."""
+    i, j = places[shown.state[tuple(places.T)] == State.SCORED].T
+    columns = {"scored": np.ones(len(i))}
+    for name, decided in (("shown", shown), ("raw", raw)):
+        columns |= {
+            f"{name}_50": decided.inside_50[i, j],
+            f"{name}_90": decided.inside_90[i, j],
+            f"{name}_loss": decided.loss[i, j],
+        }
+    found = []
+    for ahead in (np.array(horizons)[j], np.full(len(j), EVERY_HORIZON)):
+        found += _cells(ahead[None], columns, ("horizon",))
+    return [{"symbol": name, **row} for name in (symbol, EVERY_SYMBOL) for row in found]
 
 
 def weather_of(hours: Ints, bins: Ints, sums: Mapping[str, Floats]) -> Weather:

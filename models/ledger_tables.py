@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from models.ledger_scores import SUMS
-from models.ledger_sums import WEATHER_SUMS
+from models.ledger_sums import BAND_SUMS, WEATHER_SUMS
 
 METADATA = sa.MetaData()
 
@@ -99,5 +99,35 @@ HEADS = sa.Table(
     sa.Column("rows", sa.BigInteger, nullable=False),
     sa.Column("chain", sa.LargeBinary, nullable=False),
 )
+RAW = sa.Table(
+    "ledger_raw",
+    METADATA,
+    sa.Column("forecast", sa.ForeignKey("ledger_forecasts.key"), primary_key=True),
+    sa.Column("answer", sa.LargeBinary, nullable=False),  # (h, q) little-endian float32, in sigma: before calibration
+)
+
+CALIBRATIONS = sa.Table(
+    "ledger_calibrations",
+    METADATA,
+    sa.Column("model", sa.ForeignKey("ledger_models.key"), primary_key=True),
+    sa.Column("symbol", sa.String(20), primary_key=True),
+    sa.Column("moment_ms", sa.BigInteger, nullable=False),
+    sa.Column("before", sa.LargeBinary, nullable=False),  # (h, b) little-endian float64
+    sa.Column("after", sa.LargeBinary, nullable=False),
+    sa.Column("outcomes", sa.BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+BANDS = sa.Table(
+    "ledger_bands",
+    METADATA,
+    sa.Column("model", sa.ForeignKey("ledger_models.key"), primary_key=True),
+    sa.Column("symbol", sa.String(20), primary_key=True),  # nothing: all of them together
+    sa.Column("horizon", sa.SmallInteger, primary_key=True),  # 0: all of them together
+    *(sa.Column(name, sa.Double, nullable=False) for name in BAND_SUMS),
+    sqlite_with_rowid=False,
+)
+"""Of calibrated forecasts alone: their bands, and what the model's own would have been."""
+
 SUM_TABLES = (DAYS, RANKS, WEATHER)
 """What is kept of the scores, cell by cell."""

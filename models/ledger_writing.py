@@ -9,13 +9,13 @@ import sqlalchemy as sa
 
 from data.database import Database
 from data.venue import lasts
-from models import ledger_chain
+from models import ledger_calibrations, ledger_chain
 from models.forecast import Forecast
 from models.ledger_chain import Verification, Walk
 from models.ledger_models import known_models, model_hash, store_model
 from models.ledger_rows import forecast_row
 from models.ledger_scores import LedgerModel
-from models.ledger_tables import FORECASTS, HEADS, MODELS, SCORES, SUM_TABLES
+from models.ledger_tables import BANDS, CALIBRATIONS, FORECASTS, HEADS, MODELS, RAW, SCORES, SUM_TABLES
 
 _BATCH = 2_000
 
@@ -35,6 +35,8 @@ def append(database: Database, connection: sa.Connection, venue: str, forecasts:
     if rows:
         _chain(database, connection, venue, model, rows)
         connection.execute(sa.insert(FORECASTS), rows)
+        written = [one for place, one in new.items() if place not in there]
+        ledger_calibrations.keep_answers(database, connection, model, written)
     return len(rows)
 
 
@@ -79,7 +81,8 @@ def forget_simulations(connection: sa.Connection, venue: str) -> None:
     venues = {row.venue for row in kept if row.key in set(gone)}
     forecasts = sa.select(FORECASTS.c.key).where(FORECASTS.c.model.in_(gone))
     connection.execute(sa.delete(SCORES).where(SCORES.c.forecast.in_(forecasts)))
-    for table in (FORECASTS, *SUM_TABLES):
+    connection.execute(sa.delete(RAW).where(RAW.c.forecast.in_(forecasts)))
+    for table in (FORECASTS, CALIBRATIONS, BANDS, *SUM_TABLES):
         connection.execute(sa.delete(table).where(table.c.model.in_(gone)))
     connection.execute(sa.delete(MODELS).where(MODELS.c.key.in_(gone)))
     connection.execute(sa.delete(HEADS).where(HEADS.c.venue.in_(venues)))

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models import coverage
+from models import calibrate, coverage
 from models.coverage import Slice, coverage_report
+from models.following import beginning
 from models.registry import Registry
 from tests.models.test_walkforward import write
 from tests.support import tiny_model
@@ -69,3 +70,22 @@ def test_the_command(narrow: Path, tmp_path: Path, capsys: pytest.CaptureFixture
     assert "followed" in capsys.readouterr().out
     assert coverage.main([*arguments, "--model", "none"]) == 2
     assert "known: narrow" in capsys.readouterr().err
+
+
+def test_a_model_is_given_its_factors_and_stays_the_same_model(
+    narrow: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = Registry(narrow).get("narrow")
+    write(tmp_path, tiny_model.candles(3000, symbol="AAAUSDT", seed=1))
+    asked = ["--model", "narrow", "--models", str(narrow), "--data", str(tmp_path)]
+    assert calibrate.main([*asked, "--from", "2024-01-20", "--until", "2024-04-30"]) == 0
+    after = Registry(narrow).get("narrow")
+    assert after.digest == before.digest
+    found = beginning(after.report, *(getattr(after.spec, name) for name in ("horizons", "quantiles")))
+    assert found is not None
+    assert found.factors[0] == pytest.approx([1.5, 1.5], rel=0.1)
+    assert f"{found.count} outcomes" in capsys.readouterr().out
+    assert calibrate.main([*asked, "--from", "2023-06-01", "--until", "2024-04-30"]) == 2
+    assert "was trained until after 2023-06-01" in capsys.readouterr().err
+    assert calibrate.main([*asked, "--from", "2030-06-01", "--until", "2030-07-30"]) == 2
+    assert "too few forecasts" in capsys.readouterr().err

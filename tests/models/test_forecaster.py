@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,13 +18,16 @@ from data.interval import Interval
 from data.symbol import Symbol
 from models import inputs
 from models import windows as windows_module
+from models.conformal import Calibration
+from models.following import Following
 from models.forecaster import Beside, Forecast, Forecaster, NoForecast, nobody
 from models.registry import Registry, write_model
 from models.scale_inputs import HISTORY, KNOWN
 from models.season import Season
+from models.spec import HORIZONS, QUANTILES
 from tests.support import tiny_model
 from utils.clock import ManualClock
-from utils.errors import ModelLoadTimeout, ModelNotFound
+from utils.errors import ModelLoadTimeout, ModelNotFound, StoreError
 from utils.model_cache import ModelCache
 from utils.model_utils import Session, Windows
 
@@ -33,7 +36,12 @@ Make = Callable[..., Forecaster]
 
 @pytest.fixture
 def make(tmp_path: Path) -> Make:
-    def build(batch_size: int = 32, max_workers: int = 1, beside: Beside = nobody) -> Forecaster:
+    def build(
+        batch_size: int = 32,
+        max_workers: int = 1,
+        beside: Beside = nobody,
+        followings: Callable[[str], Mapping[Symbol, Following]] | None = None,
+    ) -> Forecaster:
         cache = ModelCache()
         cache.configure(enabled=True, max_models=4, load_timeout_s=5)
         return Forecaster(
@@ -43,6 +51,7 @@ def make(tmp_path: Path) -> Make:
             max_workers=max_workers,
             clock=ManualClock(),
             beside=beside,
+            followings=followings,
         )
 
     return build
@@ -306,3 +315,40 @@ def test_a_model_that_looks_at_another_market_is_given_it(tmp_path: Path, make: 
     short = forecaster.answer(other.tail(500))
     assert isinstance(short, NoForecast)
     assert "500 of 890 closed candles" in short.reason
+
+
+def test_bands_are_stretched_by_what_was_known_before_the_newest_candle(tmp_path: Path, make: Make) -> None:
+    start = Calibration(HORIZONS, QUANTILES, (0.5, 0.9), np.full((24, 2), 2.0), 100)
+    spec = tiny_model.spec()
+    write_model(tmp_path, spec, tiny_model.graph(spec), {"calibration": start.to_dict()})
+    candles, older = tiny_model.candles(300), tiny_model.candles(298)
+    moment = candles.last_open_time_ms
+    state = Following(moment, np.full((24, 2), 3.0), np.full((24, 2), 9.0), 50)
+    forecaster = make(followings=lambda _: {candles.symbol: state})
+    plain = make().forecast(candles)
+    assert plain is not None
+    assert plain.stretch is None
+    for given, factor in ((candles, 3.0), (tiny_model.candles(301), 9.0), (older, 2.0)):
+        made = forecaster.forecast(given)
+        alone = make().forecast(given)
+        assert made is not None
+        assert made.stretch is not None
+        assert alone is not None
+        own = alone.log_returns
+        np.testing.assert_allclose(made.log_returns[:, 2], own[:, 2])
+        np.testing.assert_allclose(made.log_returns - own[:, 2:3], (own - own[:, 2:3]) * factor, atol=1e-12)
+        np.testing.assert_allclose(made.stretch.answer * made.sigma, own)
+        assert made.stretch.split == 100
+        assert (made.stretch.start == 2.0).all()
+    other = forecaster.forecast(tiny_model.candles(300, symbol="NEWUSDT"))
+    assert other is not None
+    assert other.stretch is not None
+    assert (other.stretch.factors == 2.0).all()
+
+
+def test_factors_that_cannot_be_read_do_not_stop_the_forecast(tmp_path: Path, make: Make) -> None:
+    def broken(_: str) -> dict[Symbol, Following]:
+        raise StoreError("the disk failed")
+
+    tiny_model.save(tmp_path)
+    assert make(followings=broken).forecast(tiny_model.candles(300)) is not None

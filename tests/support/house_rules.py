@@ -31,6 +31,7 @@ SQL_DOORS = {
     "data/schema_version.py",
     "data/sqlite_file.py",
     "models/jobs.py",
+    "models/ledger_calibrations.py",
     "models/ledger_models.py",
     "models/ledger_reading.py",
     "models/ledger_scoring.py",
