@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 
 from flask import Blueprint, Response, render_template, request, url_for
 
 from data.interval import Interval
 from routes import wording
 from routes.budgets import budget
-from routes.forms import parse_interval, parse_search, theme_of
+from routes.forms import parse_interval, parse_limit, parse_search, theme_of
 from routes.overview_page import overview_page, overview_version, parse_sort
 from routes.services import Services, services
 from routes.svg import SPARK_HEIGHT, SPARK_WIDTH
 
 bp = Blueprint("overview", __name__)
 
-_BURST_S = 0.25
+_BURST_S = 0.1
 """A burst of readers asks all markets for their versions once in this time."""
+_MOST_PAGES = 1_000
 
 
 @bp.get("/")
@@ -33,7 +34,10 @@ def live() -> Response:
     """The changing part alone; 204 while `version` still names what the reader has."""
     parts = services()
     interval = parse_interval(request.args.get("interval"), parts.market)
-    if request.args.get("version") == overview_version(parts, interval):
+    current = parts.pages.version_of(
+        ("overview version", interval), lambda: overview_version(parts, interval), _BURST_S
+    )
+    if request.args.get("version") == current:
         return Response(status=204)
     return _respond("_overview_live.html", "")
 
@@ -41,34 +45,62 @@ def live() -> Response:
 def _respond(template: str, theme: str) -> Response:
     parts = services()
     interval = parse_interval(request.args.get("interval"), parts.market)
-    sort, search = parse_sort(request.args.get("sort")), parse_search(request.args.get("q"))
+    asked = Asked(
+        interval,
+        parse_sort(request.args.get("sort")),
+        parse_search(request.args.get("q")),
+        parse_limit(request.args.get("page"), default=1, most=_MOST_PAGES),
+    )
     return parts.pages.respond(
         request,
-        key=(template, interval, sort, search, theme),
-        version=lambda: overview_version(parts, interval),
-        version_age_s=_BURST_S,
-        render=lambda: render_template(template, **overview_context(parts, interval, sort, search)),
+        key=(template, asked, theme),
+        version=lambda: parts.pages.version_of(
+            ("overview version", interval), lambda: overview_version(parts, interval), _BURST_S
+        ),
+        render=lambda: render_template(template, **overview_context(parts, asked)),
     )
 
 
-def overview_context(parts: Services, interval: Interval, sort: str, search: str) -> dict[str, Any]:
+class Asked(NamedTuple):
+    """What the address asks for, parsed."""
+
+    interval: Interval
+    sort: str
+    search: str
+    number: int
+
+    def address(self, **changed: Any) -> str:
+        """The same again but for what is changed; what is as it would be anyway is left out."""
+        asked = {"interval": str(self.interval), "q": self.search or None, "sort": self.sort or None, **changed}
+        return url_for("overview.page", **asked)
+
+
+def overview_context(parts: Services, asked: Asked) -> dict[str, Any]:
     """What the template is given: the page value, and the addresses that lead on from it."""
     started_s = perf_counter()
-    value = overview_page(parts, interval, sort=sort, search=search)
-    asked: dict[str, Any] = {"interval": str(interval), "q": search or None}
+    interval = asked.interval
+    value = overview_page(parts, interval, sort=asked.sort, search=asked.search, number=asked.number)
+    near = {"previous": value.number - 1, "next": value.number + 1 if value.number < value.last else 0}
     return {
         "page": value,
         "made": wording.milliseconds((perf_counter() - started_s) * 1000),
-        "here": url_for("overview.page", sort=sort or None, **asked),
-        "live_url": url_for("overview.live", sort=sort or None, **asked),
-        "sort_urls": {c.key: url_for("overview.page", sort=c.sort, **asked) for c in value.columns if c.sort},
+        "here": asked.address(page=value.number if value.number > 1 else None),
+        "live_url": url_for(
+            "overview.live",
+            interval=str(interval),
+            q=asked.search or None,
+            sort=asked.sort or None,
+            page=value.number if value.number > 1 else None,
+        ),
+        "sort_urls": {c.key: asked.address(sort=c.sort) for c in value.columns if c.sort},
+        "page_urls": {name: asked.address(page=number) for name, number in near.items() if number},
         "symbol_urls": {
             row.symbol: url_for("symbol.page", symbol=row.symbol, interval=str(interval)) for row in value.rows
         },
         "interval_tabs": [
             {
                 "text": str(other),
-                "href": url_for("overview.page", interval=str(other), q=search or None, sort=sort or None),
+                "href": asked.address(interval=str(other)),
                 "current": other == interval,
             }
             for other in value.intervals

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,10 @@ from routes.wording import Outlook, Trend
 from utils.errors import NotReady
 
 SPARK_CANDLES = 48
+PER_PAGE = 100
+"""Rows of one page, so that what it costs does not grow with the number of markets."""
 _MODEL_LOOK_S = 1.0
+_BOARD_S = 1.0
 
 
 _NO_AGE = Age("empty", "never", None)
@@ -79,8 +82,17 @@ class Breadth:
 
 
 @dataclass(frozen=True, slots=True)
+class Board:
+    """All markets, in their configured order, and what is said of all together."""
+
+    rows: tuple[Row, ...]
+    breadth: Breadth | None
+    horizon_text: str
+
+
+@dataclass(frozen=True, slots=True)
 class OverviewPage:
-    """Everything the overview shows."""
+    """Everything the overview shows: `rows` are those of page `number` of `last`; `matching` fit the search."""
 
     version: str
     interval: Interval
@@ -89,6 +101,9 @@ class OverviewPage:
     rows: tuple[Row, ...]
     columns: tuple[Column, ...]
     total: int
+    matching: int
+    number: int
+    last: int
     search: str
     sort: str
     breadth: Breadth | None
@@ -117,10 +132,9 @@ def overview_version(services: Services, interval: Interval) -> str:
     """Changes exactly when the page would: cheap, for it is asked with every request."""
     market = services.market
     now_ms = services.clock.now_ms()
-    ages = [market_view.age(market, symbol, interval, now_ms) for symbol in market.symbols]
     parts = (
         market_view.market_versions(market, market.symbols, interval),
-        "|".join([f"{age.state}{age.text}" for age in ages]),
+        _ages(services, interval, now_ms),
         services.exchange.name,
         feed_state(services),
         model_digest(services, interval),
@@ -128,6 +142,17 @@ def overview_version(services: Services, interval: Interval) -> str:
         services.app_version,
     )
     return xxhash.xxh3_64_hexdigest("\n".join(parts).encode())
+
+
+def _ages(services: Services, interval: Interval, now_ms: int) -> str:
+    """How old the news of all markets are, in the words of the page; of very many looked at once a second."""
+
+    def look() -> str:
+        market = services.market
+        ages = (market_view.age(market, symbol, interval, now_ms) for symbol in market.symbols)
+        return "|".join([f"{age.state}{age.text}" for age in ages])
+
+    return services.data_cache.get_or_load(("ages", interval), look, ttl_s=_BOARD_S) if _is_large(services) else look()
 
 
 def feed_state(services: Services) -> str:
@@ -144,10 +169,58 @@ def model_digest(services: Services, interval: Interval) -> str:
     return services.data_cache.get_or_load(("model digest", interval), look, ttl_s=_MODEL_LOOK_S)
 
 
-def overview_page(services: Services, interval: Interval, *, sort: str = "", search: str = "") -> OverviewPage:
+def overview_page(
+    services: Services, interval: Interval, *, sort: str = "", search: str = "", number: int = 1
+) -> OverviewPage:
     """Gathers candles, forecasts and scores once for all markets. NotReady while nothing at all is known."""
     version = overview_version(services, interval)
     now_ms = services.clock.now_ms()
+    board = _board(services, interval, now_ms)
+    rows = board.rows
+    shown = _sorted([row for row in rows if search in row.symbol], sort)
+    last = max(1, math.ceil(len(shown) / PER_PAGE))
+    number = min(number, last)
+    here = shown[(number - 1) * PER_PAGE : number * PER_PAGE]
+    if _is_large(services):
+        here = [_current(services, interval, row, now_ms) for row in here]
+    return OverviewPage(
+        version=version,
+        interval=interval,
+        intervals=services.market.intervals,
+        horizon_text=board.horizon_text,
+        rows=tuple(here),
+        columns=_columns(sort),
+        total=len(rows),
+        matching=len(shown),
+        number=number,
+        last=last,
+        search=search,
+        sort=sort,
+        breadth=board.breadth,
+        exchange=services.exchange.name,
+        feed_state=feed_state(services),
+        model=_model_text(services, interval),
+        newest=max((row.age for row in rows), key=lambda age: age.at_ms or 0),
+        at_ms=now_ms,
+    )
+
+
+def _is_large(services: Services) -> bool:
+    """More markets than one page holds: what concerns all of them is then gathered once a second for everybody."""
+    return len(services.market.symbols) > PER_PAGE
+
+
+def _board(services: Services, interval: Interval, now_ms: int) -> Board:
+    if not _is_large(services):
+        return _gather(services, interval, now_ms)
+    return services.data_cache.get_or_load(
+        ("overview board", interval, model_digest(services, interval), services.ledger.version),
+        lambda: _gather(services, interval, now_ms),
+        ttl_s=_BOARD_S,
+    )
+
+
+def _gather(services: Services, interval: Interval, now_ms: int) -> Board:
     span = services.monitor.span
     with span("candles"):
         known, waiting = _candles(services, interval)
@@ -163,28 +236,21 @@ def overview_page(services: Services, interval: Interval, *, sort: str = "", sea
         skills = market_skills(services, interval, made)
     with span("rows"):
         forecast_parts = {symbol: _forecast_part(answer, skills.get(symbol)) for symbol, answer in answers.items()}
-        rows = [
+        rows = tuple(
             _row(services, interval, symbol, known, forecast_parts, waiting, now_ms)
             for symbol in services.market.symbols
-        ]
-    shown = [row for row in rows if search in row.symbol]
-    return OverviewPage(
-        version=version,
-        interval=interval,
-        intervals=services.market.intervals,
-        horizon_text=_horizon_text(interval, answers.values()),
-        rows=tuple(_sorted(shown, sort)),
-        columns=_columns(sort),
-        total=len(rows),
-        search=search,
-        sort=sort,
-        breadth=_breadth(rows),
-        exchange=services.exchange.name,
-        feed_state=feed_state(services),
-        model=_model_text(services, interval),
-        newest=max((row.age for row in rows), key=lambda age: age.at_ms or 0),
-        at_ms=now_ms,
-    )
+        )
+    return Board(rows, _breadth(rows), _horizon_text(interval, answers.values()))
+
+
+def _current(services: Services, interval: Interval, row: Row, now_ms: int) -> Row:
+    """The same row with the price and age of this moment."""
+    if row.quote is None:
+        return row
+    market = services.market
+    candles = market.candles(row.symbol, interval)
+    quote = market_view.quote(candles, market_view.forming(market, candles), market.ticker(row.symbol))
+    return replace(row, quote=quote, age=market_view.age(market, row.symbol, interval, now_ms))
 
 
 def _candles(services: Services, interval: Interval) -> tuple[dict[Symbol, Candles], dict[Symbol, str]]:

@@ -23,6 +23,9 @@ from routes.symbol_page import chart_data, chart_version, forming_bar, gather, s
 
 bp = Blueprint("symbol", __name__, url_prefix="/symbol")
 
+_OTHERS = 30
+_ANY = "any-market"
+"""Stands for the market in an address, so that many like it are made at the price of one."""
 _TABLES: dict[str, Callable[..., str]] = {
     "candles": tables.candles_csv,
     "indicators": tables.indicators_csv,
@@ -129,10 +132,8 @@ def symbol_context(parts: Services, asked: Asked) -> dict[str, Any]:
             {"text": text, "href": url_for("symbol.page", tz=zone, **there), "current": asked.zone == zone}
             for zone, text in (("utc", "UTC"), ("local", "Local"))
         ],
-        "market_urls": [
-            {"symbol": other, "href": url_for("symbol.page", **(there | {"symbol": other}))}
-            for other in parts.market.symbols
-        ],
+        "market_urls": _others(parts.market.symbols, asked),
+        "market_count": len(parts.market.symbols),
         "downloads": _downloads(asked),
         "chart_width": CHART_WIDTH,
         "chart_height": CHART_HEIGHT,
@@ -148,6 +149,17 @@ def _tabs(intervals: Sequence[Interval], asked: Asked) -> list[dict[str, Any]]:
             "current": interval == asked.interval,
         }
         for interval in intervals
+    ]
+
+
+def _others(symbols: Sequence[Symbol], asked: Asked) -> list[dict[str, str]]:
+    """The markets around this one in their configured order: a page does not grow with the number of markets."""
+    place = symbols.index(asked.symbol) - _OTHERS // 2
+    first = max(0, min(place, len(symbols) - _OTHERS))
+    before, _, after = url_for("symbol.page", **(asked.arguments() | {"symbol": _ANY})).partition(_ANY)
+    return [
+        {"symbol": other, "href": f"{before}{quote(other, safe='')}{after}"}
+        for other in symbols[first : first + _OTHERS]
     ]
 
 

@@ -19,6 +19,7 @@ first."""
 MIN_SIZE_BYTES = 500
 """Shorter bodies fit one packet whatever is done to them (Flask-Compress draws the same line)."""
 
+_UNPACK = {"br": brotli.decompress, ZSTD: zstd.decompress, "gzip": gzip.decompress, IDENTITY: bytes}
 _BROTLI_QUALITY = 5
 _ZSTD_LEVEL = 6
 _GZIP_LEVEL = 6
@@ -80,9 +81,9 @@ def _compress(body: bytes, encoding: str) -> bytes:
     return body
 
 
-def decompress(body: bytes, length: int) -> bytes:
-    """What `compress(…, ZSTD)` was given; `length` of the original in bytes."""
-    plain = zstd.decompress(body)
+def decompress(body: bytes, encoding: str, length: int) -> bytes:
+    """What `compress(…, encoding)` was given; `length` of the original in bytes."""
+    plain: bytes = _UNPACK[encoding](body)
     if len(plain) != length:
         raise ValueError(f"a stored page of {length} bytes unpacks to {len(plain)}")
     return plain

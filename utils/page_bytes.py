@@ -37,13 +37,17 @@ class Variant:
 
 
 class Page:
-    """One version of one page, in the encodings asked for so far; itself kept as zstd, in an eighth of the bytes."""
+    """One version of one page, in the encodings asked for so far; itself kept packed, in an eighth of the bytes.
 
-    __slots__ = ("digest", "length", "lock", "packed", "size_bytes", "variants", "version")
+    It is packed as its first reader wants it, so that nobody waits for a compression that nobody asked for.
+    """
 
-    def __init__(self, version: str, body: bytes) -> None:
+    __slots__ = ("digest", "length", "lock", "packed", "packing", "size_bytes", "variants", "version")
+
+    def __init__(self, version: str, body: bytes, encoding: str = IDENTITY) -> None:
         self.version = version
-        self.packed = compress(body, ZSTD) if len(body) >= MIN_SIZE_BYTES else body
+        self.packing = encoding if encoding != IDENTITY else ZSTD
+        self.packed = compress(body, self.packing) if len(body) >= MIN_SIZE_BYTES else body
         self.length = len(body)
         self.digest = xxhash.xxh3_128_hexdigest(body)
         self.lock = threading.Lock()
@@ -51,9 +55,9 @@ class Page:
         self.size_bytes = len(self.packed) + _OVERHEAD_BYTES
 
     def encoded(self, encoding: str) -> bytes:
-        if self.length < MIN_SIZE_BYTES or encoding == ZSTD:
+        if self.length < MIN_SIZE_BYTES or encoding == self.packing:
             return self.packed
-        return compress(decompress(self.packed, self.length), encoding)
+        return compress(decompress(self.packed, self.packing, self.length), encoding)
 
     def make_variant(self, encoding: str, mimetype: str, max_age: int, more: HeaderList) -> Variant:
         return Variant(

@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from typing import NamedTuple
 
@@ -136,9 +137,10 @@ class ResponseCache:
         environ, form = request.environ, Form(mimetype, max_age, vary, tuple(headers))
         if not isinstance(version, str):
             self._learn(request, Shortcut(key, version, version_age_s, form, ""))
-            version = self._version(key, version, version_age_s)
-        page = self._page(key, version, render)
-        variant = self._variant(key, page, environ.get("HTTP_ACCEPT_ENCODING", ""), form)
+            version = self.version_of(key, version, version_age_s)
+        accept = environ.get("HTTP_ACCEPT_ENCODING", "")
+        page = self._page(key, version, render, accept)
+        variant = self._variant(key, page, accept, form)
         known = environ.get("HTTP_IF_NONE_MATCH")
         if known is not None and request.method in ("GET", "HEAD") and variant.matches(known):
             self._not_modified += 1
@@ -155,7 +157,7 @@ class ResponseCache:
             return None
         key, version, version_age_s, form, rule = shortcut
         try:
-            current = self._version(key, version, version_age_s)
+            current = self.version_of(key, version, version_age_s)
         except Exception:  # noqa: BLE001 - whatever it is, the long way meets it again and has the words for it
             return None
         with self._lock:
@@ -212,7 +214,8 @@ class ResponseCache:
                     del self._shortcuts[old]
             self._shortcuts[address] = shortcut._replace(rule=request.url_rule.rule)
 
-    def _version(self, key: Key, version: Callable[[], str], age_s: float) -> str:
+    def version_of(self, key: Key, version: Callable[[], str], age_s: float) -> str:
+        """What `version` answers, asked again only after `age_s` seconds, whatever the number of readers."""
         if age_s <= 0:
             return version()
         known = self._versions.get(key)
@@ -225,10 +228,10 @@ class ResponseCache:
         self._versions[key] = (made, now_s + age_s)
         return made
 
-    def _page(self, key: Key, version: str, render: Render) -> Page:
+    def _page(self, key: Key, version: str, render: Render, accept: str) -> Page:
         if not self.enabled:
             self._misses += 1
-            return self._render(version, render)
+            return self._render(version, render, accept)
         with self._lock:
             page = self._pages.get(key)
             if page is not None and page.version == version:
@@ -242,12 +245,12 @@ class ResponseCache:
                 flight = self._flights[key, version] = Future()
                 self._newest[key] = version
         if leads:
-            self._lead(key, version, render, flight)
+            self._lead(key, version, partial(self._render, version, render, accept), flight)
         return flight.result(_MAX_WAIT_S)
 
-    def _lead(self, key: Key, version: str, render: Render, flight: Future[Page]) -> None:
+    def _lead(self, key: Key, version: str, make: Callable[[], Page], flight: Future[Page]) -> None:
         try:
-            page = self._render(version, render)
+            page = make()
         except BaseException as error:  # whatever it was, the threads that wait must hear of it
             with self._lock:
                 self._flights.pop((key, version), None)
@@ -261,7 +264,7 @@ class ResponseCache:
                 self._keep(key, page)
         flight.set_result(page)
 
-    def _render(self, version: str, render: Render) -> Page:
+    def _render(self, version: str, render: Render, accept: str) -> Page:
         started = self._timer()
         try:
             with traced("render"):
@@ -271,7 +274,7 @@ class ResponseCache:
             raise
         self._renders += 1
         self._render_time_s += self._timer() - started
-        return Page(version, body.encode() if isinstance(body, str) else body)
+        return Page(version, body.encode() if isinstance(body, str) else body, choose_encoding(accept))
 
     def _keep(self, key: Key, page: Page) -> None:
         old = self._pages.pop(key, None)

@@ -7,7 +7,11 @@ const $ = globalThis.jQuery;
 let sort = new URLSearchParams(location.search).get("sort") ?? "";
 let search = $("#q").val() ?? "";
 
+// Where the markets fill several pages, sorting and filtering are the server's: links and the form do what they say.
+const paged = () => Number(document.getElementById("overview")?.dataset.pages) > 1;
+
 function filter() {
+  if (paged()) return;
   const wanted = search.trim().toUpperCase();
   const $rows = $("#markets tbody tr");
   $rows.each((_, row) => { row.hidden = !row.dataset.symbol.includes(wanted); });
@@ -20,6 +24,7 @@ function valueOf(row, key) {
 }
 
 function order() {
+  if (paged()) return;
   const key = sort.replace(/^-/, "");
   if (!key) return;
   const turn = sort.startsWith("-") ? -1 : 1;
@@ -48,7 +53,7 @@ function remember() {
 }
 
 $(document).on("click", "#markets thead a[data-sort]", function (event) {
-  if (event.metaKey || event.ctrlKey || event.shiftKey) return;
+  if (event.metaKey || event.ctrlKey || event.shiftKey || paged()) return;
   event.preventDefault();
   const key = $(this).data("sort");
   const first = key === "symbol" || key === "age" ? key : `-${key}`;
@@ -58,6 +63,7 @@ $(document).on("click", "#markets thead a[data-sort]", function (event) {
 });
 
 $("#q").on("input", function () {
+  if (paged()) return;
   search = this.value;
   filter();
   remember();
@@ -66,7 +72,7 @@ $("#q").on("input", function () {
 function address() {
   const overview = document.getElementById("overview");
   const url = new URL(overview.dataset.liveUrl, location.href);
-  url.searchParams.delete("q");
+  if (!paged()) url.searchParams.delete("q");
   url.searchParams.set("version", overview.dataset.version);
   return url;
 }

@@ -13,6 +13,8 @@ from flask.testing import FlaskClient
 from data.indicator_catalogue import CATALOGUE
 from data.interval import Interval
 from data.symbol import Symbol
+from routes import overview_page as overview_pages
+from routes import symbol as symbol_view
 from routes.overview_page import OverviewPage, overview_page, parse_sort
 from routes.performance_page import PerformancePage, performance_page
 from routes.services import services
@@ -143,6 +145,7 @@ def test_the_live_part_is_empty_until_something_changed(replay: Replay, client: 
     assert version is not None
     assert client.get(f"/live?interval=1h&version={version[1]}").status_code == 204
     replay.tell_forming(0.55)
+    replay.app.extensions["services"].pages.clear()  # else the answer may be a tenth of a second old
     assert client.get(f"/live?interval=1h&version={version[1]}").status_code == 200
 
 
@@ -263,3 +266,38 @@ def test_csv_of_everything_shown(replay: Replay, client: FlaskClient) -> None:
     assert len(forecast) == 25
     assert forecast[0] == "horizon,open_time_ms,q05,q25,q50,q75,q95,naive_q05,naive_q25,naive_q50,naive_q75,naive_q95"
     assert client.get("/symbol/BTCUSDT/secrets.csv").status_code == 404
+
+
+def test_many_markets_fill_pages_and_one_page_costs_what_is_on_it(
+    client: FlaskClient, replay: Replay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(overview_pages, "PER_PAGE", 2)
+    replay.app.extensions["services"].pages.clear()
+    rows = [re.findall(r'data-symbol="(\w+)"', client.get(f"/?page={number}").text) for number in (1, 2, 7)]
+    assert rows == [["BTCUSDT", "ETHUSDT"], ["XRPUSDT"], ["XRPUSDT"]]
+    assert re.findall(r'data-symbol="(\w+)"', client.get("/?sort=-symbol&page=2").text) == ["BTCUSDT"]
+    assert re.findall(r'data-symbol="(\w+)"', client.get("/?q=xrp").text) == ["XRPUSDT"]
+    first = client.get("/").text
+    assert "Page 1 of 2" in first
+    assert 'href="/?interval=1h&amp;page=2" rel="next"' in first
+    assert "2 of 3 markets" in first
+    asked = []
+    monkeypatch.setattr(overview_pages, "_row", lambda *given: asked.append(given))
+    replay.tell_forming(0.7)
+    replay.app.extensions["services"].pages.clear()
+    price = replay.market.ticker(Symbol("BTCUSDT"))
+    assert price is not None
+    assert f"{price.last_price:,.2f}" in client.get("/").text, "the price on the page is that of this moment"
+    assert not asked, "what concerns all markets is gathered once a second for everybody"
+
+
+def test_a_symbol_page_names_the_markets_around_its_own(
+    client: FlaskClient, replay: Replay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(symbol_view, "_OTHERS", 2)
+    replay.app.extensions["services"].pages.clear()
+    page = client.get("/symbol/XRPUSDT").text
+    chips = page.partition('class="chips"')[2].partition("</ul>")[0]
+    assert re.findall(r">(\w+)</a>", chips) == ["ETHUSDT", "XRPUSDT"]
+    assert 'href="/symbol/ETHUSDT?interval=1h' in chips
+    assert "All 3 markets" in page
