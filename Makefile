@@ -4,10 +4,13 @@ VENV := .venv
 PY := $(VENV)/bin/python
 PIP_FLAGS := --quiet --disable-pip-version-check
 PYTEST_FLAGS ?=
+BENCH_FLAGS ?=
+LOAD_FLAGS ?=
+SOAK ?=
 # one worker per core, a file's tests together: they share what is dear to set up
 PARALLEL := -n auto --maxprocesses 4 --dist loadfile
 
-.PHONY: run test check bench default-model screenshots clean
+.PHONY: run test check bench load default-model screenshots clean
 
 run: $(VENV)/.installed
 	@$(PY) download_assets.py
@@ -25,7 +28,12 @@ check: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed-dev
 	@$(PY) download_assets.py
-	@$(PY) -m benchmarks
+	@$(PY) -m benchmarks $(BENCH_FLAGS)
+
+# LOAD_FLAGS: such as --users 200 --seconds 120; SOAK: minutes of load during which memory must not grow
+load: $(VENV)/.installed-dev
+	@$(PY) download_assets.py
+	@$(PY) -m benchmarks.loadtest $(if $(SOAK),--soak $(SOAK)) $(LOAD_FLAGS)
 
 # DATA: a folder of SYMBOL-1h.parquet files (see `python -m data.import_klines --help` for the columns)
 DATA ?= ../shared/klines

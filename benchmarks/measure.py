@@ -91,7 +91,9 @@ def saves(what: str, ours: Reading, reference: Reading, fraction: float) -> Row:
 def at_most(what: str, ours: Reading, limit: float) -> Row:
     met = ours.median <= limit
     target = f"<= {limit:g} {ours.unit}"
-    return Row(what, shown(ours), "", ours.median / limit, target, met, ours.median, None, ours.unit)
+    return Row(
+        what, shown(ours), "", ours.median / limit if limit else ours.median, target, met, ours.median, None, ours.unit
+    )
 
 
 def result(name: str, rows: Sequence[Row], **more: Any) -> dict[str, Any]:
