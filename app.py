@@ -51,7 +51,7 @@ from models.result_store import ResultStore
 from models.scorekeeper import Scorekeeper
 from models.training_history import TrainingHistory
 from models.training_runner import TrainingRunner
-from routes import alerts, metrics, register
+from routes import alerts, metrics, profiling, register
 from routes.budgets import budgets_of
 from routes.login import IDLE_S
 from routes.memory_use import memory_use
@@ -79,6 +79,8 @@ from utils.memory_return import give_back, hold_less
 from utils.minute_recorder import MinuteRecorder
 from utils.model_cache import model_cache
 from utils.performance_monitor import performance_monitor
+from utils.profile_recorder import ProfileRecorder
+from utils.profile_store import ProfileStore
 from utils.response_cache import ResponseCache
 from utils.worker_processes import WorkerProcesses, end_with_parent
 
@@ -124,6 +126,7 @@ class Parts:
     access_log: AccessLog
     watch: alerts.Watch
     recorder: MinuteRecorder
+    profiles: ProfileRecorder
     services: Services
 
 
@@ -160,6 +163,7 @@ def create_app(settings: Settings | None = None, *, clock: Clock | None = None, 
         sessions=shared_sessions(settings, clock),
         workers=settings.workers,
     )
+    profiling.install(app, parts.profiles)
     parts.services.budgets.update(budgets_of(app))
     parts.connection.when_ready(partial(warm_up, app))
     observe_requests(app, performance_monitor, parts.access_log if settings.enable_performance_logging else None)
@@ -294,6 +298,7 @@ def assemble(settings: Settings, clock: Clock, worker: Worker | None = None) -> 
         ),
         access_log=AccessLog(log_folder(settings, worker), secrets=secrets_of(settings)),
         recorder=recorder,
+        profiles=ProfileRecorder(ProfileStore(settings.instance_path / "profiles"), clock),
         services=services,
     )
 
@@ -500,6 +505,7 @@ def log_folder(settings: Settings, worker: Worker | None) -> Path:
 def background(settings: Settings, parts: Parts) -> list[Part]:
     """The parts with threads of their own that every process has, in the order in which they start."""
     chosen: list[Part] = [] if parts.shared_cache is None else [parts.shared_cache]
+    chosen.append(parts.profiles)
     if settings.enable_performance_logging:
         chosen += [parts.access_log, parts.recorder, performance_monitor]
     if settings.enable_memory_monitoring:

@@ -191,3 +191,8 @@ def _page(problem: str, status: int) -> ResponseReturnValue:
 
 def _login() -> Login:
     return cast(Login, current_app.extensions[_EXTENSION])
+
+
+def asks_for_password(app: Flask) -> bool:
+    """Whether nobody reaches a page without having logged in."""
+    return _EXTENSION in app.extensions

@@ -88,7 +88,7 @@ def secure(
 
 def check_bind(host: str, password: str) -> None:
     """Refuses to serve other machines without a password: ConfigError unless the address is loopback or one is set."""
-    if password or _is_loopback(host):
+    if password or is_loopback(host):
         return
     raise ConfigError(
         f"host {host!r} lets other machines in, and no password is set; "
@@ -176,7 +176,7 @@ def _is_ours(origin: str | None, fetch_site: str | None) -> bool:
     return origin == f"{request.scheme}://{request.host}"
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
     name = host.strip("[]").lower()
     if name == "localhost":
         return True

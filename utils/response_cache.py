@@ -5,8 +5,10 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
@@ -48,6 +50,19 @@ class Shortcut(NamedTuple):
     version_age_s: float
     form: Form
     rule: str
+
+
+_ANEW: ContextVar[bool] = ContextVar("rendering_anew", default=False)
+
+
+@contextmanager
+def rendering_anew() -> Iterator[None]:
+    """Inside, in this context alone, pages are rendered although they are stored, and nothing is kept of it."""
+    token = _ANEW.set(True)
+    try:
+        yield
+    finally:
+        _ANEW.reset(token)
 
 
 class StoredAnswer(NamedTuple):
@@ -229,7 +244,7 @@ class ResponseCache:
         return made
 
     def _page(self, key: Key, version: str, render: Render, accept: str) -> Page:
-        if not self.enabled:
+        if not self.enabled or _ANEW.get():
             self._misses += 1
             return self._render(version, render, accept)
         with self._lock:
