@@ -62,6 +62,7 @@ def bring_in() -> Response:
 
 
 @bp.post("/<model_id>/<any(leaktest, placebo, walkforward):task>")
+@budget(p95_ms=250, size_bytes=2_000, queries=20)
 def check(model_id: str, task: str) -> Response:
     """Asks for a check in the background, and shows how it goes."""
     parts = _parts()
