@@ -1,0 +1,150 @@
+"""Browser: what each page transfers, when it is painted, and what assets from another host cost, in a real Chromium."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.browsing import (
+    FIRST_VISIT_BYTES,
+    PAGES,
+    READY,
+    SECOND_VISIT_BYTES,
+    Visit,
+    fresh_profile,
+    visit,
+)
+from benchmarks.elsewhere import fronts
+from benchmarks.measure import Reading, Row, at_most, faster, interleaved, print_rows, reading, result, saves
+from benchmarks.served import market, market_words, served
+from download_assets import SOURCES
+from tests.support.browser import launch
+from utils.errors import AssetError
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+_ROUND_TRIP_S = 0.05
+_UNBUNDLED = (
+    ("bootstrap", "5.3.9", ("dist/css/bootstrap.min.css", "dist/js/bootstrap.bundle.min.js")),
+    ("jquery", "4.0.0", ("dist/jquery.min.js",)),
+    ("lightweight-charts", "5.2.1", ("dist/lightweight-charts.standalone.production.js",)),
+)
+"""What a page takes in that includes its libraries whole, minified, as the original document's did."""
+
+
+def run(*, short: bool = False) -> dict[str, Any]:
+    """Fresh profiles throughout; near and far assets in turns."""
+    from playwright.sync_api import sync_playwright
+
+    rounds = 2 if short else 9
+    played = market(20)
+    with (
+        served(played) as server,
+        fronts(server.port, round_trip_s=_ROUND_TRIP_S) as (near, far),
+        sync_playwright() as playwright,
+    ):
+        browser = launch(playwright)
+        address = f"http://127.0.0.1:{server.port}"
+        twice = {name: _twice(browser, address + path, name) for name, path in PAGES.items()}
+        paints = interleaved({name: partial(_paint, browser, address, name) for name in PAGES}, rounds)
+        placed = interleaved({"near": partial(_paint, browser, near), "far": partial(_paint, browser, far)}, rounds)
+        browser.close()
+    rows = [*_bytes_rows(twice), *_paint_rows(paints), _place_row(placed)]
+    print_rows(f"Chromium, {market_words(played)}", rows)
+    notes = [
+        f"{rounds} rounds, each visit in a fresh profile, {market_words(played)}. The far host answers after "
+        f"{_ROUND_TRIP_S * 1e3:.0f} ms, and after twice that on a new connection."
+    ]
+    visits = {name: {"first": first, "second": second} for name, (first, second) in twice.items()}
+    return result("browser", rows, notes=notes, visits=visits, plots={"bytes": _plot(twice)})
+
+
+def _twice(browser: Browser, address: str, name: str) -> tuple[Visit, Visit]:
+    with fresh_profile(browser) as context:
+        ready = READY.get(name, "")
+        return visit(context, address, ready), visit(context, address, ready)
+
+
+def _paint(browser: Browser, host: str, name: str = "symbol") -> float:
+    """Milliseconds to the largest contentful paint of a first visit."""
+    with fresh_profile(browser) as context:
+        seen = visit(context, host + PAGES[name], READY.get(name, ""))
+    assert seen.status == 200, (host, name, seen.status)
+    assert seen.largest_paint_ms > 0, (host, name)
+    return seen.largest_paint_ms
+
+
+def _bytes_rows(twice: Mapping[str, tuple[Visit, Visit]]) -> list[Row]:
+    def heaviest(which: Callable[[tuple[Visit, Visit]], Visit]) -> tuple[str, Visit]:
+        name = max(twice, key=lambda one: which(twice[one]).total_bytes)
+        return name, which(twice[name])
+
+    first_name, first = heaviest(lambda both: both[0])
+    second_name, second = heaviest(lambda both: both[1])
+    rows = [
+        at_most(f"first visit of the heaviest page ({first_name})", _kb(first.total_bytes), FIRST_VISIT_BYTES / 1000),
+        at_most(
+            f"second visit of the heaviest page ({second_name})", _kb(second.total_bytes), SECOND_VISIT_BYTES / 1000
+        ),
+    ]
+    whole = _unbundled_bytes()
+    assets = sum(size for address, size in first.transferred_bytes.items() if "/assets/" in address)
+    if whole:
+        what = f"first visit, against Bootstrap, jQuery and the chart library whole: styles and scripts ({first_name})"
+        rows.insert(0, faster(what, _kb(assets), _kb(whole), 2.5))
+    return rows
+
+
+def _kb(size: float) -> Reading:
+    return Reading(size / 1000, 0.0, "KB")
+
+
+def _unbundled_bytes() -> int:
+    """0 where they cannot be had."""
+    try:
+        return sum(len(body) for package in _UNBUNDLED for body in _package(*package).values())
+    except AssetError:
+        return 0
+
+
+def _package(name: str, version: str, paths: tuple[str, ...]) -> Mapping[str, bytes]:
+    """From the first source that has it."""
+    for _, source in SOURCES[:-1]:
+        try:
+            return source(name, version, paths)
+        except AssetError:
+            continue
+    return SOURCES[-1][1](name, version, paths)
+
+
+def _paint_rows(paints: Mapping[str, list[float]]) -> list[Row]:
+    return [
+        at_most(f"largest contentful paint, first visit: {name}", reading([one / 1000 for one in values], "s"), 0.5)
+        for name, values in paints.items()
+    ]
+
+
+def _place_row(placed: Mapping[str, list[float]]) -> Row:
+    near, far = reading(placed["near"], "ms"), reading(placed["far"], "ms")
+    return saves("page load with its own assets, against assets of a far host (LCP)", near, far, 0.6)
+
+
+def _plot(twice: Mapping[str, tuple[Visit, Visit]]) -> dict[str, Any]:
+    lines = [
+        {
+            "name": name,
+            "value": second.total_bytes / 1000,
+            "second": first.total_bytes / 1000,
+            "tick": FIRST_VISIT_BYTES / 1000,
+            "text": f"{first.total_bytes / 1000:.1f} / {second.total_bytes / 1000:.1f} KB",
+        }
+        for name, (first, second) in twice.items()
+    ]
+    title = "Transferred by each page: first visit (pale), second (dark), budget of the first (red)"
+    return {"title": title, "unit": "KB", "lines": lines}
+
+
+if __name__ == "__main__":
+    run()
