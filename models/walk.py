@@ -20,13 +20,15 @@ from data.interval import Interval
 from data.symbol import Symbol
 from models.folds import Fold, folds
 from models.importance import Importance, permuted
-from models.inputs import INPUTS, WARM_UP
+from models.input_source import training_source
+from models.inputs import INPUTS, WARM_UP, input_matrix
 from models.kinds import Task
 from models.learners import PROBE, Learner, Predict
 from models.naive_forecasts import centres, naive_quantiles
 from models.parallel import ALONE, Workers, run_all
-from models.samples import Ints, Samples, cut, decided, gather
-from models.spec import QUANTILES, SIGMA_HALF_LIFE
+from models.samples import Inputs, Ints, Samples, cut, decided, gather
+from models.scale_inputs import HISTORY
+from models.spec import QUANTILES, SIGMA_HALF_LIFE, Kind
 from models.verdicts import Comparison, Coverage, Rows, Verdict, compared, covered, verdict
 from utils.errors import InvalidInput
 
@@ -111,7 +113,7 @@ def walk(
 
     `on_fold` hears of each fold in its order; what it raises ends the walk.
     """
-    chosen = plan or Plan()
+    chosen, inputs = walked_inputs(kind, markets, plan or Plan())
     samples = gather(
         markets,
         chosen.features,
@@ -119,6 +121,7 @@ def walk(
         warm_up=chosen.warm_up,
         horizons=chosen.horizons,
         half_life=SIGMA_HALF_LIFE,
+        inputs=inputs,
     )
     interval = markets[0].interval
     first = int(samples.open_time_ms[samples.ends].min()) if len(samples.ends) else 0
@@ -146,6 +149,21 @@ def walk(
         ),
         importance=walked[-1].importance,
     )
+
+
+def walked_inputs(kind: str, markets: Sequence[Candles], plan: Plan) -> tuple[Plan, Inputs]:
+    """The plan as the kind needs it, and how its inputs are computed. What the hours of the week usually are is learned
+    from the first fold's training period, which lies in every later fold's past too."""
+    if kind != Kind.SCALE:
+        return plan, input_matrix
+    interval, settled = markets[0].interval, HISTORY - 1
+    starts = [int(one.open_time_ms[settled]) for one in markets if len(one) > settled]
+    if not starts:
+        raise InvalidInput(f"no market has more than the {settled} candles that a forecast needs before it")
+    last = max(one.last_open_time_ms for one in markets) + interval.ms
+    made = folds(min(starts), last, interval, max(plan.horizons), plan.folds, expanding=plan.expanding)
+    source = training_source(Kind.SCALE, markets, made[0].train)
+    return replace(plan, features=source.names, window=1, warm_up=source.warm_up), source.compute
 
 
 @dataclass(frozen=True, slots=True)

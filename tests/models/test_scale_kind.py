@@ -11,18 +11,22 @@ from numpy.typing import NDArray
 
 from data.interval import Interval
 from data.symbol import Symbol
+from models.folds import folds
 from models.input_source import CONTEXT_MARKET, InputSource, check_inputs, inputs_for, training_source
+from models.inputs import input_matrix
 from models.kinds import MAX_DIFFERENCE, Task, Trained, fit
 from models.leak_beside import check_beside, with_context
+from models.pipeline import with_other_future
 from models.recipe import preset
 from models.samples import Samples, decided, gather
-from models.scale_inputs import CONTEXT, HISTORY, KNOWN
+from models.scale_inputs import CONTEXT, HISTORY, KNOWN, ScaleInputs
 from models.season import Season
 from models.spec import HORIZONS, QUANTILES, Kind, ModelSpec
 from models.split import split
 from models.synthetic_candles import synthetic_candles
+from models.walk import Plan, walked_inputs
 from tests.support import tiny_model
-from utils.errors import ModelCorrupt, SchemaMismatch
+from utils.errors import InvalidInput, ModelCorrupt, SchemaMismatch
 from utils.model_utils import session_of
 
 RECIPE = replace(preset("quick", Kind.SCALE), units=4, epochs=2, stride=1, batch_size=256)
@@ -132,3 +136,19 @@ def test_a_look_at_the_other_market_s_next_candle_is_caught(monkeypatch: pytest.
     assert not caught.ok
     assert {finding.feature for finding in caught.findings} & set(CONTEXT)
     assert caught.findings[0].file.startswith("models/scale_inputs.py")
+
+
+def test_a_walk_learns_the_hours_from_the_first_fold_alone() -> None:
+    plan, inputs = walked_inputs("scale", MARKETS, Plan(folds=2))
+    assert (plan.window, plan.warm_up) == (1, HISTORY - 1)
+    settled, end = int(MARKETS[0].open_time_ms[HISTORY - 1]), MARKETS[0].last_open_time_ms + Interval.H1.ms
+    first = folds(settled, end, Interval.H1, 24, 2, expanding=True)
+    later = int(np.searchsorted(MARKETS[0].open_time_ms, first[0].train.until_ms))
+    changed = [with_other_future(one, later, 1, 0.05) for one in MARKETS]
+    _, other = walked_inputs("scale", changed, Plan(folds=2))
+    assert isinstance(inputs, ScaleInputs)
+    assert isinstance(other, ScaleInputs)
+    assert inputs.season == other.season
+    assert walked_inputs("tcn", MARKETS, Plan()) == (Plan(), input_matrix)
+    with pytest.raises(InvalidInput, match="889 candles"):
+        walked_inputs("scale", [one.tail(500) for one in MARKETS], Plan())
