@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from data.candles import Candles
 from models.conformal import GAMMA, Calibration, calibrate, outside
 from models.evaluation import Outcomes, outcomes
+from models.input_source import inputs_for
 from models.panel import Panel, followed
 from models.registry import Registry
 from models.samples import Ints
@@ -91,7 +92,8 @@ def _forecasts(spec: ModelSpec, session: Session, part: Slice) -> list[Outcomes]
     cut = [
         _between(candles, early, part.until_ms + 2 * max(spec.horizons) * spec.interval.ms) for candles in part.markets
     ]
-    return [outcomes(spec, session, candles, part.from_ms, part.until_ms) for candles in cut if len(candles)]
+    inputs = inputs_for(spec, cut)
+    return [outcomes(spec, session, candles, part.from_ms, part.until_ms, inputs) for candles in cut if len(candles)]
 
 
 def _between(candles: Candles, from_ms: int, until_ms: int) -> Candles:
