@@ -38,7 +38,7 @@ load: $(VENV)/.installed-dev
 # DATA: a folder of SYMBOL-1h.parquet files (see `python -m data.import_klines --help` for the columns)
 DATA ?= ../shared/klines
 default-model: $(VENV)/.installed
-	@$(PY) -m models.train --model tcn --interval 1h --data $(DATA) --until 2024-12-31 --id tcn-1h
+	@$(PY) -m models.train --model scale --preset standard --interval 1h --data $(DATA) --until 2024-09-30 --refit --id scale-1h
 
 screenshots: $(VENV)/.installed-dev
 	@$(PY) -m tests.support.screenshots

@@ -141,7 +141,7 @@ def outcomes(
     `inputs`: the model's, where they are at hand with its other market; else that one is not known.
     """
     samples = gather(
-        [candles],
+        [_needed(spec, candles, from_ms, until_ms)],
         spec.features,
         window=spec.window,
         warm_up=spec.warm_up,
@@ -159,6 +159,14 @@ def outcomes(
         naive=naive_log_returns(spec.baseline_array, sigma),
         realised=samples.returns[ends],
     )
+
+
+def _needed(spec: ModelSpec, candles: Candles, from_ms: int, until_ms: int) -> Candles:
+    """What the forecasts are made from and judged by; of inputs with endless memory, everything."""
+    if spec.season is None:
+        return candles
+    first, after = (int(row) for row in np.searchsorted(candles.open_time_ms, (from_ms, until_ms)))
+    return candles.slice(max(0, first - 2 * spec.history), after + max(spec.horizons))
 
 
 def evaluate(

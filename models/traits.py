@@ -18,7 +18,7 @@ _NETWORK_FIELDS = (
 )  # fmt: skip
 _QUICK = {"window": 16, "units": 8, "epochs": 3, "stride": 4, "learning_rate": 2e-3, "dropout": 0.1, "patience": 2}
 _SCALE = {
-    "window": 1, "units": 32, "epochs": 8, "batch_size": 4096, "learning_rate": 3e-3, "dropout": 0.3, "stride": 3,
+    "window": 1, "units": 32, "epochs": 4, "batch_size": 4096, "learning_rate": 3e-3, "dropout": 0.3, "stride": 3,
     "half_life_days": 1095.0,
 }  # fmt: skip
 """An epoch is a member of the ensemble."""
@@ -62,7 +62,7 @@ TRAITS: Mapping[Kind, Trait] = {
         {
             "quick": {**_SCALE, "units": 16, "epochs": 1, "stride": 9},
             "standard": _SCALE,
-            "thorough": {**_SCALE, "epochs": 16},
+            "thorough": {**_SCALE, "epochs": 12},
         },
         speed=60_000,
         windows=(1,),

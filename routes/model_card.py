@@ -181,8 +181,11 @@ def _data_facts(entry: RegistryEntry, report: Mapping[str, Any]) -> tuple[Fact, 
 
 def _split_facts(report: Mapping[str, Any]) -> tuple[Fact, ...]:
     data = _object(report.get("data"))
-    names = (("train", "Training"), ("validation", "Validation"), ("test", "Test, never seen"))
+    test = "Test of its twin, which never saw it" if "twin" in data else "Test, never seen"
+    names = (("train", "Training"), ("validation", "Validation"), ("test", test))
     facts = [Fact(title, str(data[name])) for name, title in names if name in data]
+    if isinstance(told := _object(report.get("notes")).get("scores"), str):
+        facts.append(Fact("Scores below", told))
     for name, title in (("train_windows", "Training windows"), ("validation_windows", "Validation windows")):
         if isinstance(data.get(name), int):
             facts.append(Fact(title, f"{data[name]:,}"))

@@ -248,7 +248,7 @@ def test_the_networks_are_scaled_by_the_function_that_is_tried() -> None:
 
 @pytest.mark.shared
 def test_the_committed_model_leaks_nothing_and_scales_by_its_training_window() -> None:
-    entry = Registry(ROOT / "saved_models").get("tcn-1h")
+    entry = Registry(ROOT / "saved_models").get("scale-1h")
     found = read(klines_dir(), Interval.H1)
     report = leak_test(found, entry=entry, whole=found)
     assert report.ok, report.words

@@ -183,16 +183,18 @@ def test_names_lead_nowhere_else(made: Bench, client: FlaskClient, name: str) ->
 
 
 def test_the_card_of_the_committed_model_shows_its_report(made: Bench, client: FlaskClient) -> None:
-    source = Path(__file__).resolve().parents[2] / "saved_models" / "tcn-1h"
-    shutil.copytree(source, made.models / "tcn-1h")
-    entry = made.services.registry.get("tcn-1h")
-    told = text_of(client.get("/models/tcn-1h"))
+    source = Path(__file__).resolve().parents[2] / "saved_models" / "scale-1h"
+    shutil.copytree(source, made.models / "scale-1h")
+    entry = made.services.registry.get("scale-1h")
+    told = text_of(client.get("/models/scale-1h"))
     score = next(one for one in entry.report["test"] if one["horizon"] == 6)
     for piece in (
         f"6 hours {100 * score['skill_fraction']:+.2f} % ± {100 * score['skill_standard_error']:.2f} %",
         entry.report["data"]["hash"],
         entry.digest,
         entry.report["data"]["test"],
+        "Test of its twin, which never saw it",
+        entry.report["notes"]["scores"],
         f"lowest {min(entry.report['curve']['validation_loss']):.5f}",
         "Too few to say: 0 of 100 scored 6 h forecasts",
         "differs from the trained network by",
