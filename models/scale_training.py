@@ -159,7 +159,7 @@ def _fit_ranges(
     knots: Sequence[int],
 ) -> Net:
     """Outputs are standardised: mean 0 and deviation 1 over the training rows."""
-    targets = coming_ranges(task.samples, knots)[task.train]
+    targets = coming_ranges(task.samples, knots, [task.horizons.index(one) for one in knots])[task.train]
     centre, spread = np.nanmean(targets, axis=0), np.nanstd(targets, axis=0)
     scaled = np.nan_to_num(np.clip((targets - centre) / np.where(spread > 0, spread, 1.0), -_FAR, _FAR))
     one = plan.ranges
@@ -174,13 +174,13 @@ def _fit_ranges(
     return _descend(start, one, columns, loss, plan.seed)[0]
 
 
-def coming_ranges(samples: Samples, horizons: Sequence[int]) -> NDArray[np.float64]:
+def coming_ranges(samples: Samples, horizons: Sequence[int], columns: Sequence[int]) -> NDArray[np.float64]:
     """(n, h) log of the volatility that the ranges of the next candles show, beside sigma; NaN past a market's end.
 
-    Where the samples have no ranges, the log of the outcome's size stands in.
+    Where the samples have no ranges, the log of the outcome's size stands in, of those columns of the returns.
     """
     if samples.range_variance is None:
-        sizes = np.abs(samples.returns[:, : len(horizons)])
+        sizes = np.abs(samples.returns[:, list(columns)])
         return np.log(sizes / samples.sigma[:, None] + _SMALL)
     total = np.concatenate([[0.0], np.cumsum(samples.range_variance)])
     found = np.full((len(samples.sigma), len(horizons)), np.nan)
