@@ -16,6 +16,7 @@ import numpy as np
 from data.candles import Candles
 from models.conformal import calibrate
 from models.evaluation import outcomes
+from models.input_source import inputs_for
 from models.registry import GRAPH, Registry, write_model
 from models.spec import ModelSpec
 from models.split import parse_date
@@ -36,7 +37,8 @@ def split_factors(
     early = from_ms - 2 * spec.history * spec.interval.ms
     late = until_ms + 2 * max(spec.horizons) * spec.interval.ms
     cut = [one.slice(*np.searchsorted(one.open_time_ms, [early, late]).tolist()) for one in markets]
-    found = [outcomes(spec, session, one, from_ms, until_ms) for one in cut if len(one)]
+    inputs = inputs_for(spec, cut)
+    found = [outcomes(spec, session, one, from_ms, until_ms, inputs) for one in cut if len(one)]
     if not found:
         return None
     forecasts, realised = (np.concatenate([getattr(one, name) for one in found]) for name in _NEEDED)

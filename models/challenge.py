@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from data.candles import Candles
 from models.evaluation import Outcomes, outcomes
+from models.input_source import inputs_for
 from models.registry import RegistryEntry
 from models.scoring import pinball_loss
 from models.significance import skill_bounds
@@ -90,6 +91,8 @@ def unseen_from_ms(entry: RegistryEntry) -> int:
     """From when on the model saw nothing, neither to fit nor to choose nor to calibrate. InvalidInput where its report
     does not say."""
     data = (entry.report or {}).get("data")
+    if isinstance(data, dict) and isinstance(until_ms := data.get("fitted_until_ms"), int):
+        return until_ms  # it learned from its twin's test too
     test = data.get("test") if isinstance(data, dict) else None
     if not isinstance(test, str):
         raise InvalidInput(f"the report of model {entry.id!r} does not say which candles it never saw")
@@ -105,10 +108,13 @@ def challenge(champion: RegistryEntry, challenger: RegistryEntry, markets: Seque
     horizons = tuple(one for one in JUDGED if one in first.horizons and one in second.horizons)
     from_ms = max(unseen_from_ms(champion), unseen_from_ms(challenger))
     until_ms = max(candles.last_open_time_ms for candles in markets) + first.interval.ms
-    entries = [(first, champion.open()), (second, challenger.open())]
+    entries = [
+        (first, champion.open(), inputs_for(first, markets)),
+        (second, challenger.open(), inputs_for(second, markets)),
+    ]
     summed = _Sums()
     for candles in markets:
-        both = [outcomes(spec, session, candles, from_ms, until_ms) for spec, session in entries]
+        both = [outcomes(spec, session, candles, from_ms, until_ms, inputs) for spec, session, inputs in entries]
         summed.add(*_losses(both, [first, second], horizons))
     if not summed.count:
         raise InvalidInput("no candle is left that neither model has seen and whose outcome is known")
