@@ -10,7 +10,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +112,9 @@ def leak_test(
             check_gap(spec, entry.report or {}),
             *check_beside(spec, tried, chosen.fractions),
         ]
-        if (found := check_graph_scaler(real, entry, whole)) is not None:
+        # the other market as it was in training, not the tail that is tried here
+        trained = replace(real, inputs=inputs_for(spec, whole)) if spec.season else real
+        if (found := check_graph_scaler(trained, entry, whole)) is not None:
             checks.append(found)
     checks += [caught(plant, tried[:1], window) for plant in plants(real)]
     return LeakReport(
