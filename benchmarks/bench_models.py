@@ -24,6 +24,7 @@ from models.forecaster import Forecaster
 from models.ledger import Ledger
 from models.registry import Registry
 from models.spec import HORIZONS, Kind
+from models.traits import NETWORKS
 from utils.clock import SystemClock
 from utils.model_cache import ModelCache
 from utils.model_utils import open_session, predict_batches
@@ -37,7 +38,7 @@ def run(*, short: bool = False) -> dict[str, Any]:
     rounds = 3 if short else 9
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as folder:
-        for kind in Kind:
+        for kind in NETWORKS:
             rows += _kind(kind, Path(folder), rounds)
         rows += _served(Path(folder), rounds)
     print_rows(f"Models, window {_WINDOW}, {_FEATURES} features, {_UNITS} units", rows)

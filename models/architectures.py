@@ -101,6 +101,10 @@ def build(
 
 
 TCN_KERNEL = 4
+CNN_KERNEL = 4
+TRANSFORMER_BLOCKS = 2
+EPSILON = 1e-3
+"""Of layer normalisation: large enough that single precision cannot blow up a candle without contrast."""
 
 
 def tcn_layers(window: int) -> int:
@@ -138,9 +142,68 @@ def _lstm(scaled: Any, units: int, dropout: float) -> Any:
     return _dense(joined, units, dropout)
 
 
+def _gru(scaled: Any, units: int, dropout: float) -> Any:
+    """One GRU (Cho et al. 2014; the reset gate after the product, as cuDNN has it) read at its last step."""
+    last = layers.GRU(units, reset_after=True, name="gru")(scaled)
+    joined = layers.Concatenate(name="joined")([last, scaled[:, -1, :]])
+    return _dense(joined, units, dropout)
+
+
+def _cnn_lstm(scaled: Any, units: int, dropout: float) -> Any:
+    """Candles condensed four by four by a convolution, and an LSTM over what comes of it (Shi et al. 2015)."""
+    condensed = layers.Conv1D(units, CNN_KERNEL, strides=CNN_KERNEL, name="conv")(scaled)
+    condensed = layers.Activation("relu", name="conv_relu")(condensed)
+    last = layers.LSTM(units, name="lstm")(layers.Dropout(dropout, name="conv_drop")(condensed))
+    joined = layers.Concatenate(name="joined")([last, scaled[:, -1, :]])
+    return _dense(joined, units, dropout)
+
+
+def _transformer(scaled: Any, units: int, dropout: float) -> Any:
+    """Encoder blocks, normalised before each part (Vaswani et al. 2017; Xiong et al. 2020), read at the last candle.
+
+    Only that candle asks in the last block: what the others would ask there is never read.
+    """
+    steps, heads = scaled.shape[1], attention_heads(units)
+    current = Place(name="place")(layers.Dense(units, name="embed")(scaled))
+    for depth in range(TRANSFORMER_BLOCKS):
+        normal = layers.LayerNormalization(epsilon=EPSILON, name=f"normal{depth}")(current)
+        last = depth == TRANSFORMER_BLOCKS - 1
+        asking, kept = (normal[:, steps - 1 :, :], current[:, steps - 1 :, :]) if last else (normal, current)
+        attention = layers.MultiHeadAttention(heads, units // heads, name=f"attention{depth}")
+        current = layers.Add(name=f"add{depth}")([kept, attention(asking, normal)])
+        inner = layers.LayerNormalization(epsilon=EPSILON, name=f"inner{depth}")(current)
+        inner = layers.Dense(2 * units, activation="relu", name=f"wide{depth}")(inner)
+        inner = layers.Dropout(dropout, name=f"wide_drop{depth}")(inner)
+        current = layers.Add(name=f"sum{depth}")([current, layers.Dense(units, name=f"narrow{depth}")(inner)])
+    joined = layers.Concatenate(name="joined")([layers.Flatten(name="last")(current), scaled[:, -1, :]])
+    return _dense(joined, units, dropout)
+
+
+@keras.saving.register_keras_serializable("models")
+class Place(layers.Layer):  # type: ignore[misc]  # keras is untyped
+    """Adds a learned vector to each place of the window, so that attention knows before from after."""
+
+    def build(self, shape: Any) -> None:
+        self.place = self.add_weight(shape=tuple(shape[1:]), initializer="uniform", name="place")
+
+    def call(self, inputs: Any) -> Any:
+        return inputs + self.place
+
+
+def attention_heads(units: int) -> int:
+    """As many as divide the units, at most four."""
+    return next(heads for heads in (4, 3, 2, 1) if units % heads == 0)
+
+
 def _dense(joined: Any, units: int, dropout: float) -> Any:
     hidden = layers.Dense(2 * units, activation="relu", name="hidden")(joined)
     return layers.Dropout(dropout, name="drop")(hidden)
 
 
-_BODIES: dict[Kind, Callable[[Any, int, float], Any]] = {Kind.TCN: _tcn, Kind.LSTM: _lstm}
+_BODIES: dict[Kind, Callable[[Any, int, float], Any]] = {
+    Kind.TCN: _tcn,
+    Kind.LSTM: _lstm,
+    Kind.GRU: _gru,
+    Kind.CNN_LSTM: _cnn_lstm,
+    Kind.TRANSFORMER: _transformer,
+}

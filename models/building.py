@@ -19,7 +19,7 @@ from data.venue import BINANCE
 from models.calibrate import split_factors
 from models.evaluation import evaluate
 from models.input_source import InputSource, training_source
-from models.kinds import PARITY_WINDOWS, OnEpoch, Task, Trained, fit
+from models.kinds import PARITY_WINDOWS, OnEpoch, Task, Trained, fit, steps
 from models.kline_files import between, markets
 from models.recipe import Recipe
 from models.registry import write_model
@@ -133,8 +133,8 @@ def _learned(order: Order, found: Sequence[Candles], parts: Split, clock: Clock,
         threads=order.threads,
     )
     windows = max(1, len(train) // order.recipe.stride) + len(validation)
-    tell("training", epoch=0, epochs=order.recipe.epochs, windows=windows)
-    trained = _fit(order.recipe, task, epochs_told(tell, order.recipe.epochs, windows, clock.monotonic))
+    tell("training", epoch=0, epochs=steps(order.recipe), windows=windows)
+    trained = _fit(order.recipe, task, epochs_told(tell, steps(order.recipe), windows, clock.monotonic))
     tell("checking")
     spec = _spec(order, parts, known, source, task, trained, clock.now_ms())
     return _Learned(spec, trained, tuple(known), len(train), len(validation))
@@ -193,7 +193,7 @@ def _markets(order: Order) -> list[Candles]:
 
 def _fit(recipe: Recipe, task: Task, on_epoch: OnEpoch) -> Trained:
     """With a progress bar of epochs on standard error."""
-    with tqdm(total=recipe.epochs, desc="epochs", unit="epoch", file=sys.stderr, disable=None) as bar:
+    with tqdm(total=steps(recipe), desc="epochs", unit="epoch", file=sys.stderr, disable=None) as bar:
 
         def seen(epoch: int, train_loss: float, validation_loss: float) -> None:
             on_epoch(epoch, train_loss, validation_loss)

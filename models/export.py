@@ -7,51 +7,24 @@ Keras is measured on every export.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import keras
 import numpy as np
-import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
 
-from models.architectures import CLIP, SPREAD, TCN_KERNEL, placement, tcn_layers
+from models.architectures import (
+    CLIP,
+    CNN_KERNEL,
+    EPSILON,
+    SPREAD,
+    TCN_KERNEL,
+    TRANSFORMER_BLOCKS,
+    placement,
+    tcn_layers,
+)
+from models.graph import Graph
 from models.kinds import difference_of
 from models.spec import Kind
-
-OPSET = 17
-IR_VERSION = 9
-
-
-class Graph:
-    """Nodes and constants in the making; every method returns the name of the value it adds."""
-
-    def __init__(self) -> None:
-        self.nodes: list[Any] = []
-        self.constants: list[Any] = []
-
-    def constant(self, name: str, value: Any, dtype: type = np.float32) -> str:
-        self.constants.append(numpy_helper.from_array(np.array(value, dtype=dtype, order="C"), name))
-        return name
-
-    def add(self, operator: str, name: str, *inputs: str, outputs: tuple[str, ...] = (), **attributes: Any) -> str:
-        self.nodes.append(helper.make_node(operator, list(inputs), list(outputs) or [name], name=name, **attributes))
-        return name
-
-    def ints(self, name: str, values: list[int]) -> str:
-        return self.constant(name, values, np.int64)
-
-    def slice(self, name: str, value: str, axis: int, start: int, stop: int) -> str:
-        bounds = [self.ints(f"{name}_{part}", [at]) for part, at in (("start", start), ("stop", stop), ("axis", axis))]
-        return self.add("Slice", name, value, *bounds)
-
-    def reshape(self, name: str, value: str, shape: list[int]) -> str:
-        return self.add("Reshape", name, value, self.ints(f"{name}_shape", shape))
-
-    def affine(self, name: str, value: str, kernel: NDArray[np.float32], bias: NDArray[np.float32]) -> str:
-        """value @ kernel + bias."""
-        product = self.add("MatMul", f"{name}_product", value, self.constant(f"{name}_kernel", kernel))
-        return self.add("Add", name, product, self.constant(f"{name}_bias", bias))
 
 
 def export(model: keras.Model, kind: Kind) -> bytes:
@@ -59,21 +32,11 @@ def export(model: keras.Model, kind: Kind) -> bytes:
     graph = Graph()
     _, window, features = model.input_shape
     _, horizons, quantiles = model.output_shape
-    newest = _BODIES[kind](graph, model, _scale(graph, model))
+    scale = model.get_layer("scale")
+    newest = _BODIES[kind](graph, model, graph.standardised("windows", scale.mean, scale.std, CLIP))
     hidden = graph.add("Relu", "hidden_relu", graph.affine("hidden", newest, *_weights(model, "hidden")))
     _head(graph, model, graph.affine("raw", hidden, *_weights(model, "raw")))
-    laid = helper.make_graph(
-        graph.nodes,
-        f"{kind}",
-        [helper.make_tensor_value_info("windows", TensorProto.FLOAT, ["n", window, features])],
-        [helper.make_tensor_value_info("quantiles", TensorProto.FLOAT, ["n", horizons, quantiles])],
-        graph.constants,
-    )
-    proto = helper.make_model(laid, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="models.export")
-    proto.ir_version = IR_VERSION
-    onnx.checker.check_model(proto, full_check=True)
-    content: bytes = proto.SerializeToString(deterministic=True)
-    return content
+    return graph.finished(str(kind), window, features, (horizons, quantiles))
 
 
 def parity(model: keras.Model, content: bytes, windows: NDArray[np.float32]) -> float:
@@ -88,20 +51,6 @@ def parity(model: keras.Model, content: bytes, windows: NDArray[np.float32]) -> 
 
 def _weights(model: keras.Model, layer: str) -> tuple[NDArray[np.float32], ...]:
     return tuple(np.asarray(weight) for weight in model.get_layer(layer).get_weights())
-
-
-def _scale(graph: Graph, model: keras.Model) -> str:
-    scale = model.get_layer("scale")
-    centred = graph.add("Sub", "centred", "windows", graph.constant("mean", scale.mean))
-    inverse = graph.constant("inverse_std", np.float32(1.0) / np.array(scale.std, np.float32))
-    scaled = graph.add("Mul", "standardised", centred, inverse)
-    low, high = graph.constant("clip_low", -CLIP), graph.constant("clip_high", CLIP)
-    return graph.add("Clip", "scaled", scaled, low, high)
-
-
-def _last_step(graph: Graph, name: str, value: str, index: int) -> str:
-    """(n, steps, c) → (n, c) at one step."""
-    return graph.add("Gather", name, value, graph.constant(f"{name}_index", index, np.int64), axis=1)
 
 
 def _tcn(graph: Graph, model: keras.Model, scaled: str) -> str:
@@ -119,15 +68,101 @@ def _tcn(graph: Graph, model: keras.Model, scaled: str) -> str:
             convolved = graph.add("Add", f"add{depth}", convolved, kept)
         current, channels = convolved, units
     last = graph.reshape("last", current, [0, channels])
-    return graph.add("Concat", "joined", last, _last_step(graph, "newest", scaled, -1), axis=1)
+    return graph.add("Concat", "joined", last, graph.last_step("newest", scaled), axis=1)
 
 
 def _lstm(graph: Graph, model: keras.Model, scaled: str) -> str:
-    """The runtime's own LSTM; Keras orders the gates i, f, c, o and ONNX i, o, f, c."""
+    last = _lstm_last(graph, model, scaled)
+    return graph.add("Concat", "joined", last, graph.last_step("newest", scaled), axis=1)
+
+
+def _cnn_lstm(graph: Graph, model: keras.Model, scaled: str) -> str:
+    _, steps, channels = model.input_shape
+    kernel, bias = _weights(model, "conv")
+    stacked = graph.reshape("stacked", scaled, [0, steps // CNN_KERNEL, CNN_KERNEL * channels])
+    flat = kernel.reshape(CNN_KERNEL * channels, -1)
+    condensed = graph.add("Relu", "conv_relu", graph.affine("conv", stacked, flat, bias))
+    last = _lstm_last(graph, model, condensed)
+    return graph.add("Concat", "joined", last, graph.last_step("newest", scaled), axis=1)
+
+
+def _gru(graph: Graph, model: keras.Model, scaled: str) -> str:
+    """The runtime's own GRU. Gates are z, r, h in both; `linear_before_reset` is Keras' `reset_after`."""
+    kernel, recurrent, biases = _weights(model, "gru")
+    steps_first = graph.add("Transpose", "steps_first", scaled, perm=[1, 0, 2])
+    graph.add(
+        "GRU",
+        "gru",
+        steps_first,
+        graph.constant("gru_w", kernel.T[None]),
+        graph.constant("gru_r", recurrent.T[None]),
+        graph.constant("gru_b", biases.reshape(1, -1)),
+        outputs=("", "gru_last"),
+        hidden_size=recurrent.shape[0],
+        linear_before_reset=1,
+    )
+    last = graph.add("Squeeze", "last", "gru_last", graph.ints("last_axis", [0]))
+    return graph.add("Concat", "joined", last, graph.last_step("newest", scaled), axis=1)
+
+
+def _transformer(graph: Graph, model: keras.Model, scaled: str) -> str:
+    """Keys and values of a block are one product, and in the last block only the newest candle asks."""
+    _, steps, _ = model.input_shape
+    current = graph.affine("embed", scaled, *_weights(model, "embed"))
+    current = graph.add("Add", "placed", current, graph.constant("places", _weights(model, "place")[0]))
+    for depth in range(TRANSFORMER_BLOCKS):
+        normal = _normalised(graph, model, f"normal{depth}", current)
+        asking, asked = normal, steps
+        if depth == TRANSFORMER_BLOCKS - 1:
+            asking, asked = graph.slice(f"asking{depth}", normal, 1, steps - 1, steps), 1
+            current = graph.slice(f"kept{depth}", current, 1, steps - 1, steps)
+        attended = _attention(graph, model, f"attention{depth}", asking, asked, normal, steps)
+        current = graph.add("Add", f"add{depth}", current, attended)
+        inner = _normalised(graph, model, f"inner{depth}", current)
+        wide = graph.add(
+            "Relu", f"wide_relu{depth}", graph.affine(f"wide{depth}", inner, *_weights(model, f"wide{depth}"))
+        )
+        narrow = graph.affine(f"narrow{depth}", wide, *_weights(model, f"narrow{depth}"))
+        current = graph.add("Add", f"sum{depth}", current, narrow)
+    last = graph.last_step("last", current)
+    return graph.add("Concat", "joined", last, graph.last_step("newest", scaled), axis=1)
+
+
+def _normalised(graph: Graph, model: keras.Model, layer: str, value: str) -> str:
+    gamma, beta = _weights(model, layer)
+    constants = graph.constant(f"{layer}_gamma", gamma), graph.constant(f"{layer}_beta", beta)
+    return graph.add("LayerNormalization", layer, value, *constants, axis=-1, epsilon=EPSILON)
+
+
+def _attention(graph: Graph, model: keras.Model, layer: str, asking: str, asked: int, keeping: str, steps: int) -> str:
+    """softmax(QKᵀ/√d)V by heads; the root of d is folded into the questions' weights."""
+    (ask, ask_bias, key, key_bias, value, value_bias, out, out_bias) = _weights(model, layer)
+    units, heads, size = ask.shape
+    root = np.float32(np.sqrt(size))
+    question = graph.affine(f"{layer}_ask", asking, ask.reshape(units, -1) / root, ask_bias.reshape(-1) / root)
+    question = graph.reshape(f"{layer}_questions", question, [0, asked, heads, size])
+    question = graph.add("Transpose", f"{layer}_q", question, perm=[0, 2, 1, 3])
+    both = np.concatenate([key.reshape(units, -1), value.reshape(units, -1)], axis=1)
+    biases = np.concatenate([key_bias.reshape(-1), value_bias.reshape(-1)])
+    pair = graph.reshape(
+        f"{layer}_pairs", graph.affine(f"{layer}_keep", keeping, both, biases), [0, steps, 2, heads, size]
+    )
+    keys = graph.add("Transpose", f"{layer}_k", graph.at(f"{layer}_keys", pair, 2, 0), perm=[0, 2, 3, 1])
+    values = graph.add("Transpose", f"{layer}_v", graph.at(f"{layer}_values", pair, 2, 1), perm=[0, 2, 1, 3])
+    weights = graph.add("Softmax", f"{layer}_weights", graph.add("MatMul", f"{layer}_scores", question, keys), axis=-1)
+    mixed = graph.add(
+        "Transpose", f"{layer}_t", graph.add("MatMul", f"{layer}_mixed", weights, values), perm=[0, 2, 1, 3]
+    )
+    flat = graph.reshape(f"{layer}_flat", mixed, [0, asked, heads * size])
+    return graph.affine(f"{layer}_out", flat, out.reshape(heads * size, -1), out_bias)
+
+
+def _lstm_last(graph: Graph, model: keras.Model, steps: str) -> str:
+    """The runtime's own LSTM at its last step; Keras orders the gates i, f, c, o and ONNX i, o, f, c."""
     kernel, recurrent, bias = _weights(model, "lstm")
     units = recurrent.shape[0]
     biases = np.concatenate([_gates(bias[None], units), np.zeros((1, 4 * units), np.float32)], axis=1)
-    steps_first = graph.add("Transpose", "steps_first", scaled, perm=[1, 0, 2])
+    steps_first = graph.add("Transpose", "steps_first", steps, perm=[1, 0, 2])
     graph.add(
         "LSTM",
         "lstm",
@@ -138,8 +173,7 @@ def _lstm(graph: Graph, model: keras.Model, scaled: str) -> str:
         outputs=("", "lstm_last"),
         hidden_size=units,
     )
-    last = graph.add("Squeeze", "last", "lstm_last", graph.ints("last_axis", [0]))
-    return graph.add("Concat", "joined", last, _last_step(graph, "newest", scaled, -1), axis=1)
+    return graph.add("Squeeze", "last", "lstm_last", graph.ints("last_axis", [0]))
 
 
 def _gates(weights: NDArray[np.float32], units: int) -> NDArray[np.float32]:
@@ -165,4 +199,10 @@ def _head(graph: Graph, model: keras.Model, raw: str) -> str:
     return graph.add("Add", "quantiles", laid, centre)
 
 
-_BODIES: dict[Kind, Callable[[Graph, keras.Model, str], str]] = {Kind.TCN: _tcn, Kind.LSTM: _lstm}
+_BODIES: dict[Kind, Callable[[Graph, keras.Model, str], str]] = {
+    Kind.TCN: _tcn,
+    Kind.LSTM: _lstm,
+    Kind.GRU: _gru,
+    Kind.CNN_LSTM: _cnn_lstm,
+    Kind.TRANSFORMER: _transformer,
+}

@@ -18,7 +18,7 @@ from models.baseline import scaled_quantiles
 from models.recipe import Recipe
 from models.samples import Ints, Samples, cut, decided
 from models.spec import Kind
-from models.traits import TRAITS
+from models.traits import NETWORKS, TRAITS
 from utils.errors import InvalidInput, ModelCorrupt
 
 Windows = NDArray[np.float32]
@@ -141,10 +141,29 @@ def _scale(recipe: Recipe, task: Task, on_epoch: OnEpoch) -> Trained:
     return fit_scale_kind(recipe, task, on_epoch)
 
 
+def _trees(recipe: Recipe, task: Task, on_epoch: OnEpoch) -> Trained:
+    os.putenv("OMP_WAIT_POLICY", "passive")  # threads that spin while they wait starve a busy machine
+    from models.tree_kinds import fit_trees
+
+    return fit_trees(recipe, task, on_epoch)
+
+
+def _plain(recipe: Recipe, task: Task, on_epoch: OnEpoch) -> Trained:
+    from models.plain_kinds import PLAIN
+
+    return PLAIN[recipe.kind](recipe, task, on_epoch)
+
+
 _FITS: Mapping[Kind, Fit] = {
-    Kind.TCN: _network,
-    Kind.LSTM: _network,
+    **dict.fromkeys(NETWORKS, _network),
     Kind.SCALE: _scale,
+    Kind.BOOSTING: _trees,
+    Kind.FOREST: _trees,
+    Kind.RIDGE: _plain,
+    Kind.RANDOM_WALK: _plain,
+    Kind.DRIFT: _plain,
+    Kind.YESTERDAY: _plain,
+    Kind.SEASONAL: _plain,
 }
 
 LEARNED: tuple[Kind, ...] = tuple(_FITS)
@@ -154,3 +173,8 @@ LEARNED: tuple[Kind, ...] = tuple(_FITS)
 def inputs_of(kind: Kind) -> tuple[str, ...]:
     """The only inputs that the kind reads; empty: any that there are."""
     return TRAITS[kind].inputs
+
+
+def steps(recipe: Recipe) -> int:
+    """How often a fit of that recipe reports, at most."""
+    return TRAITS[recipe.kind].steps or recipe.epochs

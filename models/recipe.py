@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
-from models.spec import Kind
+from data.interval import Interval
+from models.spec import HORIZONS, Kind
 from models.traits import PRESET_NAMES, TRAITS
 from utils.errors import InvalidInput
 
@@ -38,10 +40,13 @@ class Recipe:
                 raise InvalidInput(f"--{name.replace('_', '-')} {value:g} is outside {low:g} … {high:g}")
         fitting = TRAITS[self.kind].windows
         if fitting and self.window not in fitting:
-            named = str(self.kind).upper()
-            shown = f"use one of {', '.join(map(str, fitting))}" if len(fitting) > 1 else f"use {fitting[0]}"
-            raise InvalidInput(f"--window {self.window} does not fit a {named}; {shown}")
+            few = list(map(str, fitting[:5])) + ["…"] * (len(fitting) > 5)
+            raise InvalidInput(
+                f"--window {self.window} does not fit a {str(self.kind).upper()}; use one of {', '.join(few)}"
+            )
 
+
+_DAY_MS = 86_400_000
 
 LIMITS: dict[str, tuple[float, float]] = {
     "window": (1, 512),
@@ -63,9 +68,13 @@ def limits(kind: Kind, name: str) -> tuple[float, float]:
     return TRAITS[kind].limits.get(name, LIMITS[name])
 
 
-def preset(name: str, kind: Kind = Kind.TCN) -> Recipe:
-    """A kind's recipe of that name; InvalidInput where there is none."""
+def preset(name: str, kind: Kind = Kind.TCN, interval: Interval = Interval.H1) -> Recipe:
+    """A kind's recipe of that name, for candles of that length; InvalidInput where there is none."""
     if name not in PRESET_NAMES:
         raise InvalidInput(f"preset {name[:20]!r} is unknown; use one of {', '.join(PRESET_NAMES)}")
-    numbers: dict[str, Any] = dict(TRAITS[kind].presets[name])
+    trait = TRAITS[kind]
+    numbers: dict[str, Any] = dict(trait.presets[name])
+    if trait.day_window:
+        day = max(1, _DAY_MS // interval.ms)
+        numbers["window"] = max(2, day * math.ceil(max(HORIZONS) / day))
     return replace(Recipe(kind=kind), **numbers)

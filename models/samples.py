@@ -115,6 +115,15 @@ def _range_variance(candles: Candles) -> NDArray[np.float64]:
     return np.asarray(np.square(np.log(candles.high / candles.low)) / (4.0 * np.log(2.0)))
 
 
+def recency(samples: Samples, half_life_days: float) -> NDArray[np.float32]:
+    """(n,) weights, 1 for the newest, halved every `half_life_days`; all 1 where that is 0."""
+    if half_life_days <= 0:
+        return np.ones(len(samples.open_time_ms), dtype=np.float32)
+    age_days = (samples.open_time_ms.max() - samples.open_time_ms) / 86_400_000
+    weights: NDArray[np.float32] = np.exp2(-age_days / half_life_days).astype(np.float32)
+    return weights
+
+
 def cut(features: NDArray[np.float32], ends: Ints, window: int) -> NDArray[np.float32]:
     """(n, f) and (b,) → (b, window, f)."""
     windows: NDArray[np.float32] = features[ends[:, None] + np.arange(1 - window, 1)]

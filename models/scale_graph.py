@@ -7,13 +7,10 @@ are linear in the median and the gaps between them, it is these that are average
 from __future__ import annotations
 
 import numpy as np
-import onnx
-from onnx import TensorProto, helper
 
-from models.export import IR_VERSION, OPSET, Graph
+from models.graph import Graph
 from models.scale_head import PER_KNOT, SPREAD, interpolation, signs
 from models.scale_training import CLIP, Fitted, Floats, Net
-from models.spec import Kind
 
 
 def scale_graph(fitted: Fitted, widening: Floats) -> bytes:
@@ -25,19 +22,7 @@ def scale_graph(fitted: Fitted, widening: Floats) -> bytes:
     raw = _members(graph, fitted, graph.add("Concat", "joined", inputs, ranges, axis=1))
     _quantiles(graph, fitted, raw, widening)
     horizons, quantiles = fitted.naive.shape
-    laid = helper.make_graph(
-        graph.nodes,
-        str(Kind.SCALE),
-        [helper.make_tensor_value_info("windows", TensorProto.FLOAT, ["n", 1, features])],
-        [helper.make_tensor_value_info("quantiles", TensorProto.FLOAT, ["n", horizons, quantiles])],
-        graph.constants,
-    )
-    opsets = [helper.make_opsetid("", OPSET)]
-    proto = helper.make_model(laid, opset_imports=opsets, producer_name="models.scale_graph")
-    proto.ir_version = IR_VERSION
-    onnx.checker.check_model(proto, full_check=True)
-    content: bytes = proto.SerializeToString(deterministic=True)
-    return content
+    return graph.finished("scale", 1, features, (horizons, quantiles))
 
 
 def _standardised(graph: Graph, fitted: Fitted, features: int) -> str:

@@ -27,11 +27,21 @@ ALL = "all"
 
 
 class Kind(StrEnum):
-    """The architectures, a closed set; every one passes the same tests."""
+    """The kinds of model, a closed set; every one passes the same tests. `models.traits` describes them."""
 
     TCN = "tcn"
     LSTM = "lstm"
+    GRU = "gru"
+    CNN_LSTM = "cnn-lstm"
+    TRANSFORMER = "transformer"
     SCALE = "scale"
+    BOOSTING = "boosting"
+    FOREST = "forest"
+    RIDGE = "ridge"
+    RANDOM_WALK = "random-walk"
+    DRIFT = "drift"
+    YESTERDAY = "same-hour-yesterday"
+    SEASONAL = "seasonal-volatility"
 
 
 def parse_id(text: str) -> str:

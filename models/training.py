@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from models.architectures import Head, build
 from models.kinds import OnEpoch, Task
 from models.recipe import Recipe
-from models.samples import Ints, Samples
+from models.samples import Ints, Samples, recency
 from models.scaling import fit_scaler
 from utils.errors import InvalidInput
 
@@ -82,7 +82,7 @@ class _Feed:
         self._targets = tf.constant(samples.scaled.astype(np.float32))
         self._offsets = tf.range(1 - recipe.window, 1, dtype=tf.int64)
         self._recipe = recipe
-        self._weights = tf.constant(_recency(samples, recipe.half_life_days))
+        self._weights = tf.constant(recency(samples, recipe.half_life_days))
 
     def training(self, ends: Ints) -> Any:
         recipe = self._recipe
@@ -99,12 +99,3 @@ class _Feed:
 
     def _cut_unweighted(self, ends: Any) -> tuple[Any, Any]:
         return tf.gather(self._features, ends[:, None] + self._offsets), tf.gather(self._targets, ends)
-
-
-def _recency(samples: Samples, half_life_days: float) -> NDArray[np.float32]:
-    """(n,) weights, 1 for the newest, halved every `half_life_days`; all 1 where that is 0."""
-    if half_life_days <= 0:
-        return np.ones(len(samples.open_time_ms), dtype=np.float32)
-    age_days = (samples.open_time_ms.max() - samples.open_time_ms) / 86_400_000
-    weights: NDArray[np.float32] = np.exp2(-age_days / half_life_days).astype(np.float32)
-    return weights

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from data.symbol import Symbol
 from models.architectures import Head, build
-from models.export import OPSET, export, parity
+from models.export import export, parity
+from models.graph import OPSET
 from models.kinds import MAX_DIFFERENCE, Task, fit
 from models.recipe import LIMITS, Recipe, preset
 from models.samples import Samples
