@@ -44,7 +44,7 @@ class Graph:
     def reshape(self, name: str, value: str, shape: list[int]) -> str:
         return self.add("Reshape", name, value, self.ints(f"{name}_shape", shape))
 
-    def affine(self, name: str, value: str, kernel: NDArray[np.float32], bias: NDArray[np.float32]) -> str:
+    def affine(self, name: str, value: str, kernel: NDArray[np.floating], bias: NDArray[np.floating]) -> str:
         """value @ kernel + bias."""
         product = self.add("MatMul", f"{name}_product", value, self.constant(f"{name}_kernel", kernel))
         return self.add("Add", name, product, self.constant(f"{name}_bias", bias))

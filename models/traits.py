@@ -87,6 +87,7 @@ def _trees(title: str, source: str, speed: float, presets: Mapping[str, Numbers]
             "epochs": "trees for each of ten numbers at most" if learning else "trees",
             "learning_rate": "how much of each tree is added",
             "patience": "trees without a better validation loss",
+            "half_life_days": "days after which a window is drawn half as often; 0: all alike",
             **_STRIDE,
         },
         limits={**_NEWEST, "units": (2, 256)},
