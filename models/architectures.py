@@ -191,8 +191,11 @@ class Place(layers.Layer):  # type: ignore[misc]  # keras is untyped
 
 
 def attention_heads(units: int) -> int:
-    """As many as divide the units, at most four."""
-    return next(heads for heads in (4, 3, 2, 1) if units % heads == 0)
+    """As many as divide the units, at most four, of two numbers each or more.
+
+    With heads of a single number, as many as the window has candles, Keras 3.15 mixes the two up.
+    """
+    return next((heads for heads in (4, 3, 2) if units % heads == 0 and units > heads), 1)
 
 
 def _dense(joined: Any, units: int, dropout: float) -> Any:

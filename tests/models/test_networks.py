@@ -17,19 +17,18 @@ from models.architectures import Head, build
 from models.export import export, parity
 from models.graph import OPSET
 from models.kinds import MAX_DIFFERENCE, Task, fit
-from models.recipe import LIMITS, Recipe, preset
+from models.recipe import LIMITS, Recipe
 from models.samples import Samples
 from models.scaling import fit_scaler
 from models.scoring import pinball_loss
 from models.spec import HORIZONS, QUANTILES, Kind
-from models.traits import PRESET_NAMES
+from models.traits import NETWORKS
 from tests.support import tiny_model
 from utils.errors import InvalidInput, ModelCorrupt
 from utils.model_utils import session_of
 
 FEATURES = 5
 HEAD = Head(HORIZONS, tiny_model.NAIVE.astype(np.float32), 2)
-NETWORKS = (Kind.TCN, Kind.LSTM)
 KINDS = pytest.mark.parametrize("kind", NETWORKS)
 
 
@@ -214,12 +213,6 @@ def test_too_few_windows_are_told() -> None:
     samples = planted(1.0, count=300)
     with pytest.raises(InvalidInput, match=r"only 200 training and 80 validation windows .* at least 500"):
         fit(Recipe(), Task(samples, samples.ends[:200], samples.ends[200:], 4, HORIZONS, QUANTILES))
-
-
-@pytest.mark.parametrize("name", PRESET_NAMES)
-@KINDS
-def test_presets_keep_their_limits(kind: Kind, name: str) -> None:
-    preset(name, kind).check()
 
 
 @pytest.mark.parametrize("name", LIMITS)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from models.spec import Kind, ModelSpec, parse_id
+from models.traits import TRAITS
 from tests.support import tiny_model
 from utils.errors import InvalidInput, ModelCorrupt
 
@@ -80,4 +81,6 @@ def test_ids_that_fit() -> None:
 
 
 def test_kinds_are_a_closed_set() -> None:
-    assert set(Kind) == {"tcn", "lstm", "scale"}
+    assert set(Kind) == set(TRAITS)
+    with pytest.raises(ModelCorrupt, match="kind is 'oracle'"):
+        ModelSpec.from_json(tiny_model.spec().to_json().replace('"tcn"', '"oracle"'))
