@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -18,19 +19,22 @@ from numpy.typing import NDArray
 
 from data.interval import Interval
 from models.baseline import scaled_quantiles
-from models.inputs import WARM_UP
+from models.input_source import InputSource, training_source
 from models.kinds import LEARNED, MAX_DIFFERENCE, Task, Trained, check_parity, fit, inputs_of, steps
 from models.leak_models import check_forecasts
 from models.recipe import LIMITS, Recipe, limits, preset
 from models.registry import Registry, write_model
 from models.samples import Samples, cut, decided, gather
+from models.scale_inputs import HISTORY
 from models.spec import HORIZONS, QUANTILES, SIGMA_HALF_LIFE, Kind, ModelSpec
+from models.split import Period
 from models.traits import NETWORKS, PRESET_NAMES, TRAITS
 from tests.support import tiny_model
 from utils.errors import InvalidInput, ModelCorrupt
 from utils.model_utils import Session, session_of
 
 SOME_INPUTS = ("return_1", "range", "log_sigma", "hour_sin", "volatility_ratio_3")
+pytestmark = pytest.mark.filterwarnings("ignore:Even though the `tf.config:UserWarning")
 KINDS = pytest.mark.parametrize("kind", LEARNED)
 TRAIN, VALIDATION = 900, 200
 
@@ -40,15 +44,33 @@ def recipe(kind: Kind, **changes: Any) -> Recipe:
     whole = replace(preset("quick", kind), stride=1, **changes)
     if kind in NETWORKS:
         return replace(whole, window=4, units=4, epochs=1, batch_size=256)
+    if kind is Kind.SCALE:
+        return replace(whole, units=4, epochs=1)
     return replace(whole, units=min(whole.units, 8), epochs=min(whole.epochs, 5))
+
+
+CANDLES = tiny_model.candles(HISTORY + 24 + TRAIN + VALIDATION + 100)
+PERIOD = Period(tiny_model.START_MS, tiny_model.START_MS + (HISTORY + TRAIN) * 3_600_000)
+
+
+@lru_cache
+def source(kind: Kind) -> InputSource:
+    chosen = training_source(kind, [CANDLES], PERIOD)
+    return chosen if inputs_of(kind) else replace(chosen, names=SOME_INPUTS)
 
 
 @lru_cache
 def gathered(kind: Kind) -> Samples:
-    names = inputs_of(kind) or SOME_INPUTS
-    window = recipe(kind).window
-    made = tiny_model.candles(WARM_UP + window + TRAIN + VALIDATION + 100)
-    return gather([made], names, window=window, warm_up=WARM_UP, horizons=HORIZONS, half_life=SIGMA_HALF_LIFE)
+    own = source(kind)
+    return gather(
+        [CANDLES],
+        own.names,
+        window=recipe(kind).window,
+        warm_up=own.warm_up,
+        horizons=HORIZONS,
+        half_life=SIGMA_HALF_LIFE,
+        inputs=own.compute,
+    )
 
 
 def task(kind: Kind, samples: Samples | None = None, **changes: Any) -> Task:
@@ -65,6 +87,16 @@ def task(kind: Kind, samples: Samples | None = None, **changes: Any) -> Task:
         threads=1,
     )
     return replace(whole, **changes)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def eager() -> Iterator[None]:
+    """Tracing a network takes seconds, which a few steps on a thousand windows never earn back."""
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
 
 
 @lru_cache
@@ -84,7 +116,9 @@ def spec(kind: Kind) -> ModelSpec:
         kind=kind,
         features=whole.features,
         window=whole.window,
-        warm_up=WARM_UP,
+        warm_up=source(kind).warm_up,
+        season=source(kind).season,
+        context=source(kind).context,
         sizes=dict(trained(kind).sizes),
         baseline=tuple(tuple(map(float, row)) for row in whole.naive),
     )
@@ -155,7 +189,7 @@ def test_the_same_seed_gives_the_same_bytes_and_nothing_later_changes_them(kind:
 
 @KINDS
 def test_its_forecasts_see_the_past_alone(kind: Kind) -> None:
-    check = check_forecasts(spec(kind), session(kind), [tiny_model.candles(WARM_UP + 200)], (0.95,))
+    check = check_forecasts(spec(kind), session(kind), [CANDLES.slice(0, HISTORY + 200)], (0.95,), source(kind).compute)
     assert check.ok, check.words
 
 
