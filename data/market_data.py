@@ -102,6 +102,11 @@ class MarketData:
             raise NotReady(f"no candle of {symbol} {interval} is known yet; {self._awaited(series)}")
         return candles if limit is None else candles.tail(limit)
 
+    def stored(self, symbol: Symbol, interval: Interval, start_ms: int, end_ms: int, most: int) -> Candles:
+        """Closed candles that open in [start_ms, end_ms], the newest `most`: of the store, which holds more history."""
+        self._followed(symbol, interval)
+        return self._store.read(symbol, interval, limit=most, start_ms=start_ms, end_ms=end_ms)
+
     def forming(self, symbol: Symbol, interval: Interval) -> Candle | None:
         """The candle that is open now, as last told; None where nothing recent was told."""
         series = self._followed(symbol, interval)

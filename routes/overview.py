@@ -49,7 +49,7 @@ def _respond(template: str, theme: str) -> Response:
         interval,
         parse_sort(request.args.get("sort")),
         parse_search(request.args.get("q")),
-        parse_limit(request.args.get("page"), default=1, most=_MOST_PAGES),
+        parse_limit(request.args.get("page"), default=1, most=_MOST_PAGES, name="page"),
     )
     return parts.pages.respond(
         request,

@@ -15,11 +15,12 @@ from data.symbol import Symbol
 from routes import tables, wording
 from routes.budgets import budget
 from routes.chart_choices import DEFAULT_SHOWN, choice_ids
+from routes.chart_data import chart_data, parse_span
 from routes.forms import Zone, parse_choices, parse_interval, parse_symbol, parse_zone, theme_of
 from routes.services import Services, services
 from routes.strict_json import JSON, dumps
 from routes.svg import CHART_HEIGHT, CHART_WIDTH
-from routes.symbol_page import chart_data, chart_version, forming_bar, gather, symbol_page, symbol_version
+from routes.symbol_page import chart_version, forming_bar, gather, symbol_page, symbol_version
 
 bp = Blueprint("symbol", __name__, url_prefix="/symbol")
 
@@ -78,12 +79,12 @@ def live(symbol: str) -> Response:
 @budget(p95_ms=50, size_bytes=60_000, weight=2, queries=20)
 def chart(symbol: str) -> Response:
     """What the drawn chart needs, and nothing else."""
-    parts, asked = services(), _asked(symbol)
+    parts, asked, span = services(), _asked(symbol), parse_span(request.args)
     return parts.pages.respond(
         request,
-        key=("chart", asked.symbol, asked.interval, asked.shown),
+        key=("chart", asked.symbol, asked.interval, asked.shown, span),
         version=lambda: chart_version(parts, asked.symbol, asked.interval),
-        render=lambda: dumps(chart_data(gather(parts, asked.symbol, asked.interval), asked.shown)),
+        render=lambda: dumps(chart_data(parts, gather(parts, asked.symbol, asked.interval), asked.shown, span)),
         mimetype=JSON,
     )
 

@@ -13,7 +13,7 @@ from data.candles import Candle, Candles
 from data.interval import Interval
 from data.symbol import Symbol
 from routes import market_view, wording
-from routes.chart_choices import Choice, choices, chosen
+from routes.chart_choices import Choice, choices
 from routes.forecast_score import Believed, Scores, believed, scores, shown_horizons
 from routes.market_view import Age, Quote
 from routes.overview_page import feed_state, model_digest
@@ -226,66 +226,6 @@ def _fallback(candles: Candles, forecast: Any) -> CandleChart | None:
     return candle_chart(slots, candles.open, candles.high, candles.low, candles.close, fan, naive)
 
 
-def chart_data(gathered: Gathered, shown: Sequence[str]) -> dict[str, Any]:
-    """Everything the drawn chart needs, in columns: closed candles oldest first, holes left out, NaN where warming up.
-
-    Times are UTC milliseconds. `forecast` holds the fan from the last closed candle on, or null. The candle that forms
-    is not among it, so that a browser keeps the chart's data until the next close: the page itself brings it.
-    """
-    candles = gathered.candles.tail(CHART_CANDLES)
-    count = len(candles)
-    return {
-        "symbol": candles.symbol,
-        "interval": str(candles.interval),
-        "step_ms": candles.interval.ms,
-        "decimals": wording.price_decimals(candles.close),
-        "open_time_ms": candles.open_time_ms,
-        "open": candles.open,
-        "high": candles.high,
-        "low": candles.low,
-        "close": candles.close,
-        "volume": candles.volume,
-        "holes": candles.holes(),
-        "curves": [
-            {
-                "id": choice.id,
-                "title": choice.title,
-                "overlay": choice.overlay,
-                "lines": [
-                    {"name": name, "values": significant(gathered.indicators.column(name)[-count:])}
-                    for name in choice.columns
-                ],
-            }
-            for choice in chosen(shown)
-        ],
-        "forecast": None if gathered.forecast is None else _fan_data(gathered.forecast),
-    }
-
-
-def _fan_data(forecast: Any) -> dict[str, Any]:
-    interval: Interval = forecast.interval
-    return {
-        "last_open_time_ms": forecast.last_open_time_ms,
-        "last_close": forecast.last_close,
-        "open_time_ms": [interval.shift_ms(forecast.last_open_time_ms, int(ahead)) for ahead in forecast.horizons],
-        "quantiles": list(forecast.quantiles),
-        "prices": [[significant_number(price) for price in row] for row in np.asarray(forecast.prices).tolist()],
-        "naive": [
-            significant_number(row[list(forecast.quantiles).index(0.5)])
-            for row in np.asarray(forecast.baseline_prices).tolist()
-        ],
-    }
-
-
 def forming_bar(candle: Candle) -> list[float]:
     """[open_time_ms, open, high, low, close, volume]."""
     return [candle.open_time_ms, candle.open, candle.high, candle.low, candle.close, candle.volume]
-
-
-def significant(values: Any) -> list[float]:
-    """Seven figures, more than a screen shows, in half the bytes."""
-    return [significant_number(value) for value in np.asarray(values).tolist()]
-
-
-def significant_number(value: float) -> float:
-    return float(f"{value:.7g}")

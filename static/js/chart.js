@@ -1,6 +1,8 @@
 // The chart of one market: candles, volume, overlays, oscillator panes, the forecast fan, and a legend at the cursor.
 
 import { Fan } from "./fan.js";
+import { localAxis } from "./local_axis.js";
+import { reaches, wanted } from "./span.js";
 
 const AHEAD = 24;
 const VISIBLE = { wide: 130, narrow: 48 };
@@ -51,8 +53,12 @@ export class MarketChart {
     this.box = document.createElement("div");
     this.box.className = "canvas";
     element.append(this.box);
-    this.chart = library.createChart(this.box, { autoSize: true, ...this.look() });
+    const options = { autoSize: true, ...this.look() };
+    this.chart = zone === "local"
+      ? library.createChartEx(this.box, localAxis(library), options)
+      : library.createChart(this.box, options);
     this.chart.subscribeCrosshairMove((move) => this.tell(move.time));
+    this.chart.timeScale().subscribeVisibleLogicalRangeChange((range) => this.looked(range));
     this.series = [];
     this.paneLegends = [];
   }
@@ -76,7 +82,7 @@ export class MarketChart {
         borderColor: colours.line, timeVisible: true, secondsVisible: false, rightOffset: 2, minBarSpacing: 1.5,
         tickMarkFormatter: (time, type) => this.texts.tick(time, type),
       },
-      localization: { timeFormatter: (time) => this.texts.full(time) },
+      localization: { dateFormat: "dd MMM 'yy", timeFormatter: (time) => this.texts.full(time) },
       handleScroll: { vertTouchDrag: false },
     };
   }
@@ -84,7 +90,8 @@ export class MarketChart {
   // Everything anew; the part of time that is looked at stays, except at first.
   show(data) {
     const scale = this.chart.timeScale();
-    const range = this.data && this.data.symbol === data.symbol ? scale.getVisibleLogicalRange() : null;
+    const range = this.data && this.data.symbol === data.symbol ? this.visible() : null;
+    this.busy = true;
     this.clear();
     this.data = data;
     this.afterHole = new Set(data.holes.map(([, to]) => to));
@@ -96,11 +103,50 @@ export class MarketChart {
     panes.forEach((curve, i) => this.addCurve(curve, i + 1, 0));
     this.addFuture(data);
     this.shareHeights(panes.length);
-    if (range) scale.setVisibleLogicalRange(range);
+    if (range && !this.toNewest) scale.setVisibleLogicalRange(this.logical(range));
     else this.showNewest();
+    this.busy = false;
     this.element.classList.add("drawn");
     this.placeLegends(panes);
     this.tell();
+  }
+
+  // The part of time that is looked at, in milliseconds, also beyond what is drawn; and back.
+  visible() {
+    const range = this.chart.timeScale().getVisibleLogicalRange();
+    const { open_time_ms: times, step_ms } = this.data;
+    if (!range || !times.length) return null;
+    const place = (at) => {
+      const i = Math.round(at);
+      return i in times ? times[i] + (at - i) * step_ms : i < 0 ? times[0] + at * step_ms : times.at(-1) + (at - times.length + 1) * step_ms;
+    };
+    return { from: place(range.from), to: place(range.to) };
+  }
+
+  logical({ from, to }) {
+    const { open_time_ms: times, step_ms } = this.data;
+    const place = (ms) => {
+      if (ms <= times[0]) return (ms - times[0]) / step_ms;
+      if (ms >= times.at(-1)) return times.length - 1 + (ms - times.at(-1)) / step_ms;
+      const i = times.findIndex((time) => time > ms) - 1;
+      return i + (ms - times[i]) / step_ms;
+    };
+    return { from: place(from), to: place(to) };
+  }
+
+  // Somebody moved or zoomed: a moment later whoever draws is asked for what is missing to it.
+  looked(range) {
+    if (this.busy || !this.data || !this.onWanted) return;
+    clearTimeout(this.waiting);
+    this.waiting = setTimeout(() => {
+      const span = wanted(this.data, range, this.room());
+      if (span) this.onWanted(span);
+    }, 150);
+  }
+
+  // How many bars there is room for at their narrowest.
+  room() {
+    return Math.max(400, Math.min(2000, Math.ceil(this.box.clientWidth / 1.5)));
   }
 
   clear() {
@@ -137,7 +183,9 @@ export class MarketChart {
     this.volume.setData(bars.map((bar, i) => ({
       time: bar.time, value: data.volume[i], color: faded(bar.close >= bar.open ? colours.rise : colours.fall, 0.32),
     })));
-    if (data.forming) this.form(data.forming);
+    const { forming } = data;
+    data.forming = null;
+    if (forming) this.form(forming);
   }
 
   // A hole is time without a candle: one empty place for each candle that is missing.
@@ -151,7 +199,7 @@ export class MarketChart {
 
   // The candle that has not closed: grey and see-through, whatever its direction.
   form([ms, open, high, low, close, volume]) {
-    if (!this.candles || ms <= this.data.open_time_ms.at(-1)) return;
+    if (!this.candles || ms <= this.data.open_time_ms.at(-1) || !reaches(this.data)) return;
     const { muted, raised } = this.colours;
     this.data.forming = [ms, open, high, low, close, volume];
     this.candles.update({ time: seconds(ms), open, high, low, close, color: raised, borderColor: muted, wickColor: muted });
@@ -213,6 +261,7 @@ export class MarketChart {
 
   // Room ahead of the last candle, and the fan in it.
   addFuture(data) {
+    if (!reaches(data)) return;
     const future = this.add("LineSeries", { lastValueVisible: false, priceLineVisible: false });
     const last = data.open_time_ms.at(-1);
     const times = data.forecast?.open_time_ms ?? [];
@@ -317,7 +366,8 @@ export class MarketChart {
     const moves = {
       ArrowLeft: [-0.1, -0.1], ArrowRight: [0.1, 0.1], "+": [0.1, 0], "=": [0.1, 0], "-": [-0.1, 0],
     };
-    if (event.key === "End") this.showNewest();
+    if (event.key === "End" && this.onWanted && !reaches(this.data)) this.onWanted(null);
+    else if (event.key === "End") this.showNewest();
     else if (moves[event.key]) {
       const [from, to] = moves[event.key];
       scale.setVisibleLogicalRange({ from: range.from + from * width, to: range.to + to * width });

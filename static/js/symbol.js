@@ -9,9 +9,19 @@ let chart = null;
 let chartUrl = element.dataset.chartUrl;
 let asked = 0;
 
+// The stretch of time that was last asked for; none: the newest candles, one by one.
+let span = null;
+
+function spanUrl() {
+  if (!span) return chartUrl;
+  const url = new URL(chartUrl, location.href);
+  for (const [name, value] of Object.entries({ ...span, points: chart.room() })) url.searchParams.set(name, value);
+  return url;
+}
+
 async function load() {
   const mine = asked += 1;
-  const answer = await fetch(chartUrl, { headers: { Accept: "application/json" } });
+  const answer = await fetch(spanUrl(), { headers: { Accept: "application/json" } });
   if (!answer.ok) throw new Error(`chart data: status ${answer.status}`);
   const data = await answer.json();
   if (mine === asked) chart.show({ ...data, forming: formingBar() });
@@ -28,6 +38,12 @@ async function start() {
   const [library, { MarketChart }] = await Promise.all([import(element.dataset.module), import("./chart.js")]);
   chart = new MarketChart(library, element, zone());
   await load();
+  chart.onWanted = (wanted) => {
+    if (span && wanted && span.from === wanted.from && span.to === wanted.to) return;
+    span = wanted;
+    chart.toNewest = !wanted;
+    load().catch(() => {}).finally(() => { chart.toNewest = false; });
+  };
   element.tabIndex = 0;
   element.setAttribute("role", "application");
   element.setAttribute("aria-label", `Chart of ${element.dataset.symbol}. Arrow keys move, plus and minus zoom, End shows the newest. All values are in the tables below.`);
