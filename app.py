@@ -48,6 +48,8 @@ from models.ledger import Ledger
 from models.promotion import Promotion
 from models.registry import Registry
 from models.result_store import ResultStore
+from models.retrainer import Retrainer
+from models.schedules import ScheduleStore
 from models.scorekeeper import Scorekeeper
 from models.training_history import TrainingHistory
 from models.training_runner import TrainingRunner
@@ -215,6 +217,18 @@ def assemble(settings: Settings, clock: Clock, worker: Worker | None = None) -> 
         scheduler=settings.dask_scheduler,
     )
 
+    results = ResultStore(database)
+    retrainer = Retrainer(
+        schedules=ScheduleStore(database),
+        runner=training,
+        registry=registry,
+        promotion=promotion,
+        results=results,
+        followed=lambda: market.symbols,
+        clock=clock,
+    )
+    training.look_after(retrainer.tick)
+
     def enter(venue: str) -> None:
         store.use(venue)
         if shared is not None:
@@ -265,7 +279,8 @@ def assemble(settings: Settings, clock: Clock, worker: Worker | None = None) -> 
         feed=feed_view,
         training=training,
         promotion=promotion,
-        results=ResultStore(database),
+        results=results,
+        retrainer=retrainer,
         recorder=recorder,
         clearing=CacheClearing(
             {

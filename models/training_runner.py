@@ -7,9 +7,10 @@ by the number and the start time of its process. One whose process is gone by th
 from __future__ import annotations
 
 import logging
+import math
 import signal
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -31,6 +32,8 @@ log = logging.getLogger(__name__)
 
 LOOK_S = 0.5
 """How often a running training is looked at; an empty queue costs nothing."""
+TICK_S = 15.0
+"""How often schedules are looked at."""
 PATIENCE_S = 5.0
 """Given to a training to end when it is asked to, before it is killed."""
 NO_WORD = "the process was gone without a word: it was killed, or the machine was restarted; repeat it"
@@ -69,12 +72,23 @@ class TrainingRunner:
         self._venue = venue
         self._scheduler = scheduler
         self._live: dict[int, TrainingProcess] = {}
+        self._tick: Callable[[], None] | None = None
+        self._ticked_s = -math.inf
         self._unsure = True
         """Whether there may be trainings marked as running that nobody looks after."""
         self._submitting = threading.Lock()
         self._wake = threading.Event()
         self._closing = False
         self._thread: threading.Thread | None = None
+
+    @property
+    def venue(self) -> str:
+        """Whose candles are trained on."""
+        return self._venue
+
+    def look_after(self, tick: Callable[[], None]) -> None:
+        """`tick` is called by the runner's thread from now on, at most every TICK_S; it may submit trainings."""
+        self._tick = tick
 
     def use(self, venue: str) -> None:
         """From now on trains on the candles of this venue."""
@@ -180,6 +194,10 @@ class TrainingRunner:
             self._look(process)
         for job in self.jobs.within(JobState.QUEUED)[: max(0, self._max_jobs - len(self._live))]:
             self._begin(job)
+        now_s = self._clock.monotonic()
+        if self._tick is not None and now_s - self._ticked_s >= TICK_S:
+            self._ticked_s = now_s
+            self._tick()
 
     def _run(self) -> None:
         while not self._closing:
@@ -188,7 +206,7 @@ class TrainingRunner:
             except (DashboardError, OSError) as error:
                 self._unsure = True
                 log.error("trainings could not be looked after: %s", error)  # noqa: TRY400 - the tree's texts suffice
-            self._wake.wait(LOOK_S if self._live or self._unsure else None)
+            self._wake.wait(LOOK_S if self._live or self._unsure else TICK_S if self._tick is not None else None)
             self._wake.clear()
         for process in self._live.values():
             log.info("training %d goes on without the dashboard, as process %d", process.job_id, process.pid)

@@ -47,6 +47,14 @@ def parse_limit(text: str | None, *, default: int, most: int, name: str = "limit
     return int(text)
 
 
+def parse_whole(name: str, text: str) -> int:
+    """A whole number that a form's field must hold."""
+    given = text.strip()
+    if not (given.isascii() and given.isdigit()) or len(given) > 9:
+        raise InvalidInput(f"{name} is {given[:20]!r}; use a whole number such as 24")
+    return int(given)
+
+
 def parse_names(text: str | None, known: Sequence[str]) -> tuple[str, ...]:
     """Comma-separated indicator names in the order asked (nothing: all), each once."""
     if not text:

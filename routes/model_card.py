@@ -13,6 +13,7 @@ from models.registry import RegistryEntry, Status
 from models.spec import parse_id
 from routes import wording
 from routes.loss_curve import LossCurve, loss_curves
+from routes.model_life import ChallengeView, ScheduleView, challenges_of, schedule_of
 from routes.model_results import Result, results_of
 from routes.models_page import SHOWN_HORIZONS, ModelRow, listed, model_row, number, users_of
 from routes.services import Services
@@ -58,6 +59,10 @@ class ModelCard:
     horizons: tuple[HorizonRow, ...]
     curves: tuple[LossCurve, ...]
     results: tuple[Result, ...]
+    compare: str
+    """The model to compare it with: the one in use, or another usable one; empty where there is none."""
+    schedule: ScheduleView | None
+    challenges: tuple[ChallengeView, ...]
 
 
 def model_card(parts: Services, model_id: str) -> ModelCard:
@@ -84,6 +89,9 @@ def model_card(parts: Services, model_id: str) -> ModelCard:
         horizons=tuple(_horizon(score, entry.spec.interval) for score in scores) if entry.spec else (),
         curves=loss_curves(losses, len(losses)),
         results=results_of(parts, entry),
+        compare=_other(parts, entry),
+        schedule=None if archived else schedule_of(parts, entry),
+        challenges=challenges_of(parts, entry),
     )
 
 
@@ -177,6 +185,14 @@ def _data_facts(entry: RegistryEntry, report: Mapping[str, Any]) -> tuple[Fact, 
         Fact("Scaler", spec.scaler),
     ]
     return tuple(facts)
+
+
+def _other(parts: Services, entry: RegistryEntry) -> str:
+    if entry.spec is None:
+        return ""
+    serving = parts.registry.default(entry.spec.interval)
+    others = [*([serving] if serving else []), *parts.registry.usable()]
+    return next((one.id for one in others if one.id != entry.id), "")
 
 
 def _split_facts(report: Mapping[str, Any]) -> tuple[Fact, ...]:

@@ -11,11 +11,14 @@ from data.interval import Interval
 from models import exchange
 from models.exchange import pack
 from models.job_requests import CheckRequest, Task
+from models.schedules import UNITS
 from models.spec import parse_id
 from routes.budgets import budget
-from routes.forms import theme_of
+from routes.forms import parse_whole, theme_of
 from routes.loss_curve import CURVE_HEIGHT, CURVE_WIDTH
 from routes.model_card import found, model_card
+from routes.model_diff import model_diff
+from routes.model_life import HEIGHT, WIDTH
 from routes.models_page import models_page, models_version
 from routes.services import Services, services
 from utils.errors import InvalidInput, NotReady
@@ -29,11 +32,21 @@ def page() -> Response:
     return _respond(("models",), lambda parts: render_template("models.html", page=models_page(parts)))
 
 
+@bp.get("/diff")
+def diff() -> Response:
+    """Two models side by side."""
+    parts = _parts()
+    first, second = (parse_id(request.args.get(name, "")) for name in ("a", "b"))
+    html = render_template("model_diff.html", diff=model_diff(parts, first, second))
+    return Response(html, mimetype="text/html", headers={"Cache-Control": "no-cache"})
+
+
 @bp.get("/<model_id>")
 @budget(p95_ms=250, size_bytes=60_000, queries=60)
 def card(model_id: str) -> Response:
     def render(parts: Services) -> str:
         size: dict[str, Any] = {"curve_width": CURVE_WIDTH, "curve_height": CURVE_HEIGHT}
+        size |= {"life_width": WIDTH, "life_height": HEIGHT, "units": UNITS}
         return render_template("model.html", card=model_card(parts, model_id), **size)
 
     return _respond(("model", model_id), render)
@@ -69,6 +82,22 @@ def check(model_id: str, task: str) -> Response:
     entry = parts.registry.get(parse_id(model_id))
     job = parts.training.ask(CheckRequest(Task(task), entry.id, entry.spec.interval))
     return Response(status=303, headers={"Location": url_for("training.job", job_id=job.id)})
+
+
+@bp.post("/<model_id>/schedule")
+def schedule(model_id: str) -> Response:
+    """Sets, changes or ends the retraining of a model by itself, or begins one now."""
+    parts, texts, name = _parts(), request.form, parse_id(model_id)
+    if parts.retrainer is None:
+        raise NotReady("models cannot be retrained here: the application was built without its training parts")
+    action = texts.get("action", "set")
+    if action == "off":
+        parts.retrainer.schedules.remove(name)
+    elif action == "now":
+        parts.retrainer.now(name)
+    else:
+        parts.retrainer.set(name, parse_whole("every", texts.get("every", "")), texts.get("unit", ""))
+    return Response(status=303, headers={"Location": url_for("models.card", model_id=name)})
 
 
 @bp.post("/<model_id>/<any(promote, archive, unarchive):action>")

@@ -67,6 +67,7 @@ def models_version(parts: Services) -> str:
     text = [f"{entry.id} {entry.digest} {entry.status} {entry.path.parent.name}" for entry in entries]
     text += [repr(sorted(parts.registry.choices().items())), str(parts.training.jobs.changes())]
     text += [parts.results.version() if parts.results is not None else ""]
+    text += [repr(parts.retrainer.schedules.all()) if parts.retrainer is not None else ""]
     text += [str(parts.clock.now_ms() // 60_000), parts.exchange.name, parts.app_version]
     return xxhash.xxh3_64_hexdigest("\n".join(text).encode())
 

@@ -226,6 +226,8 @@ class Services:
     """models.promotion.Promotion"""
     results: Any = None
     """models.result_store.ResultStore"""
+    retrainer: Any = None
+    """models.retrainer.Retrainer"""
     recorder: Any = None
     """utils.minute_recorder.MinuteRecorder"""
     clearing: CacheClearing = field(default_factory=CacheClearing)

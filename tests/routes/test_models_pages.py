@@ -16,6 +16,7 @@ from werkzeug.test import TestResponse
 from data.interval import Interval
 from models.job_requests import Task
 from models.jobs import Job, JobState
+from models.registry import write_model
 from models.training_request import TrainingRequest, preset_texts
 from routes.security import MAX_REQUEST_BYTES
 from tests.support import tiny_model
@@ -148,6 +149,68 @@ def test_a_check_is_one_click_and_its_result_is_on_the_card(made: Bench, client:
     assert "Run again" in told
     assert post(client, "/models/nobody/leaktest").status_code == 404
     assert post(client, "/models/beta/search").status_code in (404, 405)
+
+
+def test_two_models_are_compared_field_by_field(made: Bench, client: FlaskClient) -> None:
+    one = tiny_model.spec("one")
+    other = tiny_model.spec("other", features=("return_1", "hour_sin", "log_sigma"), seed=9)
+    scores = [{"horizon": 1, "skill_fraction": 0.02}, {"horizon": 6, "skill_fraction": 0.01}]
+    for spec, gain in ((one, 0.0), (other, 0.005)):
+        test = [score | {"skill_fraction": score["skill_fraction"] + gain} for score in scores]
+        report = {"test": test, "data": {"test": "2024"}, "recipe": {"kind": "tcn", "epochs": 3 + round(gain * 1000)}}
+        write_model(made.models, spec, tiny_model.graph(spec), report)
+    told = text_of(client.get("/models/diff?a=one&b=other"))
+    for piece in (
+        "Added: log_sigma",
+        "Removed: range",
+        "2 in common",
+        "1 hour +2.00 % +2.50 % +0.50",
+        "seed differs 1 9",
+        "epochs differs 3 8",
+        "window 8 8",
+        "Both were tested on the same days.",
+    ):
+        assert piece in told, piece
+    assert "Compare with" in text_of(client.get("/models/one"))
+    assert client.get("/models/diff").status_code == 400
+    assert client.get("/models/diff?a=one&b=nobody").status_code == 404
+    (made.models / "one" / "report.json").write_text("{}")
+    assert "cannot be compared: report.json has SHA-256" in text_of(client.get("/models/diff?a=one&b=other"))
+
+
+def test_retraining_is_set_and_ended_and_a_challenge_is_shown(made: Bench, client: FlaskClient) -> None:
+    recipe = {"recipe": {"kind": "tcn", "window": 16}}
+    for name in ("old", "new"):
+        spec = tiny_model.spec(name, train_from_ms=tiny_model.START_MS, train_until_ms=tiny_model.START_MS + 10**9)
+        write_model(made.models, spec, tiny_model.graph(spec, seed=len(name)), recipe)
+    assert "Retrain every" in text_of(client.get("/models/old"))
+    assert post(client, "/models/old/schedule", every="x", unit="hours", action="set").status_code == 400
+    assert post(client, "/models/alpha/schedule", every="24", unit="hours", action="set").status_code == 400
+    answer = post(client, "/models/old/schedule", every="48", unit="candles", action="set")
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/models/old")
+    assert "every 48 candles; next" in text_of(client.get("/models/old"))
+    post(client, "/models/old/schedule", action="off")
+    assert made.services.retrainer.schedules.all() == []
+    old, new = (made.services.registry.get(name) for name in ("old", "new"))
+    skill = {"skill": 0.01, "low": 0.002, "high": 0.02}
+    result = {
+        "champion": "old",
+        "challenger": "new",
+        "won": True,
+        "words": "new: its loss is lower: it wins",
+        "from_ms": tiny_model.START_MS,
+        "until_ms": tiny_model.START_MS + 10**9,
+        "course": [[0, 0.30, 0.29, 0.31], [1, 0.31, 0.29, 0.31]],
+        "champion_over_naive": skill,
+        "challenger_over_naive": skill | {"low": None, "high": None},
+    }
+    made.services.results.put(
+        new.digest, Task.CHALLENGE, result, model_id="new", now_ms=made.services.clock.now_ms(), against=old.digest
+    )
+    for name in ("old", "new"):
+        told = text_of(client.get(f"/models/{name}"))
+        assert "Challenge: new against old won" in told
+        assert "old +1.00 % (+0.2 … +2.0) , new +1.00 %" in told
 
 
 def upload(client: FlaskClient, content: bytes) -> TestResponse:
