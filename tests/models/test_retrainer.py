@@ -53,8 +53,8 @@ class Life:
 
     def put(self, name: str) -> None:
         start_ms = tiny_model.START_MS
-        span = {"train_from_ms": start_ms, "train_until_ms": start_ms + 1000 * HOUR_MS}
-        spec = tiny_model.spec(name, trained_on=MARKETS, **span)
+        until_ms = start_ms + 1000 * HOUR_MS
+        spec = tiny_model.spec(name, trained_on=MARKETS, train_from_ms=start_ms, train_until_ms=until_ms)
         write_model(self.shop.models, spec, tiny_model.graph(spec, seed=len(name)), REPORT)
 
     def waiting(self) -> list[Job]:
