@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -78,6 +78,19 @@ _THE_SERIES = (
 )
 _SERIES_ID = sa.select(SERIES.c.id).where(*_THE_SERIES)
 _LATEST = sa.select(SERIES.c.last_open_ms).where(*_THE_SERIES)
+_FIRST, _LAST = (sa.bindparam(name, type_=sa.BigInteger) for name in ("first", "last"))
+_COUNT = (
+    sa.update(SERIES)
+    .where(SERIES.c.id == sa.bindparam("key"))
+    .values(
+        candles=SERIES.c.candles + sa.bindparam("more", type_=sa.BigInteger),
+        first_open_ms=sa.case((SERIES.c.first_open_ms <= _FIRST, SERIES.c.first_open_ms), else_=_FIRST),
+        last_open_ms=sa.case((SERIES.c.last_open_ms >= _LAST, SERIES.c.last_open_ms), else_=_LAST),
+    )
+)
+"""Of a series without candles the bounds are NULL, which is below and above nothing: the new ones are taken."""
+_WITH_HOLES = sa.select(HOLES.c.series_id).where(HOLES.c.series_id.in_(sa.bindparam("ids", expanding=True))).distinct()
+_NAMES_AT_ONCE = 500
 _MAX_MS = 2**62
 _REQUIRED_COLUMNS = 5
 
@@ -142,18 +155,43 @@ class CandleStore:
 
     def write(self, candles: Candles) -> WriteCount:
         """Store the candles, all or none. InvalidInput where a price or volume is not a finite number."""
-        if not len(candles):
-            return WriteCount()
-        _refuse_broken(candles)
+        return self.write_all([candles])[0]
+
+    def write_all(self, several: Sequence[Candles]) -> list[WriteCount]:
+        """The same for several series, each given once, in one transaction: all or none of all of them."""
+        for candles in several:
+            _refuse_broken(candles)
+        if not any(map(len, several)):
+            return [WriteCount() for _ in several]
+        counts, pending = [], list[dict[str, Any]]()
         with self._database.write() as connection:
-            series_id = self._begun_series(connection, candles.symbol, candles.interval)
-            count = WriteCount()
-            for start in range(0, len(candles), _BATCH_ROWS):
-                count += self._write_batch(connection, series_id, candles.slice(start, start + _BATCH_ROWS))
-            if count.added:
-                _count_series(connection, series_id, candles, count.added)
-                _shrink_holes(connection, series_id, candles)
+            ids = [self._begun_series(connection, one.symbol, one.interval) if len(one) else 0 for one in several]
+            for series_id, candles in zip(ids, several, strict=True):
+                counts.append(self._write_series(connection, series_id, candles, pending))
+            self._put_rows(connection, pending)
+            added = [
+                (key, one, count.added) for key, one, count in zip(ids, several, counts, strict=True) if count.added
+            ]
+            _count_series(connection, added)
+            _shrink_holes(connection, {series_id: candles for series_id, candles, _ in added})
+        return counts
+
+    def _write_series(
+        self, connection: sa.Connection, series_id: int, candles: Candles, pending: list[dict[str, Any]]
+    ) -> WriteCount:
+        count = WriteCount()
+        for start in range(0, len(candles), _BATCH_ROWS):
+            rows, counted = _differing(connection, series_id, candles.slice(start, start + _BATCH_ROWS))
+            count += counted
+            pending += rows
+            if len(pending) >= _BATCH_ROWS:
+                self._put_rows(connection, pending)
         return count
+
+    def _put_rows(self, connection: sa.Connection, pending: list[dict[str, Any]]) -> None:
+        if pending:
+            self._put(connection, pending)
+            pending.clear()
 
     def read(
         self,
@@ -239,20 +277,23 @@ class CandleStore:
         key = connection.execute(sa.insert(SERIES).values(values)).inserted_primary_key
         return int(key[0]) if key else 0
 
-    def _write_batch(self, connection: sa.Connection, series_id: int, batch: Candles) -> WriteCount:
-        times = batch.open_time_ms
-        stored_times, stored = _rows(connection, series_id, int(times[0]), int(times[-1]), None)
-        floats = _floats(batch)
-        common, in_batch, in_store = np.intersect1d(times, stored_times, assume_unique=True, return_indices=True)
-        old, new = stored[:, in_store], floats[:, in_batch]
-        new = floats[:, in_batch] = np.where(np.isnan(new), old, new)
-        same = ((new == old) | (np.isnan(new) & np.isnan(old))).all(axis=0)
-        chosen = np.ones(len(times), dtype=bool)
-        chosen[in_batch[same]] = False
-        if chosen.any():
-            self._put(connection, _parameters(series_id, times[chosen], floats[:, chosen]))
-        duplicate = int(same.sum())
-        return WriteCount(len(times) - len(common), duplicate, len(common) - duplicate)
+
+def _differing(connection: sa.Connection, series_id: int, batch: Candles) -> tuple[list[dict[str, Any]], WriteCount]:
+    """The rows that are not stored as they are, and how many there are of each kind."""
+    times = batch.open_time_ms
+    stored_times, stored = _rows(connection, series_id, int(times[0]), int(times[-1]), None)
+    floats = _floats(batch)
+    if not len(stored_times):
+        return _parameters(series_id, times, floats), WriteCount(added=len(times))
+    common, in_batch, in_store = np.intersect1d(times, stored_times, assume_unique=True, return_indices=True)
+    old, new = stored[:, in_store], floats[:, in_batch]
+    new = floats[:, in_batch] = np.where(np.isnan(new), old, new)
+    same = ((new == old) | (np.isnan(new) & np.isnan(old))).all(axis=0)
+    chosen = np.ones(len(times), dtype=bool)
+    chosen[in_batch[same]] = False
+    duplicate = int(same.sum())
+    count = WriteCount(len(times) - len(common), duplicate, len(common) - duplicate)
+    return _parameters(series_id, times[chosen], floats[:, chosen]), count
 
 
 def _place(venue: str, symbol: Symbol, interval: Interval) -> dict[str, str]:
@@ -341,23 +382,25 @@ def _replace_holes(connection: sa.Connection, series_id: int, holes: Iterable[Ra
         connection.execute(sa.insert(HOLES), rows)
 
 
-def _shrink_holes(connection: sa.Connection, series_id: int, candles: Candles) -> None:
+def _shrink_holes(connection: sa.Connection, added: Mapping[int, Candles]) -> None:
     """A hole that has been filled after all, by an import or a correction of the exchange, is one no more."""
-    before = _hole_rows(connection, series_id)
-    after = subtracted(before, list(_runs(candles.interval, candles.open_time_ms))) if before else before
-    if after != before:
-        _replace_holes(connection, series_id, after)
+    keys = list(added)
+    for start in range(0, len(keys), _NAMES_AT_ONCE):
+        for series_id in connection.execute(_WITH_HOLES, {"ids": keys[start : start + _NAMES_AT_ONCE]}).scalars().all():
+            candles = added[series_id]
+            before = _hole_rows(connection, series_id)
+            after = subtracted(before, list(_runs(candles.interval, candles.open_time_ms)))
+            if after != before:
+                _replace_holes(connection, series_id, after)
 
 
-def _count_series(connection: sa.Connection, series_id: int, candles: Candles, added: int) -> None:
-    first, last = int(candles.open_time_ms[0]), candles.last_open_time_ms
-    known = connection.execute(sa.select(SERIES).where(SERIES.c.id == series_id)).one()
-    values = {
-        "candles": known.candles + added,
-        "first_open_ms": first if known.first_open_ms is None else min(first, known.first_open_ms),
-        "last_open_ms": last if known.last_open_ms is None else max(last, known.last_open_ms),
-    }
-    connection.execute(sa.update(SERIES).where(SERIES.c.id == series_id).values(values))
+def _count_series(connection: sa.Connection, added: Sequence[tuple[int, Candles, int]]) -> None:
+    rows = [
+        {"key": key, "more": count, "first": int(candles.open_time_ms[0]), "last": candles.last_open_time_ms}
+        for key, candles, count in added
+    ]
+    if rows:
+        connection.execute(_COUNT, rows)
 
 
 def _on_grid(interval: Interval, at_ms: int) -> int:

@@ -11,7 +11,7 @@ from math import ceil
 from types import MappingProxyType
 
 from data.binance_gateway import PAGE_LIMIT, BinanceGateway
-from data.candle_store import CandleStore
+from data.candle_store import CandleStore, WriteCount
 from data.candles import Candle, Candles
 from data.freshness import Freshness, freshness_of
 from data.interval import Interval
@@ -34,6 +34,8 @@ _RETRY_S = 5.0
 _LONGEST_PAUSE_S = 60.0
 """A reader asks the exchange at most this often for one series; after failures nobody asks for 5, 10, 20… 60 s."""
 _READER_DEADLINE_S = 1.5
+_STORED_AT_ONCE = 50
+"""Series in one transaction: it saves the commits, and another writer waits a few hundredths of a second."""
 _IDLE_S = 300.0
 """A market whose candles nobody has looked at for so long can do without them in memory."""
 _STALE_S = 7 * 24 * 3600.0
@@ -196,6 +198,23 @@ class MarketData:
             self._closes += len(candles)
             self._tell(candles)
 
+    def on_told(self, closes: Sequence[Candles]) -> list[Candles]:
+        """Candles that the exchange said are closed, of many followed series at once: in the hot set when this returns.
+
+        At a full minute hundreds of markets close together, and storing them takes longer than a reader should wait.
+        Those that are news are answered, to be stored by `keep`.
+        """
+        return [candles for candles in closes if len(candles) and self._told(candles)]
+
+    def keep(self, closes: Sequence[Candles]) -> None:
+        """Stores what `on_told` has answered, in transactions that leave others room, and tells the listeners."""
+        for start in range(0, len(closes), _STORED_AT_ONCE):
+            some = closes[start : start + _STORED_AT_ONCE]
+            self._store_told(some)
+            for candles in some:
+                self._closes += len(candles)
+                self._tell(candles)
+
     def on_forming(self, symbol: Symbol, interval: Interval, candle: Candle, event_ms: int) -> None:
         """The forming candle as the exchange told it at `event_ms`; older words change nothing."""
         series = self._followed(symbol, interval)
@@ -332,13 +351,36 @@ class MarketData:
             self._keep(series, joined(hot, candles, self.history_candles))
             return True
         if count.replaced:
-            log.warning(
-                "%d candles of %s %s were told differently before", count.replaced, candles.symbol, candles.interval
-            )
+            _say_replaced(candles, count)
         if not count.added and not count.replaced:
             return False
         self._keep(series, self._read(series) if hot is None else joined(hot, candles, self.history_candles))
         return True
+
+    def _told(self, candles: Candles) -> bool:
+        series = self._followed(candles.symbol, candles.interval)
+        with series.writing:
+            hot: Candles | None = self._cache.get(series.key)
+            if hot is not None:
+                after = joined(hot, candles, self.history_candles)
+                if after.digest == hot.digest:
+                    return False
+                self._keep(series, after)
+        series.heard(min(self._clock.now_ms(), candles.last_close_time_ms))
+        return True
+
+    def _store_told(self, closes: Sequence[Candles]) -> None:
+        try:
+            counts = self._store.write_all(closes)
+        except StoreError as error:
+            log.warning("the newest candles of %d series are kept in memory only: %s", len(closes), error)
+            return
+        for candles, count in zip(closes, counts, strict=True):
+            if count.replaced:
+                _say_replaced(candles, count)
+            series = self._followed(candles.symbol, candles.interval)
+            if self._cache.get(series.key) is None:
+                self.warm(candles.symbol, candles.interval)
 
     def _keep(self, series: MarketSeries, candles: Candles) -> None:
         self._cache.set(series.key, candles, ttl_s=self._fresh_for_s(candles))
@@ -385,6 +427,10 @@ class MarketData:
 
     def _awaited(self, series: MarketSeries) -> str:
         return series.problem or self._exchange_trouble or "waiting for the exchange to tell"
+
+
+def _say_replaced(candles: Candles, count: WriteCount) -> None:
+    log.warning("%d candles of %s %s were told differently before", count.replaced, candles.symbol, candles.interval)
 
 
 def _numbers(ticker: Ticker) -> tuple[float, ...]:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
+from dataclasses import dataclass
 from itertools import product
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from data.binance_gateway import BinanceGateway
-from data.candles import Candles
+from data.candles import Candle, Candles
 from data.feed_catch_up import CatchUp, Pair
 from data.feed_events import Event, KlineEvent, KlineSequence, News, ShutdownEvent, parse_frame
 from data.feed_status import FeedCounters, FeedPaces, FeedState, FeedStatus
@@ -25,6 +26,9 @@ from utils.errors import BadData, DashboardError, ExchangeError
 
 log = logging.getLogger(__name__)
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 STREAMS_PER_CONNECTION = 200
 _WAITING_EVENTS = 20_000
 _CLOCK_OFF_MS = 5_000
@@ -32,11 +36,20 @@ _CLOCK_LEAP_MS = 60_000
 _MEASURE_AT_MOST_EVERY_S = 5.0
 
 
+@dataclass(slots=True)
+class _Batch:
+    """Of the events that came together: the candles closed in each series, and the news of what formed after them."""
+
+    closes: dict[Pair, list[Candle]]
+    after_closes: list[KlineEvent]
+
+
 class MarketFeed:
     """Keeps a MarketData current, from `start` to `close`.
 
-    Three threads: the loop with the connections, which never waits; one that writes what the streams told, in order;
-    and one that asks over REST: after each connection, for overdue closes, and for everything while streams are down.
+    Four threads: the loop with the connections, which never waits; one that takes in what the streams told, in order;
+    one that stores it; and one that asks over REST: after each connection, for overdue closes, and for everything while
+    streams are down.
     """
 
     def __init__(
@@ -78,10 +91,11 @@ class MarketFeed:
             self._workers = (
                 ThreadPoolExecutor(1, thread_name_prefix="market-feed-writer"),
                 ThreadPoolExecutor(1, thread_name_prefix="market-feed-rest"),
+                ThreadPoolExecutor(1, thread_name_prefix="market-feed-store"),
             )
             self._groups = self._new_groups()
             self._loop.start()
-            self._loop.submit(self._run(*self._workers))
+            self._loop.submit(self._run(*self._workers[:2]))
 
     def close(self) -> None:
         """Ends the connections and the threads. Does nothing when not running."""
@@ -242,33 +256,56 @@ class MarketFeed:
             await loop.run_in_executor(writer, self._apply_all, batch)
 
     def _apply_all(self, events: list[Event]) -> None:
+        batch = _Batch({}, [])
         for event in events:
-            try:
-                self._apply(event)
-            except DashboardError as error:
-                self._counters.last_error = str(error)
-                log.warning("an event could not be kept: %s", error)
-                self._want_everything()
+            self._or_ask_again(self._apply, event, batch)
+        closes = [Candles.from_candles(*pair, candles) for pair, candles in batch.closes.items()]
+        news = self._or_ask_again(self._market.on_told, closes)
+        for event in batch.after_closes:
+            self._or_ask_again(self._market.on_forming, event.symbol, event.interval, event.candle, event.event_ms)
+        if news:
+            self._store(news)
 
-    def _apply(self, event: Event) -> None:
+    def _store(self, news: list[Candles]) -> None:
+        """Behind the readers' backs; what is not stored when the feed ends is asked for by the next start."""
+        workers = self._workers
+        if workers:
+            with suppress(RuntimeError):  # the feed is ending
+                workers[-1].submit(self._or_ask_again, self._market.keep, news)
+
+    def _or_ask_again(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
+        """What cannot be kept now is asked for later."""
+        try:
+            return work(*args, **kwargs)
+        except DashboardError as error:
+            self._counters.last_error = str(error)
+            log.warning("an event could not be kept: %s", error)
+            self._want_everything()
+            return None
+
+    def _apply(self, event: Event, batch: _Batch) -> None:
         if isinstance(event, KlineEvent):
-            self._apply_kline(event)
+            self._apply_kline(event, batch)
         elif not isinstance(event, ShutdownEvent):
             self._market.on_ticker(event)
 
-    def _apply_kline(self, event: KlineEvent) -> None:
+    def _apply_kline(self, event: KlineEvent, batch: _Batch) -> None:
         pair = (event.symbol, event.interval)
         sequence = self._sequences.get(pair)
         if sequence is None:
             return
-        news, gap = sequence.judge(event, self._market.newest_known_ms(*pair))
+        closes = batch.closes.get(pair)
+        newest_ms = closes[-1].open_time_ms if closes else self._market.newest_known_ms(*pair)
+        news, gap = sequence.judge(event, newest_ms)
         if gap:
             self._counters.gaps += 1
             self._catch_up.want(pair)
         if news is News.OLD:
             self._counters.duplicates_ignored += 1
         elif news is News.CLOSED:
-            self._market.on_closed(Candles.from_candles(*pair, [event.candle]))
+            batch.closes.setdefault(pair, []).append(event.candle)
+        elif closes:
+            batch.after_closes.append(event)
         else:
             self._market.on_forming(*pair, event.candle, event.event_ms)
 

@@ -129,8 +129,16 @@ def joined(older: Candles, newer: Candles, limit: int) -> Candles:
     """The newest `limit` of both; where both have a candle, `newer` wins."""
     if not len(older) or not len(newer):
         return (newer if len(newer) else older).tail(limit)
+    if newer.open_time_ms[0] > older.last_open_time_ms:
+        return _appended(older.tail(max(0, limit - len(newer))), newer.tail(limit))
     times = np.concatenate([older.open_time_ms, newer.open_time_ms])
     _, last = np.unique(times[::-1], return_index=True)
     order = (len(times) - 1 - last)[-limit:]
     columns = [np.concatenate([getattr(older, name), getattr(newer, name)])[order] for name in FLOAT_COLUMNS]
     return Candles.from_columns(newer.symbol, newer.interval, times[order], columns)
+
+
+def _appended(older: Candles, newer: Candles) -> Candles:
+    columns = [np.concatenate([getattr(older, name), getattr(newer, name)]) for name in FLOAT_COLUMNS]
+    times = np.concatenate([older.open_time_ms, newer.open_time_ms])
+    return Candles.from_columns(newer.symbol, newer.interval, times, columns)

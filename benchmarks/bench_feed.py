@@ -1,0 +1,224 @@
+"""The feed at scale: 500 markets at two intervals live, and a start with them from an empty and from a full store."""
+
+from __future__ import annotations
+
+import gc
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import psutil
+
+from benchmarks.load import fetch
+from benchmarks.measure import Row, at_least, at_most, print_rows, reading, result
+from benchmarks.served import ROOT, free_port
+from data.binance_gateway import BinanceGateway
+from data.candle_store import CandleStore
+from data.candles import Candle, Candles
+from data.database import connect
+from data.interval import Interval
+from data.market_data import MarketData
+from data.market_feed import MarketFeed
+from data.symbol import Symbol
+from utils.data_cache import DataCache
+from utils.memory_return import hold_less
+
+_MB = 1_000_000
+_INTERVALS = (Interval.M1, Interval.M5)
+_LISTENING = re.compile(r"listening on (http://\S+)")
+_START_S = 300.0
+
+
+class Watched(MarketData):
+    """Notes of each candle how old the event was that told it when the market's version had changed for it."""
+
+    latencies_ms: list[int]
+    closes_ms: list[int]
+
+    def on_forming(self, symbol: Symbol, interval: Interval, candle: Candle, event_ms: int) -> None:
+        series = self._followed(symbol, interval)
+        before = series.changes
+        super().on_forming(symbol, interval, candle, event_ms)
+        if series.changes != before:
+            self.latencies_ms.append(self._clock.now_ms() - event_ms)
+
+    def on_told(self, closes: Sequence[Candles]) -> list[Candles]:
+        """The event of a close is told at the first look at the clock after it: what that waits is not ours."""
+        news = super().on_told(closes)
+        now_ms = self._clock.now_ms()
+        self.closes_ms += [now_ms - candles.last_close_time_ms for candles in news]
+        return news
+
+
+def run(*, short: bool = False) -> dict[str, Any]:
+    symbols, seconds = (60, 10) if short else (500, 90)
+    live = _live(symbols, seconds)
+    starts = _starts(symbols, weight_limit=max(60, symbols))
+    rows = [*_live_rows(symbols, live), *_start_rows(symbols, starts)]
+    print_rows(f"The feed, {symbols} markets", rows)
+    return result("feed", rows, live=live, starts=starts)
+
+
+def _live_rows(symbols: int, live: dict[str, Any]) -> list[Row]:
+    what = f"{symbols} markets × {len(_INTERVALS)} intervals"
+    p99, cpu = reading([live["p99_ms"]], "ms"), reading([live["cpu_percent"]], "%")
+    growth = reading([live["growth_percent"]], "%")
+    return [
+        at_most(f"event to visible version, p99, {what}", p99, 300),
+        at_most(f"of one core for the feed, {what}", cpu, 100),
+        at_most(f"growth of memory while it runs, {what}", growth, 2),
+    ]
+
+
+def _start_rows(symbols: int, starts: dict[str, Any]) -> list[Row]:
+    used, allowed = reading([starts["used_weight"]], "weight"), reading([starts["weight_limit"]], "weight")
+    full = reading([starts["full_ready_s"]], "s")
+    return [
+        at_least(f"request weight used in the first minute of an empty start, {symbols} markets × 1000 candles",
+                 used, allowed, used.median / allowed.median, 0.9),
+        at_most("requests refused during it", reading([starts["refused"]], "requests"), 0),
+        at_most(f"start to ready from a full store, {symbols} markets × 1000 candles", full, 3),
+    ]  # fmt: skip
+
+
+@contextmanager
+def exchange(*arguments: str) -> Iterator[tuple[str, psutil.Process]]:
+    """A simulated exchange in a process of its own: its address, and the process."""
+    command = [sys.executable, "-m", "data.simulated_exchange", "--port", "0", "--with-parent", *arguments]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        found = next(filter(None, map(_LISTENING.search, process.stdout)))
+        yield found[1].rstrip("/"), psutil.Process(process.pid)
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def _live(count: int, seconds: int) -> dict[str, Any]:
+    """The market layer alone in this process, so that what is measured is the feed and nothing else."""
+    hold_less()
+    with exchange("--symbols", str(count)) as (url, _), tempfile.TemporaryDirectory() as folder:
+        gateway = BinanceGateway(rest_url=f"{url}/api", stream_url=url.replace("http", "ws", 1))
+        database = connect(f"sqlite:///{folder}/feed.db")
+        cache = DataCache("feed")
+        cache.configure(max_entries=10 * count, timer=gateway.clock.monotonic)
+        gateway.start()
+        try:
+            listed = [info.symbol for info in gateway.exchange_info()][:count]
+            market = Watched(store=CandleStore(database), gateway=gateway, cache=cache, clock=gateway.clock,
+                             symbols=listed, intervals=_INTERVALS, history_candles=50)  # fmt: skip
+            market.latencies_ms, market.closes_ms = [], []
+            feed = MarketFeed(gateway=gateway, market=market)
+            feed.start()
+            try:
+                market.prime()
+                return _observed(market, feed, seconds)
+            finally:
+                feed.close()
+        finally:
+            gateway.close()
+            database.close()
+
+
+def _observed(market: Watched, feed: MarketFeed, seconds: int) -> dict[str, Any]:
+    process = psutil.Process()
+    time.sleep(10)  # the catching up after the connections are up
+    gc.collect()
+    market.latencies_ms.clear()
+    market.closes_ms.clear()
+    events, rss, closes = feed.status().events, process.memory_info().rss, market.status().closes
+    cpu_s, began_s = time.process_time(), time.perf_counter()
+    time.sleep(seconds)
+    taken_s, used_s = time.perf_counter() - began_s, time.process_time() - cpu_s
+    gc.collect()
+    after, status, latencies = process.memory_info().rss, feed.status(), np.array(market.latencies_ms)
+    return {
+        "events_per_s": (status.events - events) / taken_s,
+        "closes": market.status().closes - closes,
+        "cpu_percent": 100 * used_s / taken_s,
+        "versions": len(latencies),
+        "p50_ms": float(np.percentile(latencies, 50)),
+        "p99_ms": float(np.percentile(latencies, 99)),
+        "max_ms": float(latencies.max()),
+        "closes_p50_ms": float(np.percentile(market.closes_ms or [0], 50)),
+        "closes_p99_ms": float(np.percentile(market.closes_ms or [0], 99)),
+        "rss_mb": after / _MB,
+        "growth_percent": max(0.0, 100 * (after - rss) / rss),
+        "connections": status.connections,
+        "streams": status.streams,
+        "reconnects": status.reconnects,
+        "gaps": status.gaps,
+        "bad_frames": status.bad_frames,
+        "state": status.state,
+    }
+
+
+def _starts(count: int, weight_limit: int) -> dict[str, Any]:
+    """The whole application. The exchange allows only so much weight a minute that an empty start takes two: its clock
+    begins with a minute, so that the first is one that nobody has used before."""
+    from data.simulated_exchange.synthetic import SyntheticSource
+
+    symbols = ",".join(SyntheticSource(symbols=count).listings)
+    arguments = ("--symbols", symbols, "--weight-limit", str(weight_limit), "--start", "2026-06-01T00:00:00")
+    with exchange(*arguments) as (url, _), tempfile.TemporaryDirectory() as folder:
+        given = {
+            "EXCHANGE": "binance", "BINANCE_REST_URL": f"{url}/api", "BINANCE_STREAM_URL": url.replace("http", "ws", 1),
+            "INSTANCE_PATH": f"{folder}/instance", "SYMBOLS": symbols, "INTERVALS": "1h", "HISTORY_CANDLES": "1000",
+            "ENABLE_MODEL_PRELOADING": "False",
+        }  # fmt: skip
+        empty, full = _start(given), _start(given)
+    return {
+        "weight_limit": weight_limit,
+        "used_weight": empty["used"],
+        "refused": empty["refused"],
+        "said": empty["said"],
+        "empty_ready_s": empty["ready_s"],
+        "full_ready_s": full["ready_s"],
+    }
+
+
+def _start(given: dict[str, str]) -> dict[str, Any]:
+    port = free_port()
+    began_s = time.perf_counter()
+    process = subprocess.Popen(
+        [sys.executable, "app.py", "--port", str(port)],
+        cwd=ROOT, env={**os.environ, **given}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    used, said = 0.0, [""]
+    try:
+        while True:
+            assert time.perf_counter() - began_s < _START_S, f"not ready within {_START_S:.0f} s; it says {said[-1]}"
+            time.sleep(0.1)
+            try:
+                status, body = fetch(port, "/ready")
+                told = fetch(port, "/api/v1/performance")[1]
+            except OSError:
+                continue
+            exchange_told = _json(told)["sources"]["exchange"]
+            used = max(used, exchange_told["used_weight"])
+            if status == 200:
+                errors = exchange_told["errors"]
+                return {"ready_s": time.perf_counter() - began_s, "used": used, "said": said[1:],
+                        "refused": sum(errors.values())}  # fmt: skip
+            said += [text for text in _json(body)["waiting_for"][:1] if text != said[-1]]
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def _json(body: bytes) -> Any:
+    import orjson
+
+    return orjson.loads(body)
+
+
+if __name__ == "__main__":
+    run(short="--short" in sys.argv)
