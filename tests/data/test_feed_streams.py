@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -69,10 +70,13 @@ class Scene:
         for symbol in self.market.symbols:
             wait_until(self.has(open_ms, symbol), what=f"{symbol} {open_ms} was not told: {self.feed.status()}")
 
+    def complete(self, symbol: Symbol) -> bool:
+        return not self.market.candles(symbol, M1).holes()
+
     def assert_true_to_the_exchange(self) -> None:
         """Every candle kept is the exchange's own, and none is missing once what was missed has been asked for."""
         for symbol in self.market.symbols:
-            self.wait(lambda symbol=symbol: self.market.candles(symbol, M1).holes() == [])
+            self.wait(partial(self.complete, symbol))
             ours = self.market.candles(symbol, M1)
             start_ms, end_ms = int(ours.open_time_ms[0]), ours.last_open_time_ms + M1.ms
             (theirs,) = self.gateway.history(symbol, M1, start_ms, end_ms)
