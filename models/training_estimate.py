@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from data.candle_store import SeriesStats
 from models.inputs import WARM_UP
-from models.recipe import Recipe
+from models.kinds import steps
+from models.recipe import Recipe, preset
 from models.spec import HORIZONS
 from models.split import EMBARGO_CANDLES, parse_date
 from models.training_request import TrainingRequest
+from models.traits import TRAITS
 
 MIN_WINDOWS = 500
 """The trainer refuses fewer."""
-DEFAULT_WINDOWS_PER_S = 11_000.0
-"""Of the committed model (TCN, window 16, size 32): 1.8 million windows in 167 s on two cores, judging included."""
-_DEFAULT_COST = 16 * 32
 START_S = 15.0
 """Imports, reading, export and judging of a small training."""
 _FIT_PART, _TRAIN_PART = 0.9, 0.9
@@ -58,20 +58,20 @@ def estimate(request: TrainingRequest, stored: Sequence[SeriesStats], speeds: Se
     validation = round(sum(max(0.0, count * (1 - _TRAIN_PART) - gap) for count in fitted))
     windows = train // request.recipe.stride + validation
     rate, job, other_s = _rate(request.recipe, speeds)
-    seconds = other_s + windows * request.recipe.epochs / rate
+    seconds = other_s + windows * steps(request.recipe) / rate
     return Estimate(round(sum(counts)), len(counts), train, windows, seconds, rate, job)
 
 
 def _rate(recipe: Recipe, speeds: Sequence[Speed]) -> tuple[float, int, float]:
-    """An earlier training's windows per second, scaled by window × size, which it was, and its time beside epochs."""
+    """An earlier training's windows per second, scaled by what the kind costs by, which it was, and its other time."""
     same = next((one for one in speeds if one.recipe.kind is recipe.kind), None)
     if same is None:
-        return DEFAULT_WINDOWS_PER_S * _DEFAULT_COST / _cost(recipe), 0, START_S
+        return TRAITS[recipe.kind].speed * _cost(preset("standard", recipe.kind)) / _cost(recipe), 0, START_S
     return same.windows_per_s * _cost(same.recipe) / _cost(recipe), same.job, same.other_s
 
 
 def _cost(recipe: Recipe) -> float:
-    return float(recipe.window * recipe.units)
+    return float(math.prod(getattr(recipe, name) for name in TRAITS[recipe.kind].cost))
 
 
 def _wanted(series: SeriesStats, request: TrainingRequest) -> bool:

@@ -40,6 +40,8 @@ class TrainingRequest:
     recipe: Recipe
     from_date: str = ""
     until_date: str = ""
+    own: bool = False
+    """Whether the model serves those markets alone; else it serves any."""
 
     def arguments(self) -> list[str]:
         """For `python -m models.train`."""
@@ -49,6 +51,7 @@ class TrainingRequest:
         given += ["--symbols", *self.symbols]
         for name, text in (("--from", self.from_date), ("--until", self.until_date)):
             given += [name, text] if text else []
+        given += ["--own"] if self.own else []
         for name, value in recipe.items():
             given += [f"--{name.replace('_', '-')}", f"{value!r}"]
         return given
@@ -68,12 +71,13 @@ class TrainingRequest:
             recipe=Recipe(**recipe | {"kind": Kind(recipe["kind"])}),
             from_date=value["from_date"],
             until_date=value["until_date"],
+            own=value.get("own", False),
         )
 
 
-def preset_texts(name: str, kind: str = Kind.TCN) -> dict[str, str]:
+def preset_texts(name: str, kind: str = Kind.TCN, interval: str = Interval.H1) -> dict[str, str]:
     """The fields that a kind's preset fills in, as texts; InvalidInput where there is no such kind or preset."""
-    return recipe_texts(preset(name, _one_of("kind", kind, LEARNED)))
+    return recipe_texts(preset(name, _one_of("kind", kind, LEARNED), Interval.parse(interval)))
 
 
 def recipe_texts(recipe: Recipe) -> dict[str, str]:
@@ -114,14 +118,16 @@ def read_request(
         _check_together(recipe, problems)
     if problems:
         raise WrongFields(problems)
-    return TrainingRequest(model_id, interval, chosen, recipe, span[0], span[1])
+    return TrainingRequest(model_id, interval, chosen, recipe, span[0], span[1], own=texts.get("own") == "yes")
 
 
 def _check_together(recipe: Recipe, problems: dict[str, str]) -> None:
     try:
         recipe.check()
     except InvalidInput as error:
-        problems["window"] = str(error).removeprefix("--")
+        text = str(error).removeprefix("--")
+        name = text.split(" ")[0].replace("-", "_")
+        problems[name if name in LIMITS else "window"] = text
 
 
 def _plain(recipe: Recipe) -> dict[str, Any]:

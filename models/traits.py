@@ -109,16 +109,16 @@ TRAITS: Mapping[Kind, Trait] = {
     Kind.TCN: _network(
         "TCN: temporal convolutions", "Bai, Kolter & Koltun 2018", 11_000, (4, 16, 64, 256)
     ),  # powers of the kernel: the last step then sees exactly the window
-    Kind.LSTM: _network("LSTM: recurrent, three gates", "Hochreiter & Schmidhuber 1997", 9000, ()),
-    Kind.GRU: _network("GRU: recurrent, two gates", "Cho et al. 2014", 9000, ()),
+    Kind.LSTM: _network("LSTM: recurrent, three gates", "Hochreiter & Schmidhuber 1997", 8000, ()),
+    Kind.GRU: _network("GRU: recurrent, two gates", "Cho et al. 2014", 7500, ()),
     Kind.CNN_LSTM: _network(
         "CNN-LSTM: a convolution, then recurrent", "Shi et al. 2015", 10_000, tuple(range(4, 513, 4))
     ),
-    Kind.TRANSFORMER: _network("Transformer encoder: attention", "Vaswani et al. 2017", 4000, (), low=2),
+    Kind.TRANSFORMER: _network("Transformer encoder: attention", "Vaswani et al. 2017", 3500, (), low=2),
     Kind.BOOSTING: _trees(
         "Gradient boosting: trees that mend each other",
         "Friedman 2001; histograms as in Ke et al. 2017",
-        30_000,
+        25_000,
         {
             "quick": {"window": 1, "units": 15, "epochs": 40, "learning_rate": 0.08, "patience": 8, "stride": 12},
             "standard": {"window": 1, "units": 31, "epochs": 120, "learning_rate": 0.05, "patience": 10, "stride": 4},
@@ -128,19 +128,19 @@ TRAITS: Mapping[Kind, Trait] = {
     Kind.FOREST: _trees(
         "Random forest: the mean of many trees",
         "Breiman 2001",
-        3000,
+        2200,
         {
             "quick": {"window": 1, "units": 32, "epochs": 20, "stride": 12},
             "standard": {"window": 1, "units": 128, "epochs": 60, "stride": 4},
             "thorough": {"window": 1, "units": 256, "epochs": 150, "stride": 2},
         },
     ),
-    Kind.RIDGE: _constants("Ridge regression: scale first, shape second", "Hoerl & Kennard 1970", 60_000),
+    Kind.RIDGE: _constants("Ridge regression: scale first, shape second", "Hoerl & Kennard 1970", 16_000),
     Kind.RANDOM_WALK: _constants(
-        "Random walk: the naive forecast itself", "RiskMetrics 1996", 500_000, inputs=("return_1",)
+        "Random walk: the naive forecast itself", "RiskMetrics 1996", 400_000, inputs=("return_1",)
     ),
     Kind.DRIFT: _constants(
-        "Drift: the last 168 candles' mean goes on", "Hyndman & Athanasopoulos 2021", 400_000, inputs=(DRIFT_INPUT,)
+        "Drift: the last 168 candles' mean goes on", "Hyndman & Athanasopoulos 2021", 100_000, inputs=(DRIFT_INPUT,)
     ),
     Kind.YESTERDAY: Trait(
         "Same hour yesterday: the day repeats itself",
@@ -157,7 +157,7 @@ TRAITS: Mapping[Kind, Trait] = {
     Kind.SEASONAL: _constants(
         "Seasonal volatility: the hour and the weekday scale the band",
         "Andersen & Bollerslev 1997",
-        200_000,
+        19_000,
         inputs=SEASONAL_INPUTS,
     ),
     Kind.SCALE: Trait(

@@ -12,7 +12,7 @@ from routes.budgets import budget
 from routes.forms import theme_of
 from routes.loss_curve import CURVE_HEIGHT, CURVE_WIDTH
 from routes.services import Services, services
-from routes.training_form import DEFAULT_PRESET, first_texts, form, typed
+from routes.training_form import DEFAULT_PRESET, chosen, first_texts, form, typed
 from routes.training_page import job_page, job_rows, job_version, trainings_version
 from utils.errors import InvalidInput, NotReady
 
@@ -35,7 +35,8 @@ def ask() -> Response:
     parts, texts, symbols = _parts(), request.form.to_dict(), request.form.getlist("symbols")
     action = texts.get("action", "")
     if action.startswith("preset:"):
-        return _form_page(parts, texts | preset_texts(action.removeprefix("preset:")), symbols)
+        filled = preset_texts(action.removeprefix("preset:"), *chosen(parts, texts))
+        return _form_page(parts, texts | filled, symbols)
     if action == "estimate":
         return _form_page(parts, texts, symbols, _wrong(parts, texts, symbols))
     try:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from models.kinds import LEARNED
-from models.recipe import LIMITS
+from models.recipe import LIMITS, limits
 from models.spec import Kind
 from models.training_estimate import Estimate
 from models.training_request import TrainingRequest, WrongFields, preset_texts, read_request
@@ -21,7 +21,7 @@ _PRESET_WORDS = {
     "thorough": "larger, sees every window in every epoch",
 }
 _NUMBERS = {
-    "window": ("Window", "candles in; a TCN takes 4, 16, 64 or 256"),
+    "window": ("Window", "candles in"),
     "units": ("Size", "units per layer"),
     "epochs": ("Epochs", "at most; early stopping may spare some"),
     "patience": ("Early stopping", "epochs without a better validation loss"),
@@ -71,6 +71,8 @@ class Form:
     markets: tuple[Option, ...]
     markets_note: str
     markets_problem: str
+    own: bool
+    kind_note: str
     name: Field
     dates: tuple[Field, ...]
     numbers: tuple[Field, ...]
@@ -96,19 +98,28 @@ def first_texts(parts: Services, preset: str) -> dict[str, str]:
     return {"kind": str(Kind.TCN), "interval": str(parts.market.intervals[0]), **preset_texts(preset)}
 
 
+def chosen(parts: Services, texts: Mapping[str, str]) -> tuple[str, str]:
+    """The kind and the candle length that are chosen, or the first ones where what was sent is neither."""
+    intervals = list(map(str, parts.market.intervals))
+    kind, interval = texts.get("kind", ""), texts.get("interval", "")
+    return (kind if kind in LEARNED else str(Kind.TCN)), (interval if interval in intervals else intervals[0])
+
+
 def form(parts: Services, texts: Mapping[str, str], symbols: Sequence[str], error: InvalidInput | None = None) -> Form:
     """`error` is what came of trying to start it."""
     problems = error.problems if isinstance(error, WrongFields) else {}
-    kind = texts.get("kind", "") if texts.get("kind") in LEARNED else str(Kind.TCN)
-    presets = [{**texts, **preset_texts(name, kind)} for name in PRESET_NAMES]
+    kind, interval = chosen(parts, texts)
+    presets = [{**texts, **preset_texts(name, kind, interval)} for name in PRESET_NAMES]
     found, *of_presets = _estimated(parts, [texts, *presets], symbols)
-    chosen = texts.get("interval", "")
+    trait = TRAITS[Kind(kind)]
     return Form(
-        kinds=tuple(Option(str(kind), TRAITS[kind].title, texts.get("kind") == kind) for kind in LEARNED),
-        intervals=tuple(Option(str(one), str(one), chosen == one) for one in parts.market.intervals),
+        kinds=tuple(Option(str(one), TRAITS[one].title, one == kind) for one in LEARNED),
+        intervals=tuple(Option(str(one), str(one), one == interval) for one in parts.market.intervals),
         markets=tuple(Option(str(one), str(one), one in symbols) for one in parts.market.symbols),
         markets_note=_stored(found) if found else "",
         markets_problem=problems.get("symbols", ""),
+        own=texts.get("own") == "yes",
+        kind_note=f"{trait.title} ({trait.source})",
         name=Field(
             "model_id",
             "Name",
@@ -132,7 +143,7 @@ def form(parts: Services, texts: Mapping[str, str], symbols: Sequence[str], erro
                 problems.get("until", ""),
             ),
         ),
-        numbers=tuple(_number(name, texts, problems) for name in _NUMBERS),
+        numbers=tuple(_number(name, Kind(kind), texts, problems) for name in _NUMBERS),
         presets=tuple(
             Preset(name, _PRESET_WORDS.get(name, ""), about(one.seconds) if one else "time unknown")
             for name, one in zip(PRESET_NAMES, of_presets, strict=True)
@@ -170,10 +181,15 @@ def _stored(found: Estimate) -> str:
     )
 
 
-def _number(name: str, texts: Mapping[str, str], problems: Mapping[str, str]) -> Field:
+def _number(name: str, kind: Kind, texts: Mapping[str, str], problems: Mapping[str, str]) -> Field:
+    """Where the kind does not read it, that is told instead."""
     title, told = _NUMBERS[name]
-    low, high = LIMITS[name]
-    whole = isinstance(low, int)
+    low, high = limits(kind, name)
+    whole = isinstance(LIMITS[name][0], int)
+    trait = TRAITS[kind]
+    told = trait.meaning.get(name, told) if name in trait.uses else "not read by this kind"
+    if trait.windows and name == "window" and name in trait.uses:
+        told = f"candles in; {', '.join(map(str, trait.windows[:4]))}{', …' if len(trait.windows) > 4 else ''}"
     return Field(
         name,
         title,

@@ -9,12 +9,13 @@ import pytest
 from data.candle_store import SeriesStats
 from data.interval import Interval
 from data.symbol import Symbol
+from models.kinds import LEARNED
 from models.recipe import LIMITS, preset
 from models.spec import Kind
 from models.train import _parser, _recipe
-from models.training_estimate import DEFAULT_WINDOWS_PER_S, START_S, Speed, estimate
+from models.training_estimate import START_S, Speed, estimate
 from models.training_request import TrainingRequest, WrongFields, preset_texts, read_request
-from models.traits import PRESET_NAMES
+from models.traits import PRESET_NAMES, TRAITS
 from tests.support.trainings import MARKETS, request
 from utils.errors import InvalidInput
 
@@ -105,7 +106,7 @@ def test_the_time_rests_on_what_was_measured_here() -> None:
     series = [stored(10_000), stored(10_000, MARKETS[1]), stored(99_999, Symbol("XRPUSDT"))]
     assumed = estimate(asked, series, [])
     assert (assumed.candles, assumed.markets, assumed.measured_by) == (20_000, 2, 0)
-    assert assumed.windows_per_s == DEFAULT_WINDOWS_PER_S * 16 * 32 / (4 * 2)
+    assert assumed.windows_per_s == TRAITS[Kind.TCN].speed * 16 * 32 / (4 * 2)
     measured = estimate(asked, series, [Speed(asked.recipe, 500.0, 7, 40.0)])
     assert measured.measured_by == 7
     assert measured.seconds == pytest.approx(40.0 + 10 * measured.windows / 500.0)
@@ -121,3 +122,33 @@ def test_dates_narrow_the_span() -> None:
     assert estimate(asked, [stored(24 * 100)], []).candles == 240
     assert estimate(replace(asked, until_date=""), [stored(24 * 100)], []).candles == 24 * 90
     assert estimate(replace(asked, from_date="2030-01-01", until_date=""), [stored(2400)], []).train_windows == 0
+
+
+def test_each_kind_has_presets_of_its_own_and_a_day_is_as_long_as_its_candles() -> None:
+    assert preset_texts("standard", "boosting")["units"] == "31"
+    assert preset_texts("quick", "same-hour-yesterday", "15m")["window"] == "96"
+    for kind in LEARNED:
+        for name in PRESET_NAMES:
+            assert read(preset_texts(name, kind) | {"kind": str(kind)}).recipe == preset(name, kind)
+
+
+def test_a_number_beyond_a_kinds_own_limit_is_named_at_its_field() -> None:
+    with pytest.raises(WrongFields) as caught:
+        read(preset_texts("quick", "scale") | {"kind": "scale", "epochs": "40"})
+    assert caught.value.problems == {"epochs": "epochs 40 is outside 1 … 32"}
+
+
+def test_a_model_of_its_own_markets_is_asked_for() -> None:
+    asked = read({"own": "yes"}, symbols=("ETHUSDT",))
+    assert asked.own
+    assert "--own" in asked.arguments()
+    assert TrainingRequest.from_json(asked.to_json()) == asked
+    older = {name: value for name, value in read().to_json().items() if name != "own"}
+    assert not TrainingRequest.from_json(older).own
+
+
+def test_a_steady_kind_costs_by_what_it_is() -> None:
+    """Trees by their number."""
+    few, many = (read(preset_texts("quick", "forest") | {"kind": "forest", "epochs": text}) for text in ("10", "20"))
+    times = [estimate(one, [stored(10_000)], []).seconds - START_S for one in (few, many)]
+    assert times[1] == pytest.approx(2 * times[0])
