@@ -60,6 +60,8 @@ def _kind(kind: Kind, folder: Path, rounds: int) -> list[Row]:
         "cached": lambda: 1e3 * seconds_per_call(lambda: cache.get("bench", digest, _never), 2000),
         "keras_32": lambda: 1e3 * seconds_per_call(lambda: model.predict(batch, verbose=0), 3),
         "onnx_32": lambda: 1e3 * seconds_per_call(lambda: predict_batches(session, batch, 32), 50),
+        "keras_calls": lambda: 32e3 * seconds_per_call(lambda: model.predict(batch[:1], verbose=0), 3),
+        "onnx_calls": lambda: 1e3 * seconds_per_call(lambda: _one_by_one(session, batch), 10),
         "onnx_1": lambda: 1e3 * seconds_per_call(lambda: predict_batches(session, batch[:1], 32), 50),
     }
     for work in works.values():
@@ -74,6 +76,8 @@ def _kind(kind: Kind, folder: Path, rounds: int) -> list[Row]:
         row("cached model, against a cold Keras load", "cached", "keras_load", 1000),
         row("cold ONNX load, against a cold Keras load", "onnx_load", "keras_load", None),
         row("batch of 32 windows, against keras.predict", "onnx_32", "keras_32", 25),
+        row("one batch of 32, against 32 calls of keras.predict", "onnx_32", "keras_calls", 25),
+        row("one batch of 32, against 32 calls of the session", "onnx_32", "onnx_calls", 1.5),
         row("one window, against a batch of 32", "onnx_1", "onnx_32", None),
         at_most(f"{kind}: cached model", _in_us(seen["cached"].median, seen["cached"].spread), 50),
         at_most(f"{kind}: cold ONNX load", seen["onnx_load"], 30),
@@ -141,6 +145,11 @@ def _walk(seed: int, count: int = 1000) -> Candles:
     times = 473_352 * _HOUR_MS + _HOUR_MS * np.arange(count)
     columns = [close, high, low, close, rng.lognormal(3.0, 0.7, count), *(unknown.copy() for _ in range(4))]
     return Candles.from_columns(Symbol(f"COIN{seed}USDT"), Interval.H1, times, columns)
+
+
+def _one_by_one(session: Any, windows: NDArray[np.float32]) -> None:
+    for number in range(len(windows)):
+        predict_batches(session, windows[number : number + 1], 1)
 
 
 def _cold(work: Callable[[], object]) -> float:

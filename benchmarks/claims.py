@@ -75,7 +75,10 @@ CLAIMS = (
         "Memory",
         "−20–30 %",
         (1.25, 1.43),
-        (Pick("memory", r"(?i)tensorflow in"), Pick("(memory|soak)", r"(?i)(growth|grows)")),
+        (
+            Pick("(memory|process)", r"(?i)^serving process, against the same with tensorflow"),
+            Pick("(memory|process|soak|feed)", r"(?i)(growth|grows)"),
+        ),
     ),
     Claim("7", "Compression", "bytes −60–80 %", (2.5, 5), (Pick("bytes", r"^text answers, all bytes"),)),
     Claim(

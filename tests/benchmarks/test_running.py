@@ -11,7 +11,7 @@ from benchmarks import __main__ as runner
 from benchmarks import alone
 from benchmarks.alone import Outcome, run_alone
 
-FAST = ("store", "watching")
+FAST = ("indicators", "store", "watching")
 """Those that take a second or two; `make bench` and `python -m benchmarks --short` run the rest."""
 
 

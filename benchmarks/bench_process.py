@@ -1,0 +1,65 @@
+"""Process: memory and start of the application as it is, against the same with TensorFlow in its process."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+from benchmarks.load import fetch, load_each
+from benchmarks.measure import Reading, Row, at_most, faster, print_rows, reading, result, saves
+from benchmarks.served import market, market_words, served
+
+_MB = 1024 * 1024
+_PROGRAMS = {"as it is": ("app.py",), "with TensorFlow": ("-m", "benchmarks.with_tensorflow")}
+
+
+def run(*, short: bool = False) -> dict[str, Any]:
+    """Both started in turns on the same market, every market's page read, and the resident memory taken."""
+    starts, markets = (1, 3) if short else (3, 20)
+    played = market(markets)
+    seen: dict[str, list[tuple[float, float]]] = {name: [] for name in _PROGRAMS}
+    for _ in range(starts):
+        for name, program in _PROGRAMS.items():
+            seen[name].append(_one(played, program))
+
+    def read(name: str, which: int, unit: str) -> Reading:
+        return reading([one[which] for one in seen[name]], unit)
+
+    ours, theirs = ([read(name, 0, "MB"), read(name, 1, "s")] for name in _PROGRAMS)
+    rows = [
+        saves("serving process, against the same with TensorFlow in it", ours[0], theirs[0], 0.7),
+        faster("start to first answer, against the same with TensorFlow in it", ours[1], theirs[1], None),
+    ]
+    rows.append(_growth(played, 2_000 if short else 100_000))
+    print_rows(f"Process, {market_words(played)}", rows)
+    return result("process", rows, notes=[f"{starts} starts of each in turns, {market_words(played)}."])
+
+
+def _one(played: dict[str, str], program: tuple[str, ...]) -> tuple[float, float]:
+    """Megabytes after every page has been read, and seconds to the first answer."""
+    with served(played, program=program) as server:
+        for symbol in played["SYMBOLS"].split(","):
+            status, answer = fetch(server.port, f"/symbol/{symbol}", 60.0)
+            assert status == 200, answer[:300]
+        return server.process.memory_info().rss / _MB, server.first_answer_s
+
+
+def _growth(played: dict[str, str], requests: int) -> Row:
+    """Of resident memory from after the first fifth, when all there is to keep is kept."""
+    paths = [
+        path.format(symbol)
+        for symbol in played["SYMBOLS"].split(",")
+        for path in ("/", "/symbol/{}?interval=1h", "/symbol/{}/live?interval=1h", "/api/v1/candles/{}?interval=1h")
+    ]
+    with served(played) as server:
+        load_each(server.port, itertools.islice(itertools.cycle(paths), requests // 5))
+        before = server.process.memory_info().rss / _MB
+        seen = load_each(server.port, itertools.islice(itertools.cycle(paths), requests))
+        after = server.process.memory_info().rss / _MB
+    assert set(seen.statuses) == {200}, seen.statuses
+    growth = Reading(round(100 * (after / before - 1), 3), 0.0, "%")
+    return at_most(f"growth of memory over {requests:,} requests, from {before:.1f} MB", growth, 2)
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,27 @@
+"""With TensorFlow: the same application with the training library in its process and a Keras model loaded beside it."""
+
+from __future__ import annotations
+
+import sys
+
+
+def serve_with_tensorflow() -> None:
+    """What serving costs where models are served by the library that trained them."""
+    import keras
+    import numpy as np
+
+    import app as application
+    from models.architectures import Head, build
+    from models.spec import HORIZONS, Kind
+
+    window, features = 64, 32
+    naive = np.outer(np.sqrt(HORIZONS), [-1.6, -0.6, 0.0, 0.6, 1.6]).astype(np.float32)
+    model: keras.Model = build(
+        Kind.TCN, window, [0.0] * features, [1.0] * features, Head(HORIZONS, naive, 2), features, 0.0
+    )
+    model.predict(np.zeros((1, window, features), np.float32), verbose=0)
+    sys.exit(application.main([]))
+
+
+if __name__ == "__main__":
+    serve_with_tensorflow()
