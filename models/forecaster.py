@@ -27,7 +27,7 @@ from models.spec import ModelSpec
 from models.windows import Windows, newest_windows
 from utils.clock import Clock
 from utils.data_cache import size_bytes_of
-from utils.errors import ModelError, SchemaMismatch, StoreError
+from utils.errors import InvalidInput, ModelError, SchemaMismatch, StoreError
 from utils.model_cache import ModelCache
 from utils.model_utils import Session, predict_batches
 
@@ -104,10 +104,15 @@ class Forecaster:
     def answers(self, candles: Sequence[Candles], model_id: str | None = None) -> list[Answer]:
         """One answer per market, in the order given; a model that cannot be used is a reason, not an error.
 
-        By the model that serves the market's interval, or by the one named: ModelNotFound where there is none so named.
+        By the model that serves the market's interval, or by the one named: ModelNotFound where there is none so named,
+        InvalidInput where that one is of another interval.
         """
         intervals = {one.interval for one in candles}
         named = self._registry.get(model_id) if model_id is not None else None
+        if named is not None and named.spec is not None and intervals - {named.spec.interval}:
+            raise InvalidInput(
+                f"model {named.id!r} forecasts {named.spec.interval} candles; take one of this interval, or none"
+            )
         entries = {interval: named or self._registry.default(interval) for interval in intervals}
         asked = [(entries[one.interval], one) for one in candles]
         jobs = self._jobs(asked, candles)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,10 @@ from data.indicator_catalogue import CATALOGUE
 from data.interval import Interval
 from data.symbol import Symbol
 from routes.budgets import budget
-from routes.forms import parse_interval, parse_limit, parse_names, parse_symbol
+from routes.forecast_score import calibrated, shown_horizons
+from routes.forms import parse_interval, parse_limit, parse_model, parse_names, parse_symbol
 from routes.performance_page import performance_data, performance_version
-from routes.services import Services, SkillFace, services
+from routes.services import ForecastFace, Services, SkillFace, services
 from routes.strict_json import JSON, dumps
 from routes.symbol_page import Gathered, chart_version, forming_bar, gather, symbol_version
 from utils.errors import NotReady
@@ -60,8 +62,13 @@ def indicators(symbol: str) -> Response:
 @bp.get("/forecast/<symbol>")
 @budget(p95_ms=50, size_bytes=20_000, weight=2, queries=20)
 def forecast(symbol: str) -> Response:
-    parts = services()
-    return _market("forecast", symbol, (), lambda name, interval: forecast_json(gather(parts, name, interval)))
+    parts, model_id = services(), parse_model(request.args.get("model"))
+    return _market(
+        "forecast",
+        symbol,
+        (model_id,),
+        lambda name, interval: forecast_json(parts, gather(parts, name, interval, model_id)),
+    )
 
 
 @bp.get("/performance")
@@ -106,7 +113,7 @@ def indicators_json(
     }
 
 
-def forecast_json(gathered: Gathered) -> dict[str, Any]:
+def forecast_json(parts: Services, gathered: Gathered) -> dict[str, Any]:
     """Prices per horizon and quantile; NotReady, with the reason, while there is no forecast."""
     forecast = gathered.forecast
     if forecast is None:
@@ -115,6 +122,8 @@ def forecast_json(gathered: Gathered) -> dict[str, Any]:
         "symbol": forecast.symbol,
         "interval": str(forecast.interval),
         "model": forecast.model_id,
+        "model_digest": forecast.model_digest,
+        "models": [entry.id for entry in parts.forecaster.models(forecast.interval)],
         "made_at_ms": forecast.made_at_ms,
         "last_open_time_ms": forecast.last_open_time_ms,
         "last_close": forecast.last_close,
@@ -122,10 +131,28 @@ def forecast_json(gathered: Gathered) -> dict[str, Any]:
         "horizons": [int(ahead) for ahead in forecast.horizons],
         "prices": np.asarray(forecast.prices, dtype=np.float64).tolist(),
         "baseline_prices": np.asarray(forecast.baseline_prices, dtype=np.float64).tolist(),
+        "calibration": calibration_json(parts, forecast),
         "score": score_json(gathered.scores[forecast.symbol, int(forecast.horizons[-1])]),
         "scores": {
             ahead: score_json(skill) for (symbol, ahead), skill in gathered.scores.items() if symbol is not None
         },
+    }
+
+
+def calibration_json(parts: Services, forecast: ForecastFace) -> dict[str, Any] | None:
+    """By which factors the bands were stretched, and coverage with and without; null where they are the model's own."""
+    stretch = forecast.stretch
+    if stretch is None:
+        return None
+    raw = forecast.last_close * np.exp(stretch.answer.astype(np.float64) * forecast.sigma)
+    horizons = shown_horizons(forecast.horizons)
+    found = calibrated(parts, forecast, horizons)
+    return {
+        "factors": stretch.factors.tolist(),
+        "outcomes_of_training": stretch.split,
+        "outcomes_since": stretch.outcomes,
+        "uncalibrated_prices": raw.tolist(),
+        "coverage": {ahead: asdict(found[ahead]) for ahead in horizons},
     }
 
 

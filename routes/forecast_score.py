@@ -11,7 +11,7 @@ import numpy as np
 
 from data.interval import Interval
 from data.symbol import Symbol
-from models.ledger_sums import SHOWN_HORIZONS
+from models.ledger_sums import SHOWN_HORIZONS, Bands
 from routes import wording
 from routes.services import ForecastFace, Services, SkillFace
 from routes.wording import Verdict
@@ -19,6 +19,7 @@ from routes.wording import Verdict
 Scores = Mapping[tuple[Symbol | None, int], SkillFace]
 """By market (None: all together) and horizon."""
 _KEPT_S = 300.0
+_MODEL_LOOK_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,7 @@ class Believed:
     score: str
     everywhere: str
     coverage: str
+    calibration: str
     cost: str
     cost_note: str
 
@@ -85,9 +87,54 @@ def believed(services: Services, forecast: ForecastFace, found: Scores) -> Belie
         score=wording.evidence(here, ahead),
         everywhere=wording.evidence(everywhere, ahead),
         coverage=wording.coverage_sentence(here),
+        calibration=calibration_sentence(forecast, calibrated(services, forecast, (last,))[last]),
         cost=wording.cost_verdict(float(moves[-1]), cost, believed=verdict == "better"),
         cost_note=_cost_note(forecast, moves, cost),
     )
+
+
+def calibrated(services: Services, forecast: ForecastFace, horizons: Sequence[int]) -> Mapping[int, Bands]:
+    """What calibration did to this model's scored forecasts of this market, by horizon."""
+    return services.data_cache.get_or_load(
+        ("bands", forecast.model_digest, forecast.symbol, tuple(horizons), services.ledger.version),
+        partial(services.ledger.bands, digest=forecast.model_digest, symbol=forecast.symbol, horizons=horizons),
+        ttl_s=_KEPT_S,
+    )
+
+
+def calibration_sentence(forecast: ForecastFace, bands: Bands) -> str:
+    """By how much the bands of the last horizon were stretched, on what grounds, and what that changed."""
+    stretch = forecast.stretch
+    if stretch is None:
+        return "The bands are the model’s own: nothing calibrates them."
+    inner, outer = stretch.factors[-1][0], stretch.factors[-1][-1]
+    grounds = [f"{stretch.split:,} outcomes after its training"] if stretch.split else []
+    grounds += [f"{stretch.outcomes:,} of this market since"] if stretch.outcomes else []
+    told = (
+        f"Calibrated by {' and '.join(grounds)}: the 50 % band is {inner:.2f}, the 90 % band {outer:.2f} times as wide "
+        "as the model’s own."
+        if grounds
+        else "The bands are still the model’s own; each outcome will calibrate them."
+    )
+    if bands.scored < wording.MIN_SCORED:
+        return f"{told} What that changes: too few to say, {bands.scored} of {wording.MIN_SCORED} scored."
+    raw, shown = (
+        [wording.percent(share, 0) for share in pair]
+        for pair in ((bands.raw_90, bands.raw_50), (bands.shown_90, bands.shown_50))
+    )
+    return (
+        f"{told} Of {bands.scored:,} outcomes the calibrated bands held {shown[0]} and {shown[1]}, the model’s own "
+        f"would have held {raw[0]} and {raw[1]}."
+    )
+
+
+def models_digest(services: Services, interval: Interval) -> str:
+    """Of every model of the interval and which one serves; the folder of models is looked at once a second at most."""
+
+    def look() -> str:
+        return "|".join(entry.digest for entry in services.forecaster.models(interval))
+
+    return services.data_cache.get_or_load(("model digests", interval), look, ttl_s=_MODEL_LOOK_S)
 
 
 def median_moves(forecast: ForecastFace) -> Any:

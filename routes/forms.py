@@ -18,6 +18,7 @@ Zone = Literal["utc", "local"]
 THEMES: tuple[Theme, ...] = ("auto", "light", "dark")
 THEME_COOKIE = "theme"
 _LONGEST_SEARCH = 40
+_LONGEST_MODEL = 80
 
 
 def parse_symbol(text: str, market: MarketFace) -> Symbol:
@@ -75,6 +76,11 @@ def parse_choices(asked: Iterable[str], known: Sequence[str]) -> tuple[str, ...]
 
 def parse_zone(text: str | None) -> Zone:
     return "local" if text == "local" else "utc"
+
+
+def parse_model(text: str | None) -> str | None:
+    """A model's id as it was asked for; None where the one that serves is meant."""
+    return text[:_LONGEST_MODEL] if text else None
 
 
 def parse_search(text: str | None) -> str:

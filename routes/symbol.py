@@ -16,7 +16,7 @@ from routes import tables, wording
 from routes.budgets import budget
 from routes.chart_choices import DEFAULT_SHOWN, choice_ids
 from routes.chart_data import chart_data, parse_span
-from routes.forms import Zone, parse_choices, parse_interval, parse_symbol, parse_zone, theme_of
+from routes.forms import Zone, parse_choices, parse_interval, parse_model, parse_symbol, parse_zone, theme_of
 from routes.services import Services, services
 from routes.strict_json import JSON, dumps
 from routes.svg import CHART_HEIGHT, CHART_WIDTH
@@ -42,10 +42,12 @@ class Asked:
     interval: Interval
     shown: tuple[str, ...]
     zone: Zone
+    model: str | None
 
     def arguments(self) -> dict[str, Any]:
         """The same again, for an address."""
-        return {"symbol": self.symbol, "interval": str(self.interval), "show": list(self.shown) or "none"}
+        there = {"symbol": self.symbol, "interval": str(self.interval), "show": list(self.shown) or "none"}
+        return there | ({"model": self.model} if self.model else {})
 
 
 @bp.get("/<symbol>")
@@ -54,7 +56,7 @@ def page(symbol: str) -> Response:
     parts, asked, theme = services(), _asked(symbol), theme_of(request)
     return parts.pages.respond(
         request,
-        key=("symbol", asked.symbol, asked.interval, asked.shown, asked.zone, theme),
+        key=("symbol", asked.symbol, asked.interval, asked.shown, asked.zone, asked.model, theme),
         version=lambda: symbol_version(parts, asked.symbol, asked.interval),
         render=lambda: render_template("symbol.html", **symbol_context(parts, asked)),
     )
@@ -69,7 +71,7 @@ def live(symbol: str) -> Response:
         return Response(status=204)
     return parts.pages.respond(
         request,
-        key=("symbol-live", asked.symbol, asked.interval, asked.shown),
+        key=("symbol-live", asked.symbol, asked.interval, asked.shown, asked.model),
         version=lambda: symbol_version(parts, asked.symbol, asked.interval),
         render=lambda: render_template("_symbol_live.html", **symbol_context(parts, asked)),
     )
@@ -82,9 +84,9 @@ def chart(symbol: str) -> Response:
     parts, asked, span = services(), _asked(symbol), parse_span(request.args)
     return parts.pages.respond(
         request,
-        key=("chart", asked.symbol, asked.interval, asked.shown, span),
+        key=("chart", asked.symbol, asked.interval, asked.shown, asked.model, span),
         version=lambda: chart_version(parts, asked.symbol, asked.interval),
-        render=lambda: dumps(chart_data(parts, gather(parts, asked.symbol, asked.interval), asked.shown, span)),
+        render=lambda: dumps(chart_data(parts, gather(parts, asked.symbol, asked.interval, asked.model), asked.shown, span)),
         mimetype=JSON,
     )
 
@@ -96,9 +98,9 @@ def csv(symbol: str, table: str) -> Response:
     file = f"{quote(asked.symbol, safe='')}-{asked.interval}-{table}.csv"
     return parts.pages.respond(
         request,
-        key=("csv", table, asked.symbol, asked.interval),
+        key=("csv", table, asked.symbol, asked.interval, asked.model),
         version=lambda: chart_version(parts, asked.symbol, asked.interval),
-        render=lambda: _TABLES[table](gather(parts, asked.symbol, asked.interval)),
+        render=lambda: _TABLES[table](gather(parts, asked.symbol, asked.interval, asked.model)),
         mimetype="text/csv",
         headers=[("Content-Disposition", f"attachment; filename*=UTF-8''{file}")],
     )
@@ -112,13 +114,14 @@ def _asked(symbol: str) -> Asked:
         interval=parse_interval(request.args.get("interval"), market),
         shown=parse_choices(show or DEFAULT_SHOWN, choice_ids()),
         zone=parse_zone(request.args.get("tz")),
+        model=parse_model(request.args.get("model")),
     )
 
 
 def symbol_context(parts: Services, asked: Asked) -> dict[str, Any]:
     """What the template is given: the page value, and the addresses that lead on from it."""
     started_s = perf_counter()
-    value = symbol_page(parts, asked.symbol, asked.interval, asked.shown)
+    value = symbol_page(parts, asked.symbol, asked.interval, asked.shown, asked.model)
     there = asked.arguments()
     return {
         "page": value,
@@ -135,6 +138,12 @@ def symbol_context(parts: Services, asked: Asked) -> dict[str, Any]:
         ],
         "market_urls": _others(parts.market.symbols, asked),
         "market_count": len(parts.market.symbols),
+        "model_urls": {
+            row.model_id: url_for(
+                "symbol.page", tz=asked.zone, **(there | {"model": None if row.serves else row.model_id})
+            )
+            for row in value.models
+        },
         "downloads": _downloads(asked),
         "chart_width": CHART_WIDTH,
         "chart_height": CHART_HEIGHT,
@@ -146,7 +155,7 @@ def _tabs(intervals: Sequence[Interval], asked: Asked) -> list[dict[str, Any]]:
     return [
         {
             "text": str(interval),
-            "href": url_for("symbol.page", tz=asked.zone, **(there | {"interval": str(interval)})),
+            "href": url_for("symbol.page", tz=asked.zone, **(there | {"interval": str(interval), "model": None})),
             "current": interval == asked.interval,
         }
         for interval in intervals
@@ -165,7 +174,7 @@ def _others(symbols: Sequence[Symbol], asked: Asked) -> list[dict[str, str]]:
 
 
 def _downloads(asked: Asked) -> list[dict[str, str]]:
-    there: dict[str, Any] = {"symbol": asked.symbol, "interval": str(asked.interval)}
+    there: dict[str, Any] = {"symbol": asked.symbol, "interval": str(asked.interval), "model": asked.model}
     return [
         {"table": table, "csv": url_for("symbol.csv", table=table, **there), "json": url_for(f"api.{table}", **there)}
         for table in _TABLES

@@ -14,13 +14,13 @@ from data.interval import Interval
 from data.symbol import Symbol
 from routes import market_view, wording
 from routes.chart_choices import Choice, choices
-from routes.forecast_score import Believed, Scores, believed, scores, shown_horizons
+from routes.forecast_score import Believed, Scores, believed, models_digest, scores, shown_horizons
 from routes.market_view import Age, Quote
-from routes.overview_page import feed_state, model_digest
+from routes.overview_page import feed_state
 from routes.readings import ReadingGroup, readings
 from routes.services import IndicatorsFace, Services
 from routes.svg import CandleChart, candle_chart
-from routes.wording import Outlook
+from routes.wording import Outlook, Verdict
 
 CHART_CANDLES = 500
 _FALLBACK_CANDLES = 96
@@ -60,11 +60,25 @@ class ForecastCard:
     rows: tuple[HorizonRow, ...]
     believed: Believed
     model_id: str
+    serves: bool
     model_age: str
     model_made_ms: int | None
     trained_until_ms: int | None
     from_ms: int
     made_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRow:
+    """What one of the models says of this market at its last horizon, and what its record there is."""
+
+    model_id: str
+    serves: bool
+    shown: bool
+    outlook: Outlook
+    verdict: Verdict
+    record: str
+    count: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +101,7 @@ class SymbolPage:
     groups: tuple[ReadingGroup, ...]
     forecast: ForecastCard | None
     no_forecast: str
+    models: tuple[ModelRow, ...]
     chart: CandleChart | None
     choices: tuple[Choice, ...]
     shown: tuple[str, ...]
@@ -102,7 +117,7 @@ def symbol_version(services: Services, symbol: Symbol, interval: Interval) -> st
         age.text,
         feed_state(services),
         services.exchange.name,
-        model_digest(services, interval),
+        models_digest(services, interval),
         services.ledger.version,
         services.app_version,
     )
@@ -114,22 +129,25 @@ def chart_version(services: Services, symbol: Symbol, interval: Interval) -> str
     parts = (
         services.market.candles(symbol, interval).digest,
         services.exchange.name,
-        model_digest(services, interval),
+        models_digest(services, interval),
         services.ledger.version,
         services.app_version,
     )
     return xxhash.xxh3_64_hexdigest("|".join(parts).encode())
 
 
-def gather(services: Services, symbol: Symbol, interval: Interval) -> Gathered:
-    """Candles, then what follows from those very candles: indicators, forecast, and the model's scores."""
+def gather(services: Services, symbol: Symbol, interval: Interval, model_id: str | None = None) -> Gathered:
+    """Candles, then what follows from those very candles: indicators, forecast, and the model's scores.
+
+    By the model that serves, or by the one named. ModelNotFound where there is none so named.
+    """
     span = services.monitor.span
     with span("candles"):
         candles = services.market.candles(symbol, interval)
     with span("indicators"):
         indicators = services.indicators(candles)
     with span("forecast"):
-        answer = services.forecaster.answers([candles])[0]
+        answer = services.forecaster.answers([candles], model_id)[0]
     known = market_view.is_forecast(answer)
     with span("score"):
         found = scores(services, answer) if known else {}
@@ -143,10 +161,12 @@ def gather(services: Services, symbol: Symbol, interval: Interval) -> Gathered:
     )
 
 
-def symbol_page(services: Services, symbol: Symbol, interval: Interval, shown: Sequence[str]) -> SymbolPage:
+def symbol_page(
+    services: Services, symbol: Symbol, interval: Interval, shown: Sequence[str], model_id: str | None = None
+) -> SymbolPage:
     """Raises NotReady while no candle of the market is known."""
     version = symbol_version(services, symbol, interval)
-    gathered = gather(services, symbol, interval)
+    gathered = gather(services, symbol, interval, model_id)
     candles = gathered.candles
     quote = market_view.quote(candles, gathered.forming, services.market.ticker(symbol))
     base, quote_asset = symbol.pair
@@ -169,6 +189,7 @@ def symbol_page(services: Services, symbol: Symbol, interval: Interval, shown: S
         groups=readings(gathered.indicators, candles.last_close, quote.decimals),
         forecast=_card(services, gathered, quote.decimals, now_ms),
         no_forecast=gathered.reason,
+        models=_model_rows(services, gathered),
         chart=_fallback(candles.tail(_FALLBACK_CANDLES), gathered.forecast),
         choices=choices(),
         shown=tuple(shown),
@@ -180,8 +201,8 @@ def _card(services: Services, gathered: Gathered, decimals: int, now_ms: int) ->
     forecast = gathered.forecast
     if forecast is None:
         return None
-    entry = services.registry.default(gathered.candles.interval) if services.registry is not None else None
-    spec = entry.spec if entry is not None else None
+    entries = services.forecaster.models(gathered.candles.interval)
+    spec = next((entry.spec for entry in entries if entry.digest == forecast.model_digest), None)
     horizons = [int(horizon) for horizon in forecast.horizons]
     wanted = [horizons.index(horizon) for horizon in shown_horizons(horizons)]
     return ForecastCard(
@@ -190,11 +211,31 @@ def _card(services: Services, gathered: Gathered, decimals: int, now_ms: int) ->
         rows=tuple(_horizon_row(forecast, index, horizons[index], decimals) for index in wanted),
         believed=believed(services, forecast, gathered.scores),
         model_id=forecast.model_id,
+        serves=bool(entries) and entries[0].digest == forecast.model_digest,
         model_age=_model_age(spec.created_ms, now_ms) if spec else "",
         model_made_ms=spec.created_ms if spec else None,
         trained_until_ms=spec.train_until_ms if spec else None,
         from_ms=gathered.candles.last_close_time_ms + 1,
         made_at_ms=forecast.made_at_ms,
+    )
+
+
+def _model_rows(services: Services, gathered: Gathered) -> tuple[ModelRow, ...]:
+    """Of every model that forecasts this market, the serving one first."""
+    order = {entry.digest: place for place, entry in enumerate(services.forecaster.models(gathered.candles.interval))}
+    made = [one for one in services.forecaster.every([gathered.candles]) if one.model_digest in order]
+    return tuple(
+        _model_row(services, one, gathered, serves=order[one.model_digest] == 0)
+        for one in sorted(made, key=lambda one: order[one.model_digest])
+    )
+
+
+def _model_row(services: Services, forecast: Any, gathered: Gathered, *, serves: bool) -> ModelRow:
+    skill = scores(services, forecast)[forecast.symbol, int(forecast.horizons[-1])]
+    record, count = wording.skill_cell(skill)
+    shown = gathered.forecast is not None and gathered.forecast.model_digest == forecast.model_digest
+    return ModelRow(
+        forecast.model_id, serves, shown, market_view.outlook(forecast), wording.verdict_on(skill), record, count
     )
 
 

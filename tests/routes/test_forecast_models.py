@@ -1,0 +1,99 @@
+"""Every model's forecast on the page and in the interface: the champion by default, any other by name, calibrated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from flask.testing import FlaskClient
+
+from data.interval import Interval
+from data.symbol import Symbol
+from models.ledger import Ledger
+from models.ledger_sums import Bands
+from models.scorekeeper import Scorekeeper
+from routes.forecast_score import calibration_sentence
+from tests.routes.test_api import get
+from tests.support import tiny_model
+from tests.support.browser import Replay, replayed_app
+
+BTC = Symbol("BTCUSDT")
+
+
+@pytest.fixture(scope="module")
+def replay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replay]:
+    """A champion and a challenger that have followed the market for three candles."""
+    folder = tmp_path_factory.mktemp("models")
+    tiny_model.save(folder / "models", tiny_model.spec("challenger", created_ms=1))
+    with replayed_app(folder, ("BTCUSDT", "ETHUSDT")) as made:
+        keeper: Scorekeeper = made.app.extensions["parts"].scorekeeper
+        for _ in range(3):
+            keeper.keep(Interval.H1, made.market.symbols)
+            made.close_candle()
+        keeper.keep(Interval.H1, made.market.symbols)
+        yield made
+
+
+@pytest.fixture
+def client(replay: Replay) -> FlaskClient:
+    return replay.app.test_client()
+
+
+def test_any_model_can_be_asked_for(replay: Replay, client: FlaskClient) -> None:
+    champion = get(client, "/api/v1/forecast/BTCUSDT?interval=1h")
+    assert champion["models"][0] == champion["model"] != "challenger"
+    assert "challenger" in champion["models"]
+    other = get(client, "/api/v1/forecast/BTCUSDT?interval=1h&model=challenger")
+    assert other["model"] == "challenger"
+    assert other["prices"] != champion["prices"]
+    assert other["last_close"] == champion["last_close"]
+    told = get(client, "/api/v1/forecast/BTCUSDT?model=nobody", 404)
+    assert "known: challenger" in told["message"]
+    rows = get(client, "/api/v1/forecasts?interval=1h")["rows"]
+    assert {row[1] for row in rows if row[0] == "BTCUSDT"} == set(champion["models"])
+    chart = client.get("/symbol/BTCUSDT/chart.json?model=challenger").get_json()
+    assert chart["forecast"]["prices"][-1] == pytest.approx(other["prices"][-1], rel=1e-6)
+    csv = client.get("/symbol/BTCUSDT/forecast.csv?model=challenger").text.splitlines()
+    assert float(csv[-1].split(",")[4]) == pytest.approx(other["prices"][-1][2])
+
+
+def test_bands_are_the_calibrated_ones_and_the_ledger_holds_both(replay: Replay, client: FlaskClient) -> None:
+    body = get(client, "/api/v1/forecast/BTCUSDT?model=challenger")
+    told = body["calibration"]
+    assert told["outcomes_since"] == 1 + 2 + 3
+    factors, raw = np.array(told["factors"]), np.array(told["uncalibrated_prices"])
+    assert factors[0, 0] != 1.0
+    shown = np.log(np.array(body["prices"]) / raw[:, 2:3])
+    own = np.log(raw / raw[:, 2:3])
+    np.testing.assert_allclose(shown[:, [0, 4]], own[:, [0, 4]] * factors[:, 1:], rtol=1e-6, atol=1e-9)
+    assert told["coverage"]["1"]["scored"] == 3
+    ledger: Ledger = replay.app.extensions["parts"].services.ledger
+    row = next(one for one in ledger.recent(BTC, Interval.H1, 200) if one.model_id == "challenger")
+    np.testing.assert_allclose(row.last_close * np.exp(row.log_returns), body["prices"][0])
+
+
+def test_the_page_shows_each_model_and_leads_to_it(client: FlaskClient) -> None:
+    page = client.get("/symbol/BTCUSDT").text
+    assert "What each model says" in page
+    assert "model=challenger" in page
+    assert "(a challenger)" not in page
+    asked = client.get("/symbol/BTCUSDT?model=challenger")
+    assert asked.status_code == 200
+    assert "(a challenger)" in asked.text
+    assert "model=challenger" in asked.text.split("data-live-url")[1][:200]
+    assert client.get("/symbol/BTCUSDT?model=nobody").status_code == 404
+    live = client.get("/symbol/BTCUSDT/live?model=challenger").text
+    assert "(a challenger)" in live
+
+
+def test_calibration_in_words(replay: Replay) -> None:
+    services = replay.app.extensions["parts"].services
+    forecast = services.forecaster.answer(replay.market.candles(BTC, Interval.H1), "challenger")
+    few = Bands(6, 0.5, 0.9, 1.0, 0.4, 0.8, 1.0)
+    many = Bands(400, 0.51, 0.9, 1.0, 0.44, 0.86, 1.0)
+    assert "of this market since" in calibration_sentence(forecast, few)
+    assert "too few to say, 6 of 100 scored" in calibration_sentence(forecast, few)
+    assert calibration_sentence(forecast, many).endswith(
+        "Of 400 outcomes the calibrated bands held 90 % and 51 %, the model’s own would have held 86 % and 44 %."
+    )
