@@ -26,15 +26,17 @@ def ewma(values: Floats, half_life: float) -> Floats:
         return result
     keep = 0.5 ** (1.0 / half_life)
     result[seeded - 1] = values[:seeded].mean()
-    result[seeded:] = _recursion(values[seeded:], keep, float(result[seeded - 1]))
+    result[seeded:] = _recursion(values[seeded:], keep, result[seeded - 1])
     return result
 
 
 def ewma_tail(values: Floats, half_life: float, rows: int) -> Floats:
-    """The last `rows` of `ewma` of each column, (…, n) → (…, rows), as one matrix product; at least ceil(half_life)
-    values must come before them."""
-    weights = _tail_weights(values.shape[-1], half_life, rows)
-    return np.asarray(values[..., -len(weights) :] @ weights)
+    """The last `rows` of `ewma` of each column, (…, n) → (…, rows); at least ceil(half_life) values must come before
+    them. What is further back is one weighted sum, not a matrix product: threads of a BLAS wait for each other for
+    seconds where processors are busy."""
+    weights = _weights_before(values.shape[-1] - rows, half_life)
+    earlier = values[..., values.shape[-1] - rows - len(weights) : values.shape[-1] - rows]
+    return _recursion(values[..., -rows:], 0.5 ** (1.0 / half_life), np.einsum("...i,i->...", earlier, weights))
 
 
 def rolling_sum(values: Floats, window: int) -> Floats:
@@ -61,15 +63,16 @@ def lagged(values: Floats, rows: int) -> Floats:
 
 
 @lru_cache(maxsize=64)
-def _tail_weights(count: int, half_life: float, rows: int) -> Floats:
-    """(m, rows): what each of the last m of `count` values weighs in each of the last `rows` averages."""
+def _weights_before(count: int, half_life: float) -> Floats:
+    """(m,): what each of the last m of `count` values weighs in the average after them."""
     seeded, keep = int(np.ceil(half_life)), 0.5 ** (1.0 / half_life)
-    if count - rows < seeded:
-        raise ValueError(f"{count} values are too few for {rows} averages after the first {seeded}")
-    reach = min(count, rows + int(np.ceil(_FORGOTTEN_HALF_LIVES * half_life)))
-    at, ends = np.arange(count - reach, count)[:, None], np.arange(count - rows, count)
-    later = (1.0 - keep) * keep ** np.maximum(ends - at, 0)
-    weights = np.where(at < seeded, keep ** (ends - seeded + 1.0) / seeded, np.where(at <= ends, later, 0.0))
+    if count < seeded:
+        raise ValueError(f"{count} values are too few before the rows wanted; the average begins with {seeded}")
+    reach = min(count, int(np.ceil(_FORGOTTEN_HALF_LIVES * half_life)))
+    at = np.arange(count - reach, count)
+    weights: Floats = np.where(
+        at < seeded, keep ** (count - float(seeded)) / seeded, (1.0 - keep) * keep ** (count - 1.0 - at)
+    )
     weights.flags.writeable = False
     return weights
 
@@ -94,17 +97,21 @@ def decay_weights(half_life: float, window: int) -> Floats:
     return weights
 
 
-def _recursion(values: Floats, keep: float, before: float) -> Floats:
-    """y[t] = keep y[t-1] + (1 - keep) x[t] from y[-1] = `before`, block by block: inside one, a cumulative sum of
-    values scaled by keep ** -i, which stays below 2 ** 512, half of what a double's exponent can hold."""
+def _recursion(values: Floats, keep: float, before: Floats) -> Floats:
+    """y[t] = keep y[t-1] + (1 - keep) x[t] from y[-1] = `before`, (…, n) and (…,), block by block: inside one, a
+    cumulative sum of values scaled by keep ** -i, which stays below 2 ** 512, half of what a double's exponent can
+    hold."""
+    count = values.shape[-1]
     block = max(1, round(_BLOCK_HALF_LIVES * np.log(0.5) / np.log(keep)))
-    powers = keep ** np.arange(1, min(block, len(values)) + 1)
-    result = np.empty_like(values)
-    for start in range(0, len(values), block):
-        part = values[start : start + block]
-        decay = powers[: len(part)]
-        result[start : start + block] = decay * (before + (1.0 - keep) * np.cumsum(part / decay))
-        before = float(result[start + len(part) - 1])
+    powers = keep ** np.arange(1, min(block, count) + 1)
+    result: Floats = np.empty_like(values)
+    for start in range(0, count, block):
+        part = values[..., start : start + block]
+        decay = powers[: part.shape[-1]]
+        result[..., start : start + block] = decay * (
+            np.asarray(before)[..., None] + (1.0 - keep) * np.cumsum(part / decay, axis=-1)
+        )
+        before = result[..., start + part.shape[-1] - 1]
     return result
 
 

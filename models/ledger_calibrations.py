@@ -9,7 +9,6 @@ import numpy as np
 import sqlalchemy as sa
 from numpy.typing import NDArray
 
-from data.database import Database
 from data.symbol import Symbol
 from models.conformal import band_levels
 from models.following import Following
@@ -21,9 +20,7 @@ from models.ledger_sums import BAND_SUMS, Bands
 from models.ledger_tables import BANDS, CALIBRATIONS, FORECASTS, RAW
 
 
-def keep_answers(
-    database: Database, connection: sa.Connection, model: LedgerModel, forecasts: Sequence[Forecast]
-) -> None:
+def keep_answers(connection: sa.Connection, model: LedgerModel, forecasts: Sequence[Forecast]) -> None:
     """Of calibrated forecasts just written: what the model itself said, and where its factors begin in a new market."""
     stretched = {(str(one.symbol), one.last_open_time_ms): one.stretch for one in forecasts if one.stretch is not None}
     if not stretched:
@@ -39,17 +36,24 @@ def keep_answers(
         if (stretch := stretched.get((symbol, at_ms))) is not None
     ]
     connection.execute(sa.insert(RAW), rows)
+    known = connection.execute(sa.select(CALIBRATIONS.c.symbol).where(CALIBRATIONS.c.model == model.key)).scalars()
     begun = {symbol: Following.begun(stretch.start) for (symbol, _), stretch in stretched.items()}
-    connection.execute(
-        database.upsert(CALIBRATIONS, update=()), [_row(model, symbol, one) for symbol, one in begun.items()]
-    )
+    if new := begun.keys() - set(known):
+        connection.execute(sa.insert(CALIBRATIONS), [_row(model, symbol, begun[symbol]) for symbol in sorted(new)])
 
 
 def followings(connection: sa.Connection, venue: str, digest: str) -> dict[Symbol, Following]:
     """By market, of one version of a model."""
     models = known_models(connection, venue, digest=digest)
-    rows = connection.execute(sa.select(CALIBRATIONS).where(CALIBRATIONS.c.model.in_(list(models)))).all()
-    return {Symbol(row.symbol): _following(models[row.model], row) for row in rows}
+    found: dict[Symbol, Following] = {}
+    for key, model in models.items():
+        rows = connection.execute(sa.select(CALIBRATIONS).where(CALIBRATIONS.c.model == key)).all()
+        before, after = (_factors(model, b"".join(getattr(row, name) for row in rows)) for name in ("before", "after"))
+        found |= {
+            Symbol(row.symbol): Following(row.moment_ms, before[place], after[place], row.outcomes)
+            for place, row in enumerate(rows)
+        }
+    return found
 
 
 def follow(connection: sa.Connection, batch: Batch, realised: NDArray[np.float64]) -> None:
@@ -60,7 +64,7 @@ def follow(connection: sa.Connection, batch: Batch, realised: NDArray[np.float64
     if row is None:
         return
     targets = target_times(model.interval, batch.starts_ms, model.horizons)
-    before = _following(model, row)
+    before = Following(row.moment_ms, _factors(model, row.before)[0], _factors(model, row.after)[0], row.outcomes)
     after = before.moved(batch.log_returns, realised, targets, model.horizons, model.quantiles)
     if after is not before:
         values = {name: value for name, value in _row(model, symbol, after).items() if name not in ("model", "symbol")}
@@ -93,7 +97,6 @@ def _row(model: LedgerModel, symbol: str, following: Following) -> dict[str, Any
     }
 
 
-def _following(model: LedgerModel, row: Any) -> Following:
-    shape = (len(model.horizons), len(band_levels(model.quantiles)))
-    before, after = (np.frombuffer(content, dtype="<f8").reshape(shape) for content in (row.before, row.after))
-    return Following(row.moment_ms, before, after, row.outcomes)
+def _factors(model: LedgerModel, content: bytes) -> NDArray[np.float64]:
+    """(n, h, b) of n states laid end to end."""
+    return np.frombuffer(content, dtype="<f8").reshape(-1, len(model.horizons), len(band_levels(model.quantiles)))

@@ -36,7 +36,7 @@ def append(database: Database, connection: sa.Connection, venue: str, forecasts:
         _chain(database, connection, venue, model, rows)
         connection.execute(sa.insert(FORECASTS), rows)
         written = [one for place, one in new.items() if place not in there]
-        ledger_calibrations.keep_answers(database, connection, model, written)
+        ledger_calibrations.keep_answers(connection, model, written)
     return len(rows)
 
 

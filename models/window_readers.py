@@ -98,7 +98,10 @@ class NewestRow:
         if key not in self._decayed:
             window = window_of(half_life)
             weights = decay_weights(half_life, window)
-            self._decayed[key] = (self._series[name][:, -window:] @ weights) / weights.sum()
+            self._decayed[key] = (
+                # no matrix product: see data.filters.ewma_tail
+                np.einsum("ki,i->k", self._series[name][:, -window:], weights) / weights.sum()
+            )
         return self._decayed[key]
 
     def mean(self, name: str, window: int) -> Floats:
@@ -112,4 +115,4 @@ class NewestRow:
 
     def taps(self, name: str, lags: Sequence[int], weights: Sequence[float]) -> Floats:
         values = self._series[name][:, [-1 - rows for rows in lags]]
-        return np.asarray(values @ np.array(weights) / sum(weights))
+        return np.asarray(np.einsum("ki,i->k", values, np.array(weights)) / sum(weights))
