@@ -15,7 +15,7 @@ from typing import Any
 import keras
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from threadpoolctl import threadpool_limits
 
 from benchmarks.load import fetch
 from benchmarks.measure import Row, at_least, at_most, interleaved, print_rows, reading, result, seconds_per_call

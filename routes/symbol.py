@@ -86,7 +86,9 @@ def chart(symbol: str) -> Response:
         request,
         key=("chart", asked.symbol, asked.interval, asked.shown, asked.model, span),
         version=lambda: chart_version(parts, asked.symbol, asked.interval),
-        render=lambda: dumps(chart_data(parts, gather(parts, asked.symbol, asked.interval, asked.model), asked.shown, span)),
+        render=lambda: dumps(
+            chart_data(parts, gather(parts, asked.symbol, asked.interval, asked.model), asked.shown, span)
+        ),
         mimetype=JSON,
     )
 
