@@ -12,6 +12,7 @@ ROW_HEIGHT = 20
 _THINNEST = 0.0015
 """Boxes narrower than this part of the whole are left out; zooming in shows them."""
 _DEEPEST = 80
+_ROOT = "all of it"
 _OURS = ("routes/", "models/", "data/", "utils/", "app.py", "startup_optimizer.py")
 _PYTHON = ("python/", "<")
 
@@ -62,7 +63,7 @@ def flame(profile: Profile, focus: int) -> Flame:
 
 def tree(profile: Profile) -> Node:
     """All stacks in one tree, numbered."""
-    root = Node("all of it")
+    root = Node(_ROOT)
     for stack, weight in profile.stacks.items():
         root.weight += weight
         node = root
@@ -81,7 +82,7 @@ def amount(profile: Profile, weight: float) -> str:
 
 def look(name: str) -> str:
     """Whose code that is: ours, library, python, or the thread itself."""
-    if name.startswith("thread ") or " " not in name:
+    if name.startswith("thread ") or name == _ROOT:
         return "thread"
     file = name.rpartition(" ")[2]
     return "ours" if file.startswith(_OURS) else "python" if file.startswith(_PYTHON) else "library"

@@ -26,6 +26,7 @@ ASKED = "profile=1"
 """In an address: record this very request."""
 DEFAULT_S = 5
 _HOTTEST = 25
+_GRACE_MS = 15_000
 _PRIVATE = {"Cache-Control": "private, no-store"}
 _KINDS = {"process": "Process", "request": "Request", "memory": "Memory"}
 
@@ -103,22 +104,22 @@ def record() -> Response:
         raise InvalidInput(f"seconds {seconds[:20]!r} is no number; use {SHORTEST_S:g} to {LONGEST_S:g}") from None
     recording = _recorder().record(cast(Lasting, kind), wanted_s)
     begun_ms = recording.until_ms - round(wanted_s * 1000)
-    return _go(url_for("profiling.wait", after=begun_ms))
+    return _go(url_for("profiling.wait", after=begun_ms, until=recording.until_ms))
 
 
 @bp.get("/wait")
 @budget(p95_ms=100, size_bytes=30_000)
 def wait() -> Response:
     """Looks again each second until the recording is there, then leads to it; the browser needs no script for that."""
-    recorder, after = _recorder(), request.args.get("after", "0")
-    if recorder.now is not None:
-        answer = _page("profiles.html", **_list())
-        answer.headers["Refresh"] = "1"
-        return answer
+    recorder, after, until = _recorder(), _moment("after"), _moment("until")
     newest = next(iter(recorder.store.stored()), None)
-    if newest is not None and after.isdecimal() and newest.at_ms >= int(after):
+    if newest is not None and newest.at_ms >= after > 0:
         return _go(url_for("profiling.show", name=newest.id))
-    return _page("profiles.html", **_list())
+    answer = _page("profiles.html", **_list())
+    # another worker process may be the one that records: by the clock it should be done some seconds after its end
+    if recorder.now is not None or (recorder.clock.now_ms() < until + _GRACE_MS and not recorder.problem):
+        answer.headers["Refresh"] = "1"
+    return answer
 
 
 @bp.get("/<name>")
@@ -174,6 +175,12 @@ def _record_if_asked() -> ResponseReturnValue | None:
     with rendering_anew():
         _, name = _recorder().record_call(current_app.dispatch_request, request.path)
     return _go(url_for("profiling.show", name=name))
+
+
+def _moment(name: str) -> int:
+    """UTC milliseconds out of the address; 0 for anything else."""
+    text = request.args.get(name, "")
+    return int(text) if text.isdecimal() and len(text) == 13 else 0
 
 
 def _told(profile: Profile) -> str:

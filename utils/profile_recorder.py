@@ -38,7 +38,7 @@ class ProfileRecorder:
     def __init__(self, store: ProfileStore, clock: Clock) -> None:
         self.store = store
         self.problem = ""
-        self._clock = clock
+        self.clock = clock
         self._busy = threading.Lock()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -57,7 +57,7 @@ class ProfileRecorder:
         if not SHORTEST_S <= seconds <= LONGEST_S:
             raise InvalidInput(f"seconds {seconds:g} does not fit; a recording lasts {SHORTEST_S:g} to {LONGEST_S:g} s")
         self._take()
-        at_ms = self._clock.now_ms()
+        at_ms = self.clock.now_ms()
         self._now = recording = Recording(kind, at_ms + round(seconds * 1000))
         self._stop.clear()
         thread = threading.Thread(target=self._run, args=(kind, seconds, at_ms), name="profile-recorder", daemon=True)
@@ -69,7 +69,7 @@ class ProfileRecorder:
         """Calls, and keeps where its time went; what it answers, and the profile's id. Raises what it raises."""
         self._take()
         try:
-            answer, profile = profile_call(call, title=title, at_ms=self._clock.now_ms())
+            answer, profile = profile_call(call, title=title, at_ms=self.clock.now_ms())
         finally:
             self._busy.release()
         return answer, self.store.keep(profile)

@@ -25,7 +25,7 @@ from utils.profile import MOST_STACKS, OTHERS, Profile, Site, StackSum, folded, 
 from utils.profile_recorder import ProfileRecorder
 from utils.profile_store import MOST_PROFILES, ProfileStore
 from utils.request_profile import profile_call
-from utils.stack_sampler import group_of, sample_process
+from utils.stack_sampler import ThreadClocks, group_of, sample_process
 
 __all__ = ["client", "replay"]
 
@@ -68,6 +68,20 @@ def test_a_sampled_process_shows_its_busy_thread_and_not_those_that_wait() -> No
     assert not [stack for stack in seen.stacks if stack[0] == "thread sleeper"]
     assert 0 < seen.idle < 1
     assert seen.samples > 5
+
+
+def test_without_the_systems_clocks_known_waits_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ThreadClocks, "used_s", lambda *_: None)
+    waiting = threading.Event()
+    sleeper = threading.Thread(target=waiting.wait, name="sleeper")
+    sleeper.start()
+    try:
+        seen = sample_process(0.05, at_ms=5, stop=threading.Event())
+    finally:
+        waiting.set()
+        sleeper.join()
+    assert not [stack for stack in seen.stacks if stack[0] == "thread sleeper"]
+    assert seen.idle > 0
 
 
 def test_a_stop_ends_a_recording_early() -> None:

