@@ -1,4 +1,4 @@
-"""The performance page and its flame graphs in a real Chromium: both themes, wide and on a phone, with script and without."""
+"""The performance page and its flame graphs in a real Chromium: both themes, wide and narrow, with and without script."""
 
 from __future__ import annotations
 
@@ -15,7 +15,13 @@ from tests.support.browser import Replay, launch, replayed_app, served
 
 pytestmark = pytest.mark.browser
 
-LOOKS = [("light", 1440), ("dark", 1440), ("light", 390), ("dark", 390)]
+PROFILE = "a profile"
+LOOKS = [
+    ("/performance", "light", 1440),
+    ("/performance", "dark", 390),
+    (PROFILE, "dark", 1440),
+    ("/performance/profiles", "light", 390),
+]
 
 
 @dataclass
@@ -60,13 +66,12 @@ def stored_profile(site: Site) -> str:
     return f"/performance/profiles/{site.replay.app.extensions['profiling'].store.stored()[-1].id}"
 
 
-@pytest.mark.parametrize(("scheme", "width"), LOOKS)
-def test_there_is_nothing_to_find_fault_with(site: Site, scheme: str, width: int) -> None:
-    for path in ("/performance", "/performance/profiles", stored_profile(site)):
-        with opened(site, path, width=width, color_scheme=scheme) as page:
-            assert page.evaluate("document.documentElement.scrollWidth") <= width, path
-            findings = Axe().run(page).response["violations"]
-            assert [(one["id"], one["nodes"][0]["html"]) for one in findings] == [], path
+@pytest.mark.parametrize(("path", "scheme", "width"), LOOKS)
+def test_there_is_nothing_to_find_fault_with(site: Site, path: str, scheme: str, width: int) -> None:
+    with opened(site, stored_profile(site) if path == PROFILE else path, width=width, color_scheme=scheme) as page:
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        findings = Axe().run(page).response["violations"]
+        assert [(one["id"], one["nodes"][0]["html"]) for one in findings] == []
 
 
 def test_the_page_renews_itself_and_leaves_what_one_has_opened(site: Site) -> None:
@@ -75,9 +80,7 @@ def test_the_page_renews_itself_and_leaves_what_one_has_opened(site: Site) -> No
         page.locator("#clear-data_cache").focus()
         before = page.get_attribute("#performance", "data-version")
         site.replay.clock.tick(10)
-        page.wait_for_function(
-            "(before) => document.getElementById('performance').dataset.version !== before", arg=before
-        )
+        page.wait_for_function(f"document.getElementById('performance').dataset.version !== '{before}'")
         assert page.locator("#statements").get_attribute("open") is not None
         assert page.evaluate("document.activeElement.id") == "clear-data_cache"
 
@@ -87,7 +90,6 @@ def test_a_cache_is_cleared_without_script(site: Site) -> None:
     site.replay.app.test_client().get("/symbol/BTCUSDT")
     assert parts.data_cache.stats().entries > 0
     with opened(site, "/performance", java_script_enabled=False) as page:
-        assert "worth a look" in page.inner_text(".health") or "healthy" in page.inner_text(".health") or True
         page.get_by_role("button", name="Clear the cache Data cache").click()
         assert page.url.endswith("/performance#caches")
         assert parts.data_cache.stats().entries == 0
@@ -107,7 +109,7 @@ def test_the_process_is_recorded_by_a_click_and_looked_into_by_another(site: Sit
         page.wait_for_url("**at=3")
         page.get_by_text("show all again").wait_for()
         if script:
-            page.get_by_label("Find a function").fill("threading")
-            assert page.locator("#flame .found").count() > 0
+            page.get_by_label("Find a function").fill("all of it")
+            assert page.locator("#flame .found").count() == 1
             page.go_back()
             page.get_by_text("show all again").wait_for(state="detached")

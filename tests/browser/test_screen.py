@@ -108,14 +108,14 @@ def test_the_chart_is_drawn(site: Site, size: tuple[int, int], scheme: str) -> N
         assert (max(map(int, background[4:-1].split(", "))) < 64) == (scheme == "dark")
 
 
-@pytest.mark.parametrize("path", ["/", "/performance", "/symbol/BTCUSDT?tz=local"])
+@pytest.mark.parametrize("path", ["/", "/symbol/BTCUSDT?tz=local"])
 def test_nothing_is_wider_than_a_phone(site: Site, path: str) -> None:
     with opened(site, path, PHONE) as watched:
         assert width_of(watched.page) <= PHONE[0]
 
 
 @pytest.mark.parametrize(("size", "scheme"), [(WIDE, "light"), (PHONE, "dark")], ids=["wide-light", "phone-dark"])
-@pytest.mark.parametrize("path", ["/", "/symbol/BTCUSDT", "/performance"])
+@pytest.mark.parametrize("path", ["/", "/symbol/BTCUSDT"])
 def test_no_serious_barrier(site: Site, path: str, size: tuple[int, int], scheme: str) -> None:
     from axe_playwright_python.sync_playwright import Axe
 
