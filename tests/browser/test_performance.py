@@ -1,4 +1,4 @@
-"""The performance page and its flame graphs in a real Chromium: both themes, wide and narrow, with and without script."""
+"""The performance pages and flame graphs in a real Chromium: both themes, wide and narrow, with and without script."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_the_page_renews_itself_and_leaves_what_one_has_opened(site: Site) -> No
         page.locator("#clear-data_cache").focus()
         before = page.get_attribute("#performance", "data-version")
         site.replay.clock.tick(10)
-        page.wait_for_function(f"document.getElementById('performance').dataset.version !== '{before}'")
+        page.locator(f"#performance:not([data-version='{before}'])").wait_for()
         assert page.locator("#statements").get_attribute("open") is not None
         assert page.evaluate("document.activeElement.id") == "clear-data_cache"
 
