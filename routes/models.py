@@ -33,6 +33,7 @@ def page() -> Response:
 
 
 @bp.get("/diff")
+@budget(p95_ms=250, size_bytes=40_000, queries=60)
 def diff() -> Response:
     """Two models side by side."""
     parts = _parts()
@@ -85,6 +86,7 @@ def check(model_id: str, task: str) -> Response:
 
 
 @bp.post("/<model_id>/schedule")
+@budget(p95_ms=250, size_bytes=2_000, queries=20)
 def schedule(model_id: str) -> Response:
     """Sets, changes or ends the retraining of a model by itself, or begins one now."""
     parts, texts, name = _parts(), request.form, parse_id(model_id)
