@@ -16,6 +16,7 @@ from data.interval import Interval
 from data.symbol import Symbol
 from models.baseline import naive_log_returns
 from models.conformal import stretched
+from models.ensemble import combined, read_ensembles
 from models.following import Following, beginning
 from models.forecast import Forecast as Forecast
 from models.forecast import NoForecast as NoForecast
@@ -120,7 +121,7 @@ class Forecaster:
         return [_answer(job, one, found) for job, one in zip(jobs, candles, strict=True)]
 
     def every(self, candles: Sequence[Candles]) -> list[Forecast]:
-        """All there is to forecast of these markets, by every usable model of their intervals.
+        """All there is to forecast of these markets, by every usable model of their intervals, and every ensemble.
 
         One batch per model; what several models want to see of a market is computed once.
         """
@@ -128,7 +129,8 @@ class Forecaster:
         asked = [(entry, one) for one in candles for entry in entries[one.interval] if _serves(entry, one)]
         jobs = self._jobs(asked, candles)
         answers = self._found({_key(job): job for job in jobs if job is not None}).values()
-        return [answer for answer in answers if isinstance(answer, Forecast)]
+        made = [answer for answer in answers if isinstance(answer, Forecast)]
+        return made + [one for ensemble in read_ensembles(self._registry.path) for one in combined(ensemble, made)]
 
     def held(self) -> tuple[int, int]:
         """(how many answers are kept, about how many bytes they take)."""

@@ -17,8 +17,8 @@ from utils.errors import InvalidInput
 DEFAULT_PRESET = "quick"
 _PRESET_WORDS = {
     "quick": "small, to see whether it works at all",
-    "standard": "the committed default's own recipe",
-    "thorough": "larger, sees every window in every epoch",
+    "standard": "the recipe for use",
+    "thorough": "larger, sees more windows",
 }
 _NUMBERS = {
     "window": ("Window", "candles in"),
@@ -196,8 +196,8 @@ def _number(name: str, kind: Kind, texts: Mapping[str, str], problems: Mapping[s
         told,
         texts.get(name, ""),
         problems.get(name, ""),
-        f"{low:.10g}",
-        f"{high:.10g}",
+        f"{low:.10g}" if name in trait.uses else "",
+        f"{high:.10g}" if name in trait.uses else "",
         "1" if whole else "any",
     )
 
