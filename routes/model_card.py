@@ -140,9 +140,15 @@ def _summary(scores: Sequence[Any], entry: RegistryEntry) -> str:
         return "No test of this model is on record: nothing says that it beats no change."
     sure = [score for score in scores if _margin(score) > 0]
     worse = [score for score in scores if _margin(score) < 0]
-    text = f"On candles it never saw, it beats no change beyond doubt (two standard errors) at {len(sure)} of "
+    whose = "its twin never saw, that one beats" if _has_twin(entry.report or {}) else "it never saw, it beats"
+    text = f"On candles {whose} no change beyond doubt (two standard errors) at {len(sure)} of "
     text += f"{len(scores)} horizons"
     return text + (f" and loses to it at {len(worse)}." if worse else ".")
+
+
+def _has_twin(report: Mapping[str, Any]) -> bool:
+    """Whether the scores are those of a twin that had learned from less."""
+    return "twin" in _object(report.get("data"))
 
 
 def _margin(score: Mapping[str, Any]) -> float:
@@ -197,11 +203,11 @@ def _other(parts: Services, entry: RegistryEntry) -> str:
 
 def _split_facts(report: Mapping[str, Any]) -> tuple[Fact, ...]:
     data = _object(report.get("data"))
-    test = "Test of its twin, which never saw it" if "twin" in data else "Test, never seen"
+    test = "Test of its twin, which never saw it" if _has_twin(report) else "Test, never seen"
     names = (("train", "Training"), ("validation", "Validation"), ("test", test))
     facts = [Fact(title, str(data[name])) for name, title in names if name in data]
     if isinstance(told := _object(report.get("notes")).get("scores"), str):
-        facts.append(Fact("Scores below", told))
+        facts.append(Fact("Scores shown", told))
     for name, title in (("train_windows", "Training windows"), ("validation_windows", "Validation windows")):
         if isinstance(data.get(name), int):
             facts.append(Fact(title, f"{data[name]:,}"))

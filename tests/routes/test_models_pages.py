@@ -257,6 +257,7 @@ def test_the_card_of_the_committed_model_shows_its_report(made: Bench, client: F
         entry.digest,
         entry.report["data"]["test"],
         "Test of its twin, which never saw it",
+        "On candles its twin never saw, that one beats no change beyond doubt",
         entry.report["notes"]["scores"],
         f"lowest {min(entry.report['curve']['validation_loss']):.5f}",
         "Too few to say: 0 of 100 scored 6 h forecasts",
