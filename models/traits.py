@@ -162,14 +162,14 @@ TRAITS: Mapping[Kind, Trait] = {
     ),
     Kind.SCALE: Trait(
         "Scale first: volatility, then shape; several small networks",
-        "docs/experiments-scale-first.md",
+        "docs/experiments.md, part 3",
         ("units", "epochs", "batch_size", "learning_rate", "dropout", "stride", "half_life_days", "seed"),
         {
             "quick": {**_SCALE, "units": 16, "epochs": 1, "stride": 9},
             "standard": _SCALE,
             "thorough": {**_SCALE, "epochs": 12},
         },
-        speed=60_000,
+        speed=12_000,
         windows=(1,),
         limits={"window": (1, 1), "epochs": (1, 32), "units": (2, 128)},
         inputs=(*OWN, *CONTEXT),
