@@ -78,7 +78,8 @@ def test_bands_hold_as_much_of_the_validation_period_as_they_say() -> None:
     realised = samples().scaled[ends]
     for low, high, wanted in ((1, 3, 0.5), (0, 4, 0.9)):
         inside = (realised >= bands[:, :, low]) & (realised <= bands[:, :, high])
-        np.testing.assert_allclose(inside.mean(axis=0), wanted, atol=0.003)
+        beyond = inside.mean(axis=0) - wanted  # the margin for markets that were not trained on
+        assert np.all((beyond > 0) & (beyond < 0.03))
 
 
 def test_what_is_told_of_the_other_market_counts_only_where_it_is_known() -> None:
