@@ -30,6 +30,18 @@ class Stretch:
     """Outcomes of this market that have moved the factors since."""
 
 
+@dataclass(frozen=True, slots=True)
+class Novelty:
+    """The input that lies furthest from what the model was trained on.
+
+    `distance` from the mean of its training, signed, in its standard deviations; `far`: so far that it is a guess.
+    """
+
+    feature: str
+    distance: float
+    far: bool
+
+
 @dataclass(frozen=True)
 class Forecast:
     """Quantiles of the coming log returns of one market, made from its closed candles alone."""
@@ -53,6 +65,8 @@ class Forecast:
     """(h, q) of the naive forecast."""
     stretch: Stretch | None = field(default=None, repr=False)
     """None where the model's own bands are shown."""
+    novelty: Novelty | None = field(default=None, repr=False)
+    """None where it is not known what the model was trained on."""
 
     @cached_property
     def prices(self) -> Floats:

@@ -20,9 +20,10 @@ from models.ensemble import combined, read_ensembles
 from models.following import Following, beginning
 from models.forecast import Forecast as Forecast
 from models.forecast import NoForecast as NoForecast
-from models.forecast import Stretch
+from models.forecast import Novelty, Stretch
 from models.input_source import check_inputs
 from models.joining import Joined
+from models.novelty import Known, known_by, novelties
 from models.registry import Registry, RegistryEntry
 from models.spec import ModelSpec
 from models.windows import Windows, newest_windows
@@ -79,6 +80,7 @@ class Forecaster:
         self._beside = beside
         self._followings = followings
         self._lock = threading.Lock()
+        self._trained: dict[str, Known | None] = {}
         self._kept: OrderedDict[_Key, Answer] = OrderedDict()
         self._joined: Joined[_Key, _Job, Answer] = Joined(self._computed, min(max_workers, os.cpu_count() or 1))
 
@@ -229,8 +231,18 @@ class Forecaster:
             }
         shown = [markets[place] for place in windows.places]
         stretches = self._stretches(entry, spec, shown, scaled)
-        made = _forecasts(entry, spec, shown, windows, scaled, stretches, self._clock.now_ms())
+        strange = self._strange(entry, spec, windows)
+        made = _forecasts(entry, spec, shown, windows, scaled, stretches, strange, self._clock.now_ms())
         return answers | dict(zip(windows.places, made, strict=True))
+
+    def _strange(self, entry: RegistryEntry, spec: ModelSpec, windows: Windows) -> list[Novelty] | list[None]:
+        """How far each market's newest inputs lie from what the model was trained on."""
+        if entry.digest not in self._trained:
+            self._trained[entry.digest] = known_by(entry)
+        known = self._trained[entry.digest]
+        if known is None:
+            return [None] * len(windows.places)
+        return novelties(known, np.concatenate([block[:, -1] for block in windows.blocks]), spec.features)
 
     def _stretches(
         self, entry: RegistryEntry, spec: ModelSpec, markets: Sequence[Candles], scaled: NDArray[np.float32]
@@ -263,6 +275,7 @@ def _forecasts(
     windows: Windows,
     scaled: NDArray[np.float32],
     stretches: Sequence[Stretch] | None,
+    strange: Sequence[Novelty | None],
     made_at_ms: int,
 ) -> Iterator[Forecast]:
     """From the model's answers (n, h, q) in units of sigma."""
@@ -288,6 +301,7 @@ def _forecasts(
             log_returns=log_returns[place],
             baseline_log_returns=baseline[place],
             stretch=None if stretches is None else stretches[place],
+            novelty=strange[place],
         )
 
 

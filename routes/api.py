@@ -132,6 +132,7 @@ def forecast_json(parts: Services, gathered: Gathered) -> dict[str, Any]:
         "prices": np.asarray(forecast.prices, dtype=np.float64).tolist(),
         "baseline_prices": np.asarray(forecast.baseline_prices, dtype=np.float64).tolist(),
         "calibration": calibration_json(parts, forecast),
+        "novelty": None if forecast.novelty is None else asdict(forecast.novelty),
         "score": score_json(gathered.scores[forecast.symbol, int(forecast.horizons[-1])]),
         "scores": {
             ahead: score_json(skill) for (symbol, ahead), skill in gathered.scores.items() if symbol is not None

@@ -31,6 +31,8 @@ class Believed:
     everywhere: str
     coverage: str
     calibration: str
+    novelty: str
+    """What is unusual about the inputs; nothing where they are like those of the training."""
     cost: str
     cost_note: str
 
@@ -88,6 +90,7 @@ def believed(services: Services, forecast: ForecastFace, found: Scores) -> Belie
         everywhere=wording.evidence(everywhere, ahead),
         coverage=wording.coverage_sentence(here),
         calibration=calibration_sentence(forecast, calibrated(services, forecast, (last,))[last]),
+        novelty=novelty_sentence(forecast),
         cost=wording.cost_verdict(float(moves[-1]), cost, believed=verdict == "better"),
         cost_note=_cost_note(forecast, moves, cost),
     )
@@ -125,6 +128,20 @@ def calibration_sentence(forecast: ForecastFace, bands: Bands) -> str:
     return (
         f"{told} Of {bands.scored:,} outcomes the calibrated bands held {shown[0]} and {shown[1]}, the model’s own "
         f"would have held {raw[0]} and {raw[1]}."
+    )
+
+
+def novelty_sentence(forecast: ForecastFace) -> str:
+    """Where an input lies far outside of what the model was trained on, or where that is not known."""
+    novelty = forecast.novelty
+    if novelty is None:
+        return "What this model was trained on is not known, so whether today is unlike it cannot be said."
+    if not novelty.far:
+        return ""
+    side = "above" if novelty.distance > 0 else "below"
+    return (
+        f"Unusual: the input {novelty.feature} is {abs(novelty.distance):.1f} standard deviations {side} the mean of "
+        "what this model was trained on. It has seen next to nothing like it; trust this forecast less."
     )
 
 

@@ -20,7 +20,7 @@ from utils.clock import Clock
 
 if TYPE_CHECKING:
     from config import Settings
-    from models.forecast import Stretch
+    from models.forecast import Novelty, Stretch
     from models.ledger_chain import Verification
     from models.ledger_scores import Latest, LedgerModel
     from models.ledger_sums import Bands, Course, Weather
@@ -116,6 +116,8 @@ class ForecastFace(Protocol):
     def baseline_prices(self) -> NDArray[Any]: ...
     @property
     def stretch(self) -> Stretch | None: ...
+    @property
+    def novelty(self) -> Novelty | None: ...
 
 
 class ForecasterFace(Protocol):
