@@ -224,6 +224,8 @@ def _check_facts(entry: RegistryEntry, report: Mapping[str, Any], row: ModelRow)
         facts.insert(
             0, Fact("Parity", f"differs from the trained network by {difference:.1e} at most ({windows} windows)")
         )
+    if isinstance(told := _object(report.get("quantized")).get("told"), str):
+        facts.append(Fact("Quantized", told))
     if isinstance(report.get("parameters"), int):
         facts.append(Fact("Parameters", f"{report['parameters']:,}"))
     if (training_s := number(report, "training_s")) is not None:

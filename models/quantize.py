@@ -1,0 +1,171 @@
+"""`python -m models.quantize`: a model's weights as int8 (dynamic quantization), kept only where that pays.
+
+The twin is scored on the same candles and timed in turn with the original. It is written as `<id>-int8`, another model
+of the registry with its own place in the ledger, if its mean skill over the horizons falls by less than 0.1 percentage
+point and it is smaller or faster on this machine. Needs the `onnx` package: a tool's work, never the serving process's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data.candles import Candles
+from models.evaluation import evaluate
+from models.registry import GRAPH, Registry, RegistryEntry, write_model
+from models.spec import ModelSpec, parse_id
+from models.split import parse_date
+from utils.errors import DashboardError, InvalidInput, ModelCorrupt
+from utils.model_utils import Session, session_of
+
+SAVED_MODELS = Path(__file__).resolve().parents[1] / "saved_models"
+MOST_LOST = 0.001
+"""Of skill, a fraction."""
+SUFFIX = "-int8"
+_BATCH, _ROUNDS, _CALLS = 32, 15, 20
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One graph: its size, the median time of a batch of 32, and its mean skill over the horizons (a fraction)."""
+
+    size_bytes: int
+    batch_ms: float
+    skill: float
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    original: Measured
+    quantized: Measured
+
+    @property
+    def lost(self) -> float:
+        return self.original.skill - self.quantized.skill
+
+    @property
+    def kept(self) -> bool:
+        smaller = self.quantized.size_bytes < self.original.size_bytes
+        faster = self.quantized.batch_ms < self.original.batch_ms
+        return self.lost < MOST_LOST and (smaller or faster)
+
+    def told(self) -> str:
+        one, other = self.original, self.quantized
+        return (
+            f"int8 against single precision: {other.size_bytes:,} against {one.size_bytes:,} bytes, "
+            f"{other.batch_ms:.3f} against {one.batch_ms:.3f} ms for {_BATCH} windows, "
+            f"mean skill {100 * other.skill:.2f} against {100 * one.skill:.2f} %"
+        )
+
+
+def int8(content: bytes) -> bytes:
+    """The graph with its matrices as int8 and everything else as it was."""
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    with tempfile.TemporaryDirectory() as folder:
+        before, after = Path(folder) / "before.onnx", Path(folder) / "after.onnx"
+        before.write_bytes(content)
+        quantize_dynamic(before, after, weight_type=QuantType.QUInt8)
+        return after.read_bytes()
+
+
+def compare(
+    spec: ModelSpec, original: bytes, quantized: bytes, markets: Sequence[Candles], from_ms: int, until_ms: int
+) -> Verdict:
+    """InvalidInput where there is nothing to score."""
+    sessions = [session_of(content, spec.id) for content in (original, quantized)]
+    times = _times(spec, sessions)
+    measured = [
+        Measured(len(content), took, _skill(spec, session, markets, from_ms, until_ms))
+        for content, took, session in zip((original, quantized), times, sessions, strict=True)
+    ]
+    return Verdict(*measured)
+
+
+def _skill(spec: ModelSpec, session: Session, markets: Sequence[Candles], from_ms: int, until_ms: int) -> float:
+    found = evaluate(spec, session, markets, from_ms, until_ms)
+    return statistics.fmean(score.skill_fraction or 0.0 for score in found)
+
+
+def _times(spec: ModelSpec, sessions: Sequence[Session]) -> list[float]:
+    """Medians of rounds in turn, in milliseconds."""
+    shape = (_BATCH, spec.window, len(spec.features))
+    windows = np.random.default_rng(1).normal(size=shape).astype(np.float32)
+    seen: list[list[float]] = [[] for _ in sessions]
+    for _ in range(_ROUNDS + 1):
+        for place, session in enumerate(sessions):
+            started_s = time.perf_counter()
+            for _ in range(_CALLS):
+                session.run(windows)
+            seen[place].append(1e3 * (time.perf_counter() - started_s) / _CALLS)
+    return [statistics.median(times[1:]) for times in seen]  # the first round warms up
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = _parser().parse_args(arguments)
+    try:
+        sys.stdout.write(f"{run(options)}\n")
+    except DashboardError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    return 0
+
+
+def run(options: argparse.Namespace) -> str:
+    from models.kline_files import markets, parse_symbols
+
+    entry = Registry(options.models).get(options.model)
+    if entry.spec is None:  # `Registry.get` gives usable entries only
+        raise ModelCorrupt(f"model {entry.id!r} has no spec")
+    twin_id = parse_id(entry.id + SUFFIX)
+    found = markets(options.data, entry.spec.interval, parse_symbols(options.symbols))
+    from_ms, until_ms = parse_date(options.from_), parse_date(options.until, end=True)
+    if from_ms < entry.spec.train_until_ms:
+        raise InvalidInput(
+            f"model {entry.id!r} was trained until after {options.from_}; it is judged on what comes later"
+        )
+    original = (entry.path / GRAPH).read_bytes()
+    quantized = int8(original)
+    verdict = compare(entry.spec, original, quantized, found, from_ms, until_ms)
+    if not verdict.kept:
+        return f"not kept: {verdict.told()}"
+    # a millisecond older, so that it does not serve by being the newest
+    spec = replace(entry.spec, id=twin_id, created_ms=entry.spec.created_ms - 1)
+    write_model(options.models, spec, quantized, _report(entry, verdict, options))
+    return f"kept as {twin_id}: {verdict.told()}"
+
+
+def _report(entry: RegistryEntry, verdict: Verdict, options: argparse.Namespace) -> dict[str, Any]:
+    report: dict[str, Any] = json.loads(json.dumps(entry.report or {}))
+    judged = {"of": entry.id, "of_digest": entry.digest, "judged": f"{options.from_} … {options.until}"}
+    return report | {
+        "graph_bytes": verdict.quantized.size_bytes,
+        "quantized": judged | {"told": verdict.told(), **asdict(verdict)},
+    }
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m models.quantize", description=__doc__)
+    parser.add_argument("--model", required=True, metavar="ID", help="a model of --models")
+    parser.add_argument(
+        "--data", required=True, type=Path, metavar="DIR", help="folder of SYMBOL-INTERVAL.parquet files"
+    )
+    parser.add_argument("--from", dest="from_", required=True, metavar="DATE", help="first day judged on (UTC)")
+    parser.add_argument("--until", required=True, metavar="DATE", help="last day judged on (UTC)")
+    parser.add_argument("--symbols", nargs="+", default=[], metavar="SYMBOL", help="default: every market")
+    parser.add_argument("--models", type=Path, default=SAVED_MODELS, metavar="DIR", help="default: saved_models")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,66 @@
+"""Quantization: nearly the same answers, kept by the rule alone, and never serving by being newer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from data.interval import Interval
+from models import quantize
+from models.quantize import Measured, Verdict, int8
+from models.registry import Registry
+from tests.models.test_walkforward import write
+from tests.support import tiny_model
+from utils.model_utils import session_of
+
+ORIGINAL = Measured(1000, 1.0, 0.02)
+
+
+@pytest.mark.parametrize(
+    ("quantized", "kept"),
+    [
+        (Measured(300, 2.0, 0.0195), True),
+        (Measured(1200, 0.8, 0.0195), True),
+        (Measured(1200, 1.2, 0.03), False),
+        (Measured(300, 0.8, 0.0185), False),
+    ],
+)
+def test_it_is_kept_where_it_pays_and_costs_nothing(quantized: Measured, kept: bool) -> None:
+    assert Verdict(ORIGINAL, quantized).kept is kept
+
+
+def test_it_answers_nearly_the_same() -> None:
+    spec = tiny_model.spec()
+    content = tiny_model.graph(spec)
+    windows = np.random.default_rng(1).normal(size=(50, spec.window, 3)).astype(np.float32)
+    ours, theirs = (session_of(one, "tiny").run(windows) for one in (content, int8(content)))
+    assert ours.shape == theirs.shape
+    assert 0 < np.abs(ours - theirs).max() < 0.05 * np.ptp(ours)
+
+
+def test_the_command_writes_another_model_or_says_why_not(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "models"
+    tiny_model.save(root)
+    write(tmp_path, tiny_model.candles(1500, symbol="AAAUSDT", seed=1))
+    asked = ["--model", "tiny", "--models", str(root), "--data", str(tmp_path)]
+    span = ["--from", "2024-01-20", "--until", "2024-02-20"]
+    monkeypatch.setattr(quantize, "MOST_LOST", -1.0)
+    assert quantize.main([*asked, *span]) == 0
+    assert capsys.readouterr().out.startswith("not kept: int8 against single precision: ")
+    assert [entry.id for entry in Registry(root).usable()] == ["tiny"]
+    monkeypatch.setattr(quantize, "MOST_LOST", 1.0)
+    monkeypatch.setattr(Verdict, "kept", True)
+    assert quantize.main([*asked, *span]) == 0
+    twin = Registry(root).get("tiny-int8")
+    serving = Registry(root).default(Interval.H1)
+    assert serving is not None
+    assert serving.id == "tiny"
+    assert twin.report is not None
+    assert twin.report["quantized"]["of"] == "tiny"
+    assert twin.report["quantized"]["told"] in capsys.readouterr().out
+    assert quantize.main([*asked, "--from", "2023-01-01", "--until", "2024-02-20"]) == 2
+    assert "was trained until after" in capsys.readouterr().err
