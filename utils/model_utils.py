@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -79,9 +80,10 @@ def predict_batches(session: Session, windows: Windows, batch_size: int, workers
     chunks = list(_chunks(windows, max(1, batch_size)))
     if len(chunks) == 1:
         return session.run(chunks[0])
+    workers = min(workers, len(chunks), os.cpu_count() or 1)  # more threads than processors only wait for each other
     if workers <= 1:
         return np.concatenate([session.run(chunk) for chunk in chunks])
-    with ThreadPoolExecutor(min(workers, len(chunks)), thread_name_prefix="predict") as pool:
+    with ThreadPoolExecutor(workers, thread_name_prefix="predict") as pool:
         return np.concatenate(list(pool.map(session.run, chunks)))
 
 
