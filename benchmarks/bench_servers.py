@@ -35,7 +35,7 @@ THREADS = 4
 
 def run(*, short: bool = False) -> dict[str, Any]:
     """One process of each serves the same application at the same time; they are asked in turns."""
-    rounds, seconds = (3, 0.7) if short else (7, 2.0)
+    rounds, seconds = (2, 0.3) if short else (5, 1.0)
     names = [name for name in SERVERS if importlib.util.find_spec(name) is not None]
     with ExitStack() as running:
         servers = {

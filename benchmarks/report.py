@@ -135,14 +135,15 @@ def _claim_lines(claim: Claim, results: Sequence[Result]) -> list[str]:
     lines = []
     for number, answer in enumerate(answers(claim, results)):
         first = (claim.number, claim.title, claim.says) if number == 0 else ("", "", "")
-        lines.append(f"| {' | '.join((*first, *_answer_cells(answer)))} |")
+        lines.append(_line((*first, *_answer_cells(answer))))
     return lines
 
 
 def _answer_cells(answer: Answer) -> tuple[str, ...]:
     row = answer.row
     if row is None:
-        return ("", f"not measured ({answer.pick.benchmark})", "", "", "")
+        places = answer.pick.benchmark.strip("()").replace("|", " or ")
+        return ("", f"not measured ({places})", "", "", "")
     what = f"{row['what']}{f' (worst of {answer.of})' if answer.of > 1 else ''}"
     return (row["reference"], f"{row['ours']}<br>{what}", _change(row), row["target"], _MARKS[answer.met])
 
@@ -183,9 +184,14 @@ def _section(one: Result) -> list[str]:
     return lines
 
 
+def _line(cells: Sequence[str]) -> str:
+    """One line of a table; a bar inside of a cell does not end it."""
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+
+
 def _row_line(row: Mapping[str, Any]) -> str:
     cells = (row["what"], row["ours"], row["reference"], f"{row['ratio']:.3g}", row["target"], _MARKS[row["met"]])
-    return f"| {' | '.join(cells)} |"
+    return _line(cells)
 
 
 def _load_section(results: Sequence[Result], drawn: Mapping[str, str]) -> list[str]:
@@ -216,7 +222,7 @@ def _request_line(request: Mapping[str, Any]) -> str:
         f"{request['p99_ms']:.1f}",
         f"{request['mean_bytes'] / 1000:.1f}",
     )
-    return f"| {' | '.join(cells)} |"
+    return _line(cells)
 
 
 if __name__ == "__main__":

@@ -88,6 +88,15 @@ def test_the_plot_of_the_claims_stands_on_the_measured_ratio_the_target_and_the_
     assert float(tick) == pytest.approx(250 + full * 0.65, abs=2)  # 20 times
 
 
+def test_every_line_of_a_table_has_as_many_cells_as_its_head() -> None:
+    odd = at_most("a|b", _reading(1), 2)
+    for page in (report.page([]), report.page([made("store", odd)]), report.page(report.read())):
+        tables = re.findall(r"(?:^\|.*\n)+", page, re.MULTILINE)
+        assert len(tables) >= 2
+        for table in tables:
+            assert len({len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}) == 1, table
+
+
 def test_names_are_escaped_in_plots() -> None:
     drawn = bars("a < b & c", [Bar("<x>", 3.0, "3 & more", second=5.0)], unit="KB")
     minidom.parseString(drawn)  # noqa: S318 - our own text
