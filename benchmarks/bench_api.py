@@ -57,7 +57,7 @@ def _plot(seen: dict[str, list[Load]]) -> dict[str, Any]:
         half, most = _latency(loads, 0.5).median, _latency(loads, 0.99).median
         text = f"{half:.1f} / {most:.1f} ms"
         lines.append({"name": name, "value": half, "second": most, "tick": 20.0, "text": text})
-    return {"title": "API at 16 clients: p50 (dark), p99 (pale), target (red)", "unit": "ms", "lines": lines}
+    return {"title": "API at 16 clients: p50 (narrow bar), p99 (wide bar), target (red)", "unit": "ms", "lines": lines}
 
 
 if __name__ == "__main__":

@@ -144,7 +144,7 @@ def _plot(twice: Mapping[str, tuple[Visit, Visit]]) -> dict[str, Any]:
         }
         for name, (first, second) in twice.items()
     ]
-    title = "Transferred by each page: first visit (pale), second (dark), budget of the first (red)"
+    title = "Transferred by each page: first visit (wide bar), second (narrow bar), budget of the first (red)"
     return {"title": title, "unit": "KB", "lines": lines}
 
 

@@ -112,7 +112,7 @@ def _unweighed(answers: Sequence[Answer]) -> tuple[Reading, Reading]:
 def _plot(answers: Sequence[Answer]) -> dict[str, Any]:
     largest = sorted(answers, key=lambda answer: -answer.plain_bytes)[:_SHOWN]
     return {
-        "title": "Largest text answers: bytes on the wire (dark) of plain bytes (pale)",
+        "title": "Largest text answers: bytes on the wire (narrow bar) of plain bytes (wide bar)",
         "unit": "KB",
         "lines": [
             {

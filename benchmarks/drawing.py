@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
-_WIDTH, _LEFT, _RIGHT, _LINE, _TOP, _BOTTOM = 760, 250, 90, 30, 46, 34
+_WIDTH, _LEFT, _RIGHT, _LINE, _TOP, _BOTTOM = 760, 230, 130, 30, 46, 34
 _STYLE = (
     "text{font:13px system-ui,sans-serif;fill:#1f2328}.small{font-size:11px}.title{font-size:14px;font-weight:600}"
     ".bar{fill:#2f6fdb}.second{fill:#8fb3ee}.band{fill:#b8bec6}.line{stroke:#d5d9de}.tick{stroke:#b3261e;stroke-width:2}"

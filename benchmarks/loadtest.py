@@ -155,7 +155,11 @@ def _plots(
         for one in requests
     ]
     plots: dict[str, dict[str, Any]] = {
-        name: {"title": "Under load: p50 (dark) and p99 (pale) by kind of request", "unit": "ms", "lines": lines}
+        name: {
+            "title": "Under load: p50 (narrow bar) and p99 (wide bar) by kind of request",
+            "unit": "ms",
+            "lines": lines,
+        }
     }
     if samples:
         shown = samples[:: max(1, len(samples) // _SHOWN)]

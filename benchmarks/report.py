@@ -151,7 +151,7 @@ def _answer_cells(answer: Answer) -> tuple[str, ...]:
 def _change(row: Mapping[str, Any]) -> str:
     """`37×` or, where little is left, the part that is saved."""
     if row["target"].startswith("saves"):
-        return f"−{100 * row['ratio']:.4g} %"
+        return f"{-100 * row['ratio']:+.4g} %".replace("-", "−")
     return "" if row["target"].startswith("<=") else f"{row['ratio']:.4g}×"
 
 

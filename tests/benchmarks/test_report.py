@@ -81,11 +81,11 @@ def test_the_plot_of_the_claims_stands_on_the_measured_ratio_the_target_and_the_
     drawn = report.plots([made("caching", row)])["claims.svg"]
     assert ">2  Data caching</text>" in drawn
     assert ">−99 %</text>" in drawn
-    full = 760 - 250 - 90
+    full = 760 - 230 - 130
     width = re.findall(r'class="bar" .* width="([\d.]+)"', drawn)
     assert [float(text) for text in width] == [pytest.approx(full, abs=1)]  # 100 times is the axis's end
     (tick,) = re.findall(r'class="tick" d="M([\d.]+)', drawn)
-    assert float(tick) == pytest.approx(250 + full * 0.65, abs=2)  # 20 times
+    assert float(tick) == pytest.approx(230 + full * 0.65, abs=2)  # 20 times
 
 
 def test_every_line_of_a_table_has_as_many_cells_as_its_head() -> None:
