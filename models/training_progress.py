@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
-STAGES = ("reading", "preparing", "training", "walking", "checking", "judging", "writing", "done", "failed")
+STAGES = (
+    "reading", "preparing", "training", "walking", "searching", "checking", "judging", "writing", "done", "failed",
+)  # fmt: skip
 """In the order in which a training goes through them; it ends in one of the last two."""
 _LONGEST_LINE = 8_192
 

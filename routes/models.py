@@ -12,6 +12,7 @@ from models import exchange
 from models.exchange import pack
 from models.job_requests import CheckRequest, Task
 from models.schedules import UNITS
+from models.search_request import search_request
 from models.spec import parse_id
 from routes.budgets import budget
 from routes.forms import parse_whole, theme_of
@@ -60,6 +61,16 @@ def export(model_id: str) -> Response:
     entry, _ = found(_parts(), parse_id(model_id))
     name = f'attachment; filename="{entry.id}.zip"'
     return Response(pack(entry), mimetype="application/zip", headers={"Content-Disposition": name})
+
+
+@bp.post("/search")
+@budget(p95_ms=250, size_bytes=2_000, queries=20)
+def search() -> Response:
+    """Asks for a search for a recipe in the background, and shows how it goes."""
+    parts, texts = _parts(), request.form
+    wanted = search_request(texts, parts.market.intervals, parts.market.symbols)
+    job = parts.training.ask(wanted)
+    return Response(status=303, headers={"Location": url_for("training.job", job_id=job.id)})
 
 
 @bp.post("/import")

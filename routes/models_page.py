@@ -10,7 +10,9 @@ import numpy as np
 import xxhash
 
 from data.interval import Interval
+from models.kinds import LEARNED
 from models.registry import RegistryEntry, Status
+from models.result_store import StoredResult
 from routes import wording
 from routes.services import Services
 from utils.errors import ModelError
@@ -52,6 +54,19 @@ class Serving:
 
 
 @dataclass(frozen=True, slots=True)
+class SearchRow:
+    """The best recipe of a study, and of how many trials it is the best."""
+
+    study: str
+    kind: str
+    trials: str
+    skill: str
+    preset_skill: str
+    recipe: str
+    made_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class ModelsPage:
     version: str
     serving: tuple[Serving, ...]
@@ -59,6 +74,9 @@ class ModelsPage:
     archived: tuple[ModelRow, ...]
     trainings: int
     """Those that run or wait."""
+    searches: tuple[SearchRow, ...]
+    kinds: tuple[str, ...]
+    intervals: tuple[str, ...]
 
 
 def models_version(parts: Services) -> str:
@@ -83,7 +101,27 @@ def models_page(parts: Services) -> ModelsPage:
         serving=tuple(_serving(parts, interval, entry) for interval, entry in sorted(in_use.items(), key=_by_length)),
         models=tuple(rows),
         archived=tuple(model_row(parts, entry, {}, archived=True) for entry in parts.promotion.archived()),
+        searches=tuple(_search(one) for one in parts.results.searches()) if parts.results is not None else (),
+        kinds=tuple(map(str, LEARNED)),
+        intervals=tuple(map(str, parts.market.intervals)),
         trainings=sum(job.unfinished for job in parts.training.jobs.recent(50)),
+    )
+
+
+def _search(stored: StoredResult) -> SearchRow:
+    result = stored.result
+    tried = {"window", "units", "learning_rate", "dropout", "half_life_days"}
+    recipe = [f"{name.replace('_', ' ')} {value:g}" for name, value in result["recipe"].items() if name in tried]
+    counts: Mapping[str, int] = result["counts"]
+    ended = ", ".join(f"{count} {name}" for name, count in counts.items() if name != "complete")
+    return SearchRow(
+        study=stored.model_id,
+        kind=f"{result['kind']}, {result['interval']}",
+        trials=f"{result['trials']}" + (f" ({ended})" if ended else ""),
+        skill=wording.percent(result["skill"], signed=True),
+        preset_skill=wording.percent(result["preset_skill"], signed=True),
+        recipe=", ".join(recipe),
+        made_ms=stored.made_ms,
     )
 
 

@@ -7,14 +7,16 @@ from typing import Any
 from flask import Blueprint, Response, render_template, request, url_for
 
 from models.jobs import Job
-from models.training_request import preset_texts
+from models.recipe import Recipe
+from models.spec import Kind
+from models.training_request import preset_texts, recipe_texts
 from routes.budgets import budget
 from routes.forms import theme_of
 from routes.loss_curve import CURVE_HEIGHT, CURVE_WIDTH
 from routes.services import Services, services
 from routes.training_form import DEFAULT_PRESET, chosen, first_texts, form, typed
 from routes.training_page import job_page, job_rows, job_version, trainings_version
-from utils.errors import InvalidInput, NotReady
+from utils.errors import InvalidInput, NotFound, NotReady
 
 bp = Blueprint("training", __name__, url_prefix="/models/train")
 
@@ -25,7 +27,8 @@ _SIZE: dict[str, Any] = {"curve_width": CURVE_WIDTH, "curve_height": CURVE_HEIGH
 @budget(p95_ms=100, size_bytes=40_000, queries=20)
 def page() -> Response:
     parts = _parts()
-    return _form_page(parts, first_texts(parts, request.args.get("preset", DEFAULT_PRESET)), [])
+    texts = first_texts(parts, request.args.get("preset", DEFAULT_PRESET))
+    return _form_page(parts, texts | _found_by(parts, request.args.get("study", "")), [])
 
 
 @bp.post("")
@@ -85,6 +88,18 @@ def job_live(job_id: int) -> Response:
 def change(job_id: int, action: str) -> Response:
     runner = _parts().training
     return _to_job(runner.cancel(job_id) if action == "cancel" else runner.repeat(job_id))
+
+
+def _found_by(parts: Services, study: str) -> dict[str, str]:
+    """What a search found best, as texts; nothing where none was asked for. NotFound where there is no such study."""
+    if not study:
+        return {}
+    found = [one.result for one in parts.results.searches() if one.model_id == study]
+    if not found:
+        raise NotFound(f"there is no search {study[:70]!r}")
+    recipe = dict(found[0]["recipe"])
+    kind, interval = str(recipe["kind"]), str(found[0]["interval"])
+    return recipe_texts(Recipe(**recipe | {"kind": Kind(kind)})) | {"kind": kind, "interval": interval}
 
 
 def _parts() -> Services:

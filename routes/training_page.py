@@ -31,7 +31,11 @@ _SIGNS = {
     JobState.CANCELLED: "–",
     JobState.LOST: "?",
 }
-_STEPS = {"training": ("epoch", "training ends"), "walking": ("fold", "all folds are over")}
+_STEPS = {
+    "training": ("epoch", "training ends"),
+    "walking": ("fold", "all folds are over"),
+    "searching": ("trial", "all trials are over"),
+}
 _STAGES = {
     "": "starting",
     "fetching": "fetching history from the exchange",
@@ -39,6 +43,7 @@ _STAGES = {
     "preparing": "computing features",
     "training": "training",
     "walking": "learning fold by fold",
+    "searching": "trying recipes",
     "checking": "checking the exported graph against the network",
     "judging": "judging on validation and test",
     "writing": "writing the model",

@@ -103,6 +103,21 @@ def test_a_running_training_is_cancelled_with_a_click(site: Site) -> None:
     page.context.close()
 
 
+def test_the_leak_test_is_a_button_and_its_result_is_on_the_card(site: Site) -> None:
+    page = site.open("/models/before")
+    page.click("[aria-label='Run: Leak test']")
+    page.wait_for_url(re.compile(r"/models/train/\d+$"))
+    expect(page.locator("h1")).to_contain_text("Leak test of before")
+    expect(page.locator(".state")).to_have_text(re.compile("done"), timeout=PATIENCE_MS)
+    page.click("text=See the model")
+    leaks = page.locator("section.check").first
+    expect(leaks.locator(".card-head .state")).to_contain_text("no leak")
+    expect(leaks).to_contain_text("planted leaks caught")
+    page.click("summary")
+    expect(leaks.locator(".checks li").first).to_be_visible()
+    page.context.close()
+
+
 def test_without_script_the_form_and_the_buttons_still_work(site: Site) -> None:
     page = site.open("/models/train", script=False)
     fill(page, window="4", units="2", epochs="500", batch_size="64", stride="1", patience="100", model_id="plain")

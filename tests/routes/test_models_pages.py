@@ -6,6 +6,7 @@ import io
 import re
 import shutil
 from collections.abc import Iterator
+from dataclasses import asdict
 from html import unescape
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from werkzeug.test import TestResponse
 from data.interval import Interval
 from models.job_requests import Task
 from models.jobs import Job, JobState
+from models.recipe import Recipe
 from models.registry import write_model
 from models.training_request import TrainingRequest, preset_texts
 from routes.security import MAX_REQUEST_BYTES
@@ -211,6 +213,26 @@ def test_retraining_is_set_and_ended_and_a_challenge_is_shown(made: Bench, clien
         told = text_of(client.get(f"/models/{name}"))
         assert "Challenge: new against old won" in told
         assert "old +1.00 % (+0.2 … +2.0) , new +1.00 %" in told
+
+
+def test_a_search_is_asked_for_and_its_best_recipe_fills_the_form(made: Bench, client: FlaskClient) -> None:
+    wanted = {"kind": "tcn", "interval": "1h", "trials": "12", "study": ""}
+    for wrong in ({"trials": "0"}, {"trials": "x"}, {"kind": "oracle"}, {"interval": "1s"}, {"study": "../up"}):
+        assert post(client, "/models/search", **wanted | wrong).status_code == 400, wrong
+    assert post(client, "/models/search", **wanted).headers["Location"] == "/models/train/1"
+    job = made.runner.jobs.get(1)
+    assert (job.task, job.model_id, job.steps) == (Task.SEARCH, "search-tcn-1h", 12)
+    assert "12 more, each over 3 folds" in text_of(client.get("/models/train/1"))
+    recipe = {**asdict(Recipe()), "kind": "tcn", "units": 48, "dropout": 0.25}
+    result = {"kind": "tcn", "interval": "1h", "trials": 12, "counts": {"complete": 9, "pruned": 3}, "skill": 0.011}
+    result |= {"preset_skill": 0.008, "recipe": recipe}
+    made.services.results.put("s" * 64, Task.SEARCH, result, model_id="search-tcn-1h", now_ms=1_000)
+    told = text_of(client.get("/models"))
+    assert "12 (3 pruned) +1.10 % +0.80 % window 16, units 48" in told
+    form = client.get("/models/train?study=search-tcn-1h").text
+    assert 'name="units" value="48"' in form
+    assert 'name="dropout" value="0.25"' in form
+    assert client.get("/models/train?study=nobody").status_code == 404
 
 
 def upload(client: FlaskClient, content: bytes) -> TestResponse:
