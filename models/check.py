@@ -103,7 +103,8 @@ def _leaktest(bench: Bench) -> Found:
     count = min(len(made), depth.markets)
     data = f"stored candles of {count} markets" if stored else "the simulated exchange's made-up candles"
     report = leak_test(made, entry=bench.entry, depth=_DEPTH, data=data, whole=stored)
-    return Found({**report.to_dict(), "words": report.words}, report.words)
+    sys.stdout.write(f"{report.words}\n")
+    return Found(report.to_dict(), report.words.partition("\n")[0])
 
 
 def _walkforward(bench: Bench) -> Found:

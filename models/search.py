@@ -21,13 +21,12 @@ from data.candles import Candles
 from data.database import connect
 from data.interval import Interval
 from models.job_requests import CHECK_FOLDS, Task
-from models.kinds import LEARNED
 from models.kline_files import between, parse_symbols
 from models.learners import follow
 from models.parallel import Workers
 from models.recipe import Recipe, preset
 from models.result_store import ResultStore
-from models.search_request import MOST_TRIALS
+from models.search_request import MOST_TRIALS, SEARCHABLE, TRIED
 from models.spec import HORIZONS, Kind, parse_id
 from models.split import parse_date, split
 from models.stored_markets import stored_markets
@@ -203,8 +202,8 @@ def _skill(verdicts: Sequence[Verdict]) -> float:
 
 def _first(kind: Kind) -> Mapping[str, Any]:
     """What the preset itself would be, so that the search is held against it."""
-    recipe, tried = preset(_PRESET, kind), ("window", "units", "learning_rate", "dropout", "half_life_days")
-    return {name: getattr(recipe, name) for name in tried if name in TRAITS[kind].uses}
+    recipe = preset(_PRESET, kind)
+    return {name: getattr(recipe, name) for name in TRIED if name in TRAITS[kind].uses}
 
 
 def _keep(address: str, name: str, found: Mapping[str, Any]) -> None:
@@ -221,7 +220,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m models.search", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--study", required=True, metavar="NAME", help="one that is there goes on")
-    parser.add_argument("--kind", required=True, choices=list(map(str, LEARNED)))
+    parser.add_argument("--kind", required=True, choices=list(map(str, SEARCHABLE)))
     parser.add_argument("--interval", default="1h", help="candle length (default: 1h)")
     parser.add_argument("--symbols", nargs="+", default=[], metavar="SYMBOL", help="default: those of the settings")
     parser.add_argument("--from", dest="from_", metavar="DATE", help="first day used (UTC)")

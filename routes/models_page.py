@@ -10,9 +10,9 @@ import numpy as np
 import xxhash
 
 from data.interval import Interval
-from models.kinds import LEARNED
 from models.registry import RegistryEntry, Status
 from models.result_store import StoredResult
+from models.search_request import SEARCHABLE, TRIED
 from routes import wording
 from routes.services import Services
 from utils.errors import ModelError
@@ -102,7 +102,7 @@ def models_page(parts: Services) -> ModelsPage:
         models=tuple(rows),
         archived=tuple(model_row(parts, entry, {}, archived=True) for entry in parts.promotion.archived()),
         searches=tuple(_search(one) for one in parts.results.searches()) if parts.results is not None else (),
-        kinds=tuple(map(str, LEARNED)),
+        kinds=tuple(map(str, SEARCHABLE)),
         intervals=tuple(map(str, parts.market.intervals)),
         trainings=sum(job.unfinished for job in parts.training.jobs.recent(50)),
     )
@@ -110,8 +110,7 @@ def models_page(parts: Services) -> ModelsPage:
 
 def _search(stored: StoredResult) -> SearchRow:
     result = stored.result
-    tried = {"window", "units", "learning_rate", "dropout", "half_life_days"}
-    recipe = [f"{name.replace('_', ' ')} {value:g}" for name, value in result["recipe"].items() if name in tried]
+    recipe = [f"{name.replace('_', ' ')} {value:g}" for name, value in result["recipe"].items() if name in TRIED]
     counts: Mapping[str, int] = result["counts"]
     ended = ", ".join(f"{count} {name}" for name, count in counts.items() if name != "complete")
     return SearchRow(

@@ -25,6 +25,8 @@ MAX_BODY_BYTES = 64 * 1024
 """No form here is longer, but for those in UPLOADS."""
 UPLOADS = {"models.bring_in": MAX_ZIP_BYTES + MAX_BODY_BYTES}
 """What the endpoints that take files may be sent."""
+UPLOAD_CHUNK_BYTES = 1024 * 1024
+"""What of an upload is held in memory while it is read; the file itself goes to disk."""
 MAX_REQUEST_BYTES = max(MAX_BODY_BYTES, *UPLOADS.values())
 """For the WSGI server, which does not know endpoints; what is longer than 512 KB it keeps on disk."""
 
@@ -156,6 +158,8 @@ def _refuse_host(start: StartResponse) -> Iterable[bytes]:
 def _refuse_large_bodies() -> None:
     limit = UPLOADS.get(request.endpoint or "", MAX_BODY_BYTES)
     request.max_content_length = limit
+    if limit > MAX_BODY_BYTES:
+        request.max_form_memory_size = UPLOAD_CHUNK_BYTES
     if (request.content_length or 0) > limit:
         raise RequestEntityTooLarge(f"a request may hold {limit // 1024} KB, not {request.content_length} bytes")
 

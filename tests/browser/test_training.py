@@ -11,6 +11,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from data.interval import Interval
 from models.jobs import JobState
+from models.registry import write_model
 from tests.support import tiny_model
 from tests.support.browser import launch, served
 from tests.support.workbench import Bench, bench
@@ -43,7 +44,8 @@ class Site:
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("training")
-    tiny_model.save(folder / "models", tiny_model.spec("before"))
+    spec = tiny_model.spec("before")
+    write_model(folder / "models", spec, tiny_model.graph(spec), {"data": {"gap_candles": 48}})
     with bench(folder) as built, served(built.app) as address, sync_playwright() as playwright:
         built.runner.start()
         browser = launch(playwright)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import random
 import re
 import shutil
 from collections.abc import Iterator
@@ -124,6 +125,7 @@ def test_a_model_is_exported_and_imported_by_its_pages(made: Bench, client: Flas
     assert made.services.registry.get("beta").digest == digest
     assert serving(made) == "alpha"
     assert upload(client, b"").status_code == 400
+    assert "no whole zip" in text_of(upload(client, random.randbytes(400_000)))
     long = {"CONTENT_LENGTH": str(MAX_REQUEST_BYTES + 1)}
     assert client.post("/models/import", environ_overrides=long, headers=OURS).status_code == 413
     assert client.get("/models/nobody/export").status_code == 404
