@@ -43,7 +43,7 @@ def test_every_kind_of_answer_has_its_id_and_its_times(client: FlaskClient) -> N
 
 
 def _version(client: FlaskClient) -> str:
-    return re.findall(r'data-version="([^"]+)"', client.get("/performance").text)[0]
+    return str(re.findall(r'data-version="([^"]+)"', client.get("/performance").text)[0])
 
 
 def test_timing_turned_off_leaves_the_id_and_starts_nothing(tmp_path: Path) -> None:
