@@ -16,7 +16,7 @@ from models.ledger_chain import Verification
 from models.ledger_scores import Latest, LedgerModel, interval_95
 from models.ledger_sums import Course, Weather
 from routes import tables, wording
-from routes.forecast_score import shown_horizons, trade_cost
+from routes.forecast_score import models_digest, shown_horizons, trade_cost
 from routes.services import Services, SkillFace
 from routes.wording import Verdict
 
@@ -74,7 +74,7 @@ class Detail:
 
 def forecast_tables(services: Services, interval: Interval) -> tuple[ModelTable, ...]:
     """One per model that has forecast on this interval; gathered once for each state of the ledger."""
-    key = ("forecast table", interval, services.ledger.version)
+    key = ("forecast table", interval, services.ledger.version, models_digest(services, interval))
     return services.data_cache.get_or_load(key, partial(_tables, services, interval), ttl_s=_KEPT_S)
 
 
@@ -101,7 +101,10 @@ def whole_chain(services: Services) -> Verification:
 
 
 def _tables(services: Services, interval: Interval) -> tuple[ModelTable, ...]:
-    return tuple(_table(services, model) for model in services.ledger.models(interval))
+    """The model that serves first, as everywhere; then the others by id."""
+    serving = next((entry.digest for entry in services.forecaster.models(interval)), "")
+    models = sorted(services.ledger.models(interval), key=lambda model: model.digest != serving)
+    return tuple(_table(services, model) for model in models)
 
 
 def _table(services: Services, model: LedgerModel) -> ModelTable:

@@ -14,7 +14,7 @@ from models.ledger_chain import Verification
 from models.ledger_scores import LedgerModel
 from models.ledger_sums import Weather
 from routes import score_charts, wording
-from routes.forecast_score import shown_horizons, trade_cost
+from routes.forecast_score import models_digest, shown_horizons, trade_cost
 from routes.forecast_table import Cell, Detail, ModelTable, chain, detail, forecast_tables
 from routes.score_charts import Chart
 from routes.services import Services
@@ -127,6 +127,7 @@ def forecasts_version(services: Services) -> str:
     """A new one with each forecast or score that is written, and each minute while the chain is walked."""
     parts = (
         services.ledger.version,
+        *(models_digest(services, interval) for interval in services.market.intervals),
         str(services.clock.now_ms() // _VERSION_EACH_MS),
         services.exchange.name,
         services.app_version,
