@@ -7,7 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.measure import Row, at_least, at_most, interleaved, print_rows, reading, result, saves, seconds_per_call
+from benchmarks.measure import (
+    Row,
+    at_least,
+    at_most,
+    faster,
+    interleaved,
+    print_rows,
+    reading,
+    result,
+    saves,
+    seconds_per_call,
+)
 from data.candles import Candles
 from data.data_processor import compute_indicators, compute_with, engine_name, indicators
 from data.features import feature_matrix
@@ -56,13 +67,15 @@ def _warm(candles: Candles, rounds: int, calls: int) -> list[Row]:
     works = {
         "warm": lambda: 1e6 * seconds_per_call(lambda: indicators(candles), calls * 200),
         "cold": lambda: 1e6 * seconds_per_call(lambda: compute_indicators(candles), calls),
+        "ta": lambda: 1e6 * seconds_per_call(lambda: compute_with("ta", candles, NAMES), 1),
         "features": lambda: 1e3 * seconds_per_call(lambda: feature_matrix(candles), calls),
     }
     seen = interleaved(works, rounds)
     warm, cold = reading(seen["warm"], "µs"), reading(seen["cold"], "µs")
     return [
         at_most("indicators of candles seen before", warm, 10),
-        saves("indicators seen before, against computing them", warm, cold, 0.999),
+        saves("indicators seen before, against computing them with ta", warm, reading(seen["ta"], "µs"), 0.999),
+        faster("indicators seen before, against computing them with our engine", warm, cold, 100),
         at_most("forecast features of 1000 candles", reading(seen["features"], "ms"), 10),
     ]
 

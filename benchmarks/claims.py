@@ -57,7 +57,7 @@ CLAIMS = (
         "Indicator caching",
         "−70–90 %",
         (3.3, 10),
-        (Pick("indicators", r"seen before, against computing them"), Pick("indicators", r", against ta$")),
+        (Pick("indicators", r"seen before, against computing them with ta$"), Pick("indicators", r", against ta$")),
     ),
     Claim("4", "Local assets", "page load −40–60 %", (1.7, 2.5), (Pick("browser", r"^page load with its own assets"),)),
     Claim(
