@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+import xxhash
+
 from models.registry import RegistryEntry
 from models.spec import ModelSpec
 from routes import wording
@@ -14,6 +16,7 @@ from routes.models_page import listed, model_row, number, users_of
 from routes.services import Services
 from utils.errors import InvalidInput
 
+_LONGEST = 120
 _SKIPPED = ("id", "features", "baseline", "trained_on", "versions", "sizes")
 
 
@@ -106,12 +109,18 @@ def _text(spec: ModelSpec, name: str) -> str:
         if len(value) > 6:
             return f"{value[0]} … {value[-1]} ({len(value)})"
         return ", ".join(map(str, value)) or "any"
-    return str(value)
+    text = str(value)
+    # a field of hundreds of numbers: whether it is the same is what matters
+    return text if len(text) <= _LONGEST else f"{text[:40]}… (hash {xxhash.xxh3_64_hexdigest(text.encode())[:8]})"
 
 
 def _lines(first: Mapping[str, Any], second: Mapping[str, Any], skip: Sequence[str] = ()) -> tuple[Line, ...]:
     names = [name for name in dict.fromkeys([*first, *second]) if name not in skip]
-    return tuple(Line(_shown(name), _plain(first.get(name)), _plain(second.get(name))) for name in names)
+    return tuple(Line(_shown(name), _said(name, first.get(name)), _said(name, second.get(name))) for name in names)
+
+
+def _said(name: str, value: Any) -> str:
+    return wording.utc(value) if name.endswith("_ms") and isinstance(value, int) else _plain(value)
 
 
 def _costs(parts: Services, first: RegistryEntry, second: RegistryEntry) -> tuple[Line, ...]:
