@@ -145,7 +145,7 @@ def create_app(settings: Settings | None = None, *, clock: Clock | None = None, 
     app.config["COMPRESS_BR_LEVEL"] = 4
     app.config["COMPRESS_ZSTD_LEVEL"] = 3
     Compress(app)
-    register(app)
+    register(app, asset_base_url=settings.asset_base_url)
     alerts.install(app, parts.watch)
     app.extensions[WORKER_METRICS] = metrics.install(
         app,
@@ -164,6 +164,7 @@ def create_app(settings: Settings | None = None, *, clock: Clock | None = None, 
         clock=clock,
         sessions=shared_sessions(settings, clock),
         workers=settings.workers,
+        asset_base_url=settings.asset_base_url,
     )
     profiling.install(app, parts.profiles)
     parts.services.budgets.update(budgets_of(app))

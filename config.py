@@ -19,6 +19,7 @@ from dotenv import dotenv_values
 from utils.errors import ConfigError
 from utils.kinds import (
     Kind,
+    asset_base,
     at_least,
     choice,
     dask_address,
@@ -229,6 +230,12 @@ class Settings:
         "1",
         whole(1, 16),
         "Processes that answer requests; one of them has the feed. More than one needs a Unix.",
+        group="Web",
+    )
+    asset_base_url: str = setting(
+        "",
+        asset_base(),
+        "Where styles and scripts lie, if not here: a CDN in front of this dashboard's /assets, or what was exported.",
         group="Web",
     )
     trusted_hosts: tuple[str, ...] = setting(

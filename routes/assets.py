@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
+import hashlib
 import json
+import re
+import sys
 import threading
+from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +16,7 @@ from typing import Any, cast
 
 import xxhash
 from flask import Blueprint, Flask, Response, current_app, request, url_for
+from markupsafe import Markup
 
 from routes.budgets import budget
 from utils.content_encoding import IDENTITY, choose_encoding, compress
@@ -30,6 +36,7 @@ _TYPES = {
 }
 _COMPRESSIBLE = frozenset(_TYPES) - {".png"}
 _FOREVER = "public, max-age=31536000, immutable"
+_IMPORT = re.compile(r"""(?:from|import\()\s*["']\./([\w.-]+)["']""")
 _SUFFIXES = {"br": ".br", "gzip": ".gz"}
 
 
@@ -49,7 +56,8 @@ class Assets:
     compressed from download_assets.py; without them `vendor` is empty and pages leave their tags out.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, base_url: str = "") -> None:
+        self.base_url = base_url
         self._vendor_folder = folder / "vendor"
         self.vendor = _read_manifest(self._vendor_folder)
         self._own = {path.relative_to(folder).as_posix(): path.read_bytes() for path in _own_files(folder)}
@@ -57,6 +65,21 @@ class Assets:
         self._vendor_names = frozenset(file.file for file in self.vendor.values())
         self._bodies: dict[tuple[str, str], bytes] = {}
         self._lock = threading.Lock()
+
+    def integrity(self, name: str) -> str:
+        """Of one of our files, for a page that takes it from elsewhere."""
+        return "sha384-" + b64encode(hashlib.sha384(self._own[name]).digest()).decode()
+
+    def imports(self, name: str) -> tuple[str, ...]:
+        """The modules of ours that one of them imports, and those that these import, each once."""
+        found: dict[str, None] = {}
+        waiting = [name]
+        while waiting:
+            text = self._own[waiting.pop()].decode()
+            new = [f"js/{one}" for one in _IMPORT.findall(text) if f"js/{one}" not in found]
+            found |= dict.fromkeys(new)
+            waiting += new
+        return tuple(found)
 
     @property
     def own_names(self) -> tuple[str, ...]:
@@ -88,7 +111,7 @@ def static_url(name: str) -> str:
     assets = _assets()
     if name not in assets.own_names:
         raise NotFound(f"there is no static file {name!r}")
-    return url_for("assets.own", digest=assets.digest, name=name)
+    return _url(url_for("assets.own", digest=assets.digest, name=name))
 
 
 def vendor(name: str) -> dict[str, str] | None:
@@ -96,7 +119,37 @@ def vendor(name: str) -> dict[str, str] | None:
     file = _assets().vendor.get(name)
     if file is None:
         return None
-    return {"url": url_for("assets.vendored", name=file.file), "integrity": file.integrity}
+    return {"url": _url(url_for("assets.vendored", name=file.file)), "integrity": file.integrity}
+
+
+def sri(name: str) -> Markup:
+    """The attributes of a tag that takes one of our files from elsewhere: only these very bytes, without a cookie."""
+    assets = _assets()
+    if not assets.base_url:
+        return Markup()
+    return Markup(' integrity="{}" crossorigin="anonymous"').format(assets.integrity(name))
+
+
+def cross_origin() -> Markup:
+    """What a vendor file's tag needs beside its integrity, where it lies elsewhere."""
+    return Markup(' crossorigin="anonymous"') if _assets().base_url else Markup()
+
+
+def preloaded(name: str) -> Markup:
+    """Tags that fetch a module early. From elsewhere, those that it imports too: there only so their bytes are held to
+    what they should be."""
+    assets = _assets()
+    names = (name, *assets.imports(name)) if assets.base_url else (name,)
+    link = Markup('<link rel="modulepreload" href="{}"{} fetchpriority="low">')
+    return Markup("\n").join(link.format(static_url(one), sri(one)) for one in names)
+
+
+def module(name: str) -> Markup:
+    """The tag of one of our modules."""
+    imported = _assets().imports(name) if _assets().base_url else ()
+    early = [Markup('<link rel="modulepreload" href="{}"{}>').format(static_url(one), sri(one)) for one in imported]
+    tag = Markup('<script type="module" src="{}"{}></script>').format(static_url(name), sri(name))
+    return Markup("\n").join([*early, tag])
 
 
 @bp.get("/own/<digest>/<path:name>")
@@ -123,11 +176,34 @@ def vendored(name: str) -> Response:
     return _answer(name, body, encoding, name, forever=True)
 
 
-def install(app: Flask) -> None:
-    """Reads the static folder into the application and gives templates `static_url` and `vendor`."""
-    app.extensions[EXTENSION] = Assets(Path(app.root_path) / "static")
-    app.jinja_env.globals |= {"static_url": static_url, "vendor": vendor}
+def install(app: Flask, *, base_url: str = "") -> None:
+    """Reads the static folder into the application and gives templates what they need to name its files."""
+    app.extensions[EXTENSION] = Assets(Path(app.root_path) / "static", base_url)
+    named = (static_url, vendor, sri, cross_origin, preloaded, module)
+    app.jinja_env.globals |= {function.__name__: function for function in named}
     app.register_blueprint(bp)
+
+
+def export(folder: Path, target: Path) -> list[Path]:
+    """Writes every file as `ASSET_BASE_URL` has to serve it, with compressed copies beside it; what was written."""
+    assets = Assets(folder)
+    bodies = {f"own/{assets.digest}/{name}": assets.own(name, IDENTITY) for name in assets.own_names}
+    bodies |= {f"vendor/{file.file}": assets.vendored(file.file, IDENTITY) for file in assets.vendor.values()}
+    written = []
+    for name, body in bodies.items():
+        path = target / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(body)
+        written.append(path)
+        for encoding, suffix in _SUFFIXES.items() if path.suffix in _COMPRESSIBLE else ():
+            path.with_name(path.name + suffix).write_bytes(compress(body, encoding))
+    return written
+
+
+def _url(path: str) -> str:
+    """The same below the base, where there is one."""
+    base = _assets().base_url
+    return base + path.removeprefix(bp.url_prefix or "") if base else path
 
 
 def _assets() -> Assets:
@@ -147,6 +223,8 @@ def _answer(name: str, body: bytes, encoding: str, tag: str, *, forever: bool) -
     response = Response(body, content_type=_TYPES.get(Path(name).suffix, "application/octet-stream"))
     response.headers["Cache-Control"] = _FOREVER if forever else "no-cache"
     response.headers["Vary"] = "Accept-Encoding"
+    if _assets().base_url:  # a CDN before this dashboard hands it on; these files are nobody's secret
+        response.headers["Access-Control-Allow-Origin"] = "*"
     response.set_etag(f"{xxhash.xxh3_64_hexdigest(f'{tag}{name}'.encode())}-{encoding}")
     if encoding != IDENTITY:
         response.headers["Content-Encoding"] = encoding
@@ -173,3 +251,14 @@ def _read_manifest(folder: Path) -> dict[str, VendorFile]:
         return {}
     files = {name: VendorFile(entry["file"], entry["integrity"]) for name, entry in entries.items()}
     return {name: file for name, file in files.items() if (folder / file.file).is_file()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m routes.assets", description="Export the files for ASSET_BASE_URL.")
+    parser.add_argument("target", type=Path, help="folder to fill; its address is what ASSET_BASE_URL names")
+    written = export(Path(__file__).resolve().parents[1] / "static", parser.parse_args().target)
+    sys.stdout.write(f"{len(written)} files and their compressed copies written\n")
+
+
+if __name__ == "__main__":
+    main()

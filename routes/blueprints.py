@@ -45,9 +45,9 @@ _BLUEPRINTS = (
 )
 
 
-def register(app: Flask) -> None:
+def register(app: Flask, *, asset_base_url: str = "") -> None:
     """Pages, JSON, files and error pages. `app.extensions["services"]` must be there before the first request."""
-    assets.install(app)
+    assets.install(app, base_url=asset_base_url)
     for blueprint in _BLUEPRINTS:
         app.register_blueprint(blueprint)
     errors.register_errors(app)

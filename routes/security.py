@@ -30,20 +30,27 @@ UPLOAD_CHUNK_BYTES = 1024 * 1024
 MAX_REQUEST_BYTES = max(MAX_BODY_BYTES, *UPLOADS.values())
 """For the WSGI server, which does not know endpoints; what is longer than 512 KB it keeps on disk."""
 
-CONTENT_SECURITY_POLICY = "; ".join(
-    (
-        "default-src 'none'",
-        "script-src 'self'",
-        "style-src 'self'",
-        "img-src 'self' data:",
-        "connect-src 'self'",
-        "font-src 'self'",
-        "manifest-src 'self'",
-        "frame-ancestors 'none'",
-        "base-uri 'none'",
-        "form-action 'self'",
+
+def content_security_policy(asset_base_url: str = "") -> str:
+    """Everything from here alone; styles and scripts also from where assets lie, if that is elsewhere."""
+    elsewhere = f" {asset_base_url}/" if asset_base_url else ""
+    return "; ".join(
+        (
+            "default-src 'none'",
+            f"script-src 'self'{elsewhere}",
+            f"style-src 'self'{elsewhere}",
+            f"img-src 'self'{elsewhere} data:",
+            "connect-src 'self'",
+            "font-src 'self'",
+            "manifest-src 'self'",
+            "frame-ancestors 'none'",
+            "base-uri 'none'",
+            "form-action 'self'",
+        )
     )
-)
+
+
+CONTENT_SECURITY_POLICY = content_security_policy()
 
 HEADERS = (
     ("Content-Security-Policy", CONTENT_SECURITY_POLICY),
@@ -62,6 +69,11 @@ _HOST = re.compile(r"(?P<name>\[[0-9a-f:.]{2,45}\]|[a-z0-9._-]{1,253})(?::(?P<po
 _LONGEST_REMEMBERED = 100
 
 
+def headers(asset_base_url: str = "") -> tuple[tuple[str, str], ...]:
+    """HEADERS where assets lie elsewhere."""
+    return (("Content-Security-Policy", content_security_policy(asset_base_url)), *HEADERS[1:])
+
+
 def secure(
     app: Flask,
     *,
@@ -71,6 +83,7 @@ def secure(
     clock: Clock | None = None,
     sessions: Sessions | None = None,
     workers: int = 1,
+    asset_base_url: str = "",
 ) -> None:
     """Puts every wall up: hosts, headers, body size, origin of changes, and the login if a password is set."""
     app.debug = False
@@ -80,7 +93,7 @@ def secure(
         MAX_FORM_MEMORY_SIZE=MAX_BODY_BYTES,
         MAX_FORM_PARTS=50,
     )
-    app.wsgi_app = _Gate(app.wsgi_app, trusted_hosts)  # type: ignore[method-assign]  # Flask's own door
+    app.wsgi_app = _Gate(app.wsgi_app, trusted_hosts, headers(asset_base_url))  # type: ignore[method-assign]  # Flask's own door
     app.before_request(_refuse_large_bodies)
     app.before_request(_refuse_foreign_changes)
     app.session_interface = _NoSessions()
@@ -123,14 +136,15 @@ class _Gate:
     Flask's own TRUSTED_HOSTS cuts its entries at the first colon, so that `[::1]` never matches; hence a set of ours.
     """
 
-    def __init__(self, app: WSGIApplication, trusted_hosts: Iterable[str]) -> None:
+    def __init__(self, app: WSGIApplication, trusted_hosts: Iterable[str], added: tuple[tuple[str, str], ...]) -> None:
         self._app = app
+        self._added = added
         self._trusted = frozenset(name for host in trusted_hosts if (name := host_name(host)) is not None)
         self._remembered = lru_cache(maxsize=64)(self._is_trusted)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], object]:
-            headers.extend(HEADERS)
+            headers.extend(self._added)
             return start_response(status, headers, exc_info)
 
         host = environ.get("HTTP_HOST", "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
@@ -101,6 +102,19 @@ def loopback_or_secure(plain: str, secure: str) -> Kind:
         return text.rstrip("/")
 
     return Kind(f"nothing, {secure}://host[/path], or {plain}:// to 127.0.0.1 or localhost", parse)
+
+
+def asset_base() -> Kind:
+    """Where files lie that are served from elsewhere; it becomes a part of a header, hence its few characters."""
+    secure = loopback_or_secure("http", "https")
+
+    def parse(text: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9.:/_~\[\]-]*", text):
+            raise ValueError
+        checked: str = secure.parse(text)
+        return checked
+
+    return Kind(secure.fits + " of letters, digits and .-_~", parse)
 
 
 def database() -> Kind:

@@ -78,7 +78,7 @@ def test_nothing_else_can_be_fetched(client: FlaskClient, name: str) -> None:
 
 def test_vendor_files_are_those_that_were_pinned(client: FlaskClient) -> None:
     manifest = json.loads((ROOT / "static/vendor/manifest.json").read_text())
-    html = client.get("/").text + client.get("/symbol/BTCUSDT").text + client.get("/performance").text
+    html = "".join(client.get(path).text for path in ("/", "/symbol/BTCUSDT", "/performance", "/alerts"))
     for entry in manifest.values():
         body = client.get(f"/assets/vendor/{entry['file']}", headers={"Accept-Encoding": "identity"}).data
         assert entry["integrity"] == "sha256-" + b64encode(hashlib.sha256(body).digest()).decode()
@@ -109,3 +109,17 @@ def test_the_heaviest_page_stays_light(client: FlaskClient) -> None:
     chart = client.get("/symbol/BTCUSDT/chart.json", headers=headers).data
     total = len(html.data) + len(chart) + sum(map(len, bodies))
     assert total <= HEAVIEST_BYTES, f"{total} bytes"
+
+
+def test_every_file_that_a_module_imports_is_among_those_that_are_checked() -> None:
+    assets = Assets(ROOT / "static")
+    assert set(assets.imports("js/symbol.js")) == {
+        "js/scripts.js",
+        "js/live.js",
+        "js/chart.js",
+        "js/fan.js",
+        "js/local_axis.js",
+        "js/span.js",
+    }
+    digest = hashlib.sha384((ROOT / "static/js/fan.js").read_bytes()).digest()
+    assert assets.integrity("js/fan.js") == "sha384-" + b64encode(digest).decode()
