@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
@@ -30,12 +30,8 @@ class Host:
         host = self
 
         class Files(SimpleHTTPRequestHandler):
-            extensions_map: ClassVar[dict[str, str]] = {
-                **SimpleHTTPRequestHandler.extensions_map,
-                ".mjs": "text/javascript",
-            }
-
             def __init__(self, *given: Any) -> None:
+                self.extensions_map = {**SimpleHTTPRequestHandler.extensions_map, ".mjs": "text/javascript"}
                 super().__init__(*given, directory=str(folder))
 
             def end_headers(self) -> None:
