@@ -24,6 +24,7 @@ from models.forecast import Novelty, Stretch
 from models.input_source import check_inputs
 from models.joining import Joined
 from models.novelty import Known, known_by, novelties
+from models.own_choice import read_own
 from models.registry import Registry, RegistryEntry
 from models.spec import ModelSpec
 from models.windows import Windows, newest_windows
@@ -107,7 +108,7 @@ class Forecaster:
     def answers(self, candles: Sequence[Candles], model_id: str | None = None) -> list[Answer]:
         """One answer per market, in the order given; a model that cannot be used is a reason, not an error.
 
-        By the model that serves the market's interval, or by the one named: ModelNotFound where there is none so named,
+        By the model that serves the market or its interval, or by the one named: ModelNotFound where none is so named,
         InvalidInput where that one is of another interval.
         """
         intervals = {one.interval for one in candles}
@@ -116,8 +117,10 @@ class Forecaster:
             raise InvalidInput(
                 f"model {named.id!r} forecasts {named.spec.interval} candles; take one of this interval, or none"
             )
+        own = read_own(self._registry.path) if named is None else {}
         entries = {interval: named or self._registry.default(interval) for interval in intervals}
-        asked = [(entries[one.interval], one) for one in candles]
+        places = {place: self._registry.serving(*place) for place in own}
+        asked = [(places.get((one.interval, one.symbol), entries[one.interval]), one) for one in candles]
         jobs = self._jobs(asked, candles)
         found = self._found({_key(job): job for job in jobs if job is not None})
         return [_answer(job, one, found) for job, one in zip(jobs, candles, strict=True)]

@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from data.interval import Interval
+from data.symbol import Symbol
 from models.in_use import FILE as IN_USE_FILE
 from models.in_use import Choice, read_choices
+from models.own_choice import read_own
 from models.spec import SCHEMA, ModelSpec, parse_id
 from utils.errors import InvalidInput, ModelCorrupt, ModelError, ModelNotFound
 from utils.model_utils import Session, file_sha256, open_session
@@ -83,6 +85,13 @@ class Registry:
         if entry.status is not Status.OK:
             raise ModelCorrupt(f"model {model_id!r} cannot be used: {entry.reason}")
         return entry
+
+    def serving(self, interval: Interval, symbol: Symbol) -> RegistryEntry | None:
+        """The model chosen for that market alone, or where none was (or it cannot be used) `default`."""
+        wanted = read_own(self.path).get((interval, symbol))
+        own = next((entry for entry in self.usable() if entry.id == wanted), None) if wanted else None
+        fit = own is not None and own.spec is not None and own.spec.interval is interval and own.spec.serves(symbol)
+        return own if fit else self.default(interval)
 
     def default(self, interval: Interval) -> RegistryEntry | None:
         """The model chosen for that interval, or where none was (or it cannot be used) the newest usable one.

@@ -1,0 +1,97 @@
+"""`python -m models.own_choice`: lets a model of its own markets serve them, before the one that serves all markets.
+
+One small file beside the models says which; it is replaced whole. A model that cannot be used any more serves nothing:
+its markets go back to the model that serves their interval.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from data.interval import Interval
+from data.symbol import Symbol
+from models.spec import ModelSpec, parse_id
+from utils.errors import DashboardError, InvalidInput
+
+FILE = ".own.json"
+Choices = Mapping[tuple[Interval, Symbol], str]
+_SCHEMA = 1
+_LONGEST_BYTES = 256 * 1024
+
+
+def read_own(root: Path) -> dict[tuple[Interval, Symbol], str]:
+    """Model ids by interval and market; none where the file is absent or damaged."""
+    path = root / FILE
+    try:
+        if path.is_symlink() or path.stat().st_size > _LONGEST_BYTES:
+            return {}
+        value = json.loads(path.read_bytes())
+        if value["schema"] != _SCHEMA:
+            return {}
+        return {
+            (Interval.parse(interval), Symbol.parse(symbol)): parse_id(model)
+            for interval, chosen in value["own"].items()
+            for symbol, model in chosen.items()
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, DashboardError, RecursionError):
+        return {}
+
+
+def write_own(root: Path, choices: Choices) -> None:
+    """At once or not at all."""
+    value: dict[str, dict[str, str]] = {}
+    for (interval, symbol), model in choices.items():
+        value.setdefault(str(interval), {})[str(symbol)] = model
+    aside = root / f"{FILE}.{os.getpid()}"
+    try:
+        aside.write_text(json.dumps({"schema": _SCHEMA, "own": value}, indent=2, sort_keys=True) + "\n", "utf-8")
+        aside.replace(root / FILE)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def chosen_for(choices: Choices, spec: ModelSpec) -> dict[tuple[Interval, Symbol], str]:
+    """The choices, with this model for each of its markets. InvalidInput for one that serves any market."""
+    if not spec.symbols:
+        raise InvalidInput(f"model {spec.id!r} serves any market; promote it on its page instead")
+    return {**choices, **{(spec.interval, symbol): spec.id for symbol in spec.symbols}}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    from models.registry import Registry
+
+    options = _parser().parse_args(arguments)
+    try:
+        choices = read_own(options.models)
+        left = {place: model for place, model in choices.items() if model != options.model}
+        if not options.clear:
+            spec = Registry(options.models).get(options.model).spec
+            left = chosen_for(choices, spec) if spec is not None else left
+        elif len(left) == len(choices):
+            raise InvalidInput(f"model {options.model[:70]!r} was chosen for no market")
+        write_own(options.models, left)
+    except DashboardError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    told = sorted(f"{symbol} {interval}: {model}" for (interval, symbol), model in left.items())
+    sys.stdout.write("\n".join(told or ["no market has a model of its own"]) + "\n")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m models.own_choice", description=__doc__)
+    parser.add_argument("--model", required=True, metavar="ID", help="a model trained with --own")
+    parser.add_argument("--clear", action="store_true", help="takes the choice back")
+    parser.add_argument(
+        "--models", type=Path, default=Path(__file__).resolve().parents[1] / "saved_models", metavar="DIR"
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
