@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import os
 import re
 import subprocess
@@ -202,7 +203,7 @@ def _start(given: dict[str, str]) -> dict[str, Any]:
                 told = fetch(port, "/api/v1/performance")[1]
             except OSError:
                 continue
-            exchange_told = _json(told)["sources"]["exchange"]
+            exchange_told = _json(told)["metrics"]["sources"]["exchange"]
             used = max(used, exchange_told["used_weight"])
             if status == 200:
                 errors = exchange_told["errors"]
@@ -214,10 +215,9 @@ def _start(given: dict[str, str]) -> dict[str, Any]:
         process.wait(30)
 
 
-def _json(body: bytes) -> Any:
-    import orjson
-
-    return orjson.loads(body)
+def _json(answer: bytes) -> Any:
+    """Of a whole answer, head and body."""
+    return json.loads(answer.partition(b"\r\n\r\n")[2])
 
 
 if __name__ == "__main__":

@@ -25,9 +25,7 @@ def run(*, short: bool = False) -> dict[str, Any]:
 
 
 def _one() -> dict[str, Any]:
-    with served(
-        compared=False, ENABLE_MODEL_PRELOADING="True", HISTORY_CANDLES="1000", SIMULATED_REPLAY_PATH=""
-    ) as server:
+    with served(ENABLE_MODEL_PRELOADING="True", HISTORY_CANDLES="1000") as server:
         pages = _read_everything(server)
         time.sleep(3)  # the feed writes and the collector settles
         memory = server.process.memory_full_info()

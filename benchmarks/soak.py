@@ -62,7 +62,7 @@ def _read_on(server: Served, seconds: float) -> dict[str, Any]:
         if now_s - sampled_s >= 1:
             sampled_s = now_s
             rss.append(server.process.memory_info().rss / _MB)
-    told = json.loads(fetch(server.port, "/api/v1/performance")[1])["sources"]
+    told = json.loads(fetch(server.port, "/api/v1/performance")[1].partition(b"\r\n\r\n")[2])["metrics"]["sources"]
     return {"requests": count, "failed": failed, "rss_mb": rss, "closes": told["market"]["closes"],
             "holders": told.get("memory_holders")}  # fmt: skip
 

@@ -17,6 +17,9 @@ from data.simulated_exchange.market import Market
 from data.simulated_exchange.settings import ExchangeSettings
 from utils.clock import Clock
 
+_AT_ONCE = 50
+"""Streams told before whoever else waits has a turn."""
+
 
 class StreamHub:
     """All connections of one exchange; lives on one event loop."""
@@ -79,12 +82,23 @@ class StreamHub:
         return None
 
     async def _pump(self) -> None:
+        """In portions, each with the time at which it is told: hundreds of closes at a full minute take a while to
+        write, and the first need not wait for the last."""
         while True:
-            self.tell(self._clock.now_ms())
+            for portion in self._portions(self._clock.now_ms()):
+                self._tell(portion, self._clock.now_ms())
+                await asyncio.sleep(0)
+            self._look(self._clock.now_ms())
             await asyncio.sleep(self._settings.pace_s)
 
     def tell(self, now_ms: int) -> None:
         """Hands every due event to every connection that subscribed to it; each is written once."""
+        for portion in self._portions(now_ms):
+            self._tell(portion, now_ms)
+        self._look(now_ms)
+
+    def _portions(self, now_ms: int) -> list[list[tuple[str, list[Connection]]]]:
+        """Streams with those who listen to them, made ready to be told."""
         listeners: dict[str, list[Connection]] = {}
         for connection in self.connections:
             for name in connection.streams:
@@ -93,12 +107,18 @@ class StreamHub:
         self._market.prepare(
             {symbol for stream in self._streams.values() if stream for symbol in stream.symbols}, now_ms
         )
-        for name, connections in listeners.items():
+        told = list(listeners.items())
+        return [told[start : start + _AT_ONCE] for start in range(0, len(told), _AT_ONCE)]
+
+    def _tell(self, portion: list[tuple[str, list[Connection]]], now_ms: int) -> None:
+        for name, connections in portion:
             stream = self._streams[name]
             for event in stream.due(now_ms) if stream else ():
                 data = orjson.dumps(event)
                 for connection in connections:
                     connection.tell(name, data, now_ms)
+
+    def _look(self, now_ms: int) -> None:
         for connection in self.connections:
             connection.look(now_ms)
 
