@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from routes.health import READY_PATH
 from routes.metrics import ModelSkill, feed_age_s
 from routes.services import Services
 from routes.wording import MIN_SCORED
@@ -21,8 +22,6 @@ LEAST_REQUESTS = 20
 LEAST_READS = 50
 DEFAULT_BUDGET_MS = 250.0
 """p95 of a route that declares no budget of its own."""
-READY_PATH = "/ready"
-"""Says 503 while starting, to whoever asks again and again: that is its answer, not an error."""
 _STEP_S = 60.0
 
 Values = dict[str, dict[str, float]]

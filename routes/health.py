@@ -10,6 +10,9 @@ from routes.strict_json import JSON, dumps
 
 bp = Blueprint("health", __name__)
 
+READY_PATH = "/ready"
+"""Says 503 while starting, to whoever asks again and again: that is its answer, not an error."""
+
 _RETRY_S = 2
 _SHOWN_SERIES = 20
 
@@ -22,7 +25,7 @@ def health() -> Response:
     return _answer({"status": "ok", "version": parts.app_version, "started_at_ms": parts.started_at_ms}, 200)
 
 
-@bp.get("/ready")
+@bp.get(READY_PATH)
 @budget(p95_ms=25, size_bytes=2_000)
 def ready() -> Response:
     """200 once every followed market has candles and every part is in place, else 503 with what is waited for."""

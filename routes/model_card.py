@@ -14,6 +14,7 @@ from models.spec import parse_id
 from routes import wording
 from routes.loss_curve import LossCurve, loss_curves
 from routes.model_life import ChallengeView, ScheduleView, challenges_of, schedule_of
+from routes.model_record import has_twin
 from routes.model_results import Result, results_of
 from routes.models_page import SHOWN_HORIZONS, ModelRow, listed, model_row, number, users_of
 from routes.services import Services
@@ -140,15 +141,10 @@ def _summary(scores: Sequence[Any], entry: RegistryEntry) -> str:
         return "No test of this model is on record: nothing says that it beats no change."
     sure = [score for score in scores if _margin(score) > 0]
     worse = [score for score in scores if _margin(score) < 0]
-    whose = "its twin never saw, that one beats" if _has_twin(entry.report or {}) else "it never saw, it beats"
+    whose = "its twin never saw, that one beats" if has_twin(entry.report or {}) else "it never saw, it beats"
     text = f"On candles {whose} no change beyond doubt (two standard errors) at {len(sure)} of "
     text += f"{len(scores)} horizons"
     return text + (f" and loses to it at {len(worse)}." if worse else ".")
-
-
-def _has_twin(report: Mapping[str, Any]) -> bool:
-    """Whether the scores are those of a twin that had learned from less."""
-    return "twin" in _object(report.get("data"))
 
 
 def _margin(score: Mapping[str, Any]) -> float:
@@ -185,7 +181,7 @@ def _data_facts(entry: RegistryEntry, report: Mapping[str, Any]) -> tuple[Fact, 
         Fact("Fitted on", f"{wording.utc(spec.train_from_ms)[:10]} … {wording.utc(spec.train_until_ms - 1)[:10]}"),
         Fact("From", venue_text(str(data.get("venue", "")))),
         Fact("Data hash", spec.data_hash),
-        Fact("Window", f"{spec.window} candles, after {spec.warm_up} to warm up"),
+        Fact("Window", f"{spec.window} {'candle' if spec.window == 1 else 'candles'}, after {spec.warm_up} to warm up"),
         Fact("Horizons", f"{spec.horizons[0]} to {spec.horizons[-1]} candles ahead"),
         Fact("Quantiles", ", ".join(f"{level:g}" for level in spec.quantiles)),
         Fact("Scaler", spec.scaler),
@@ -203,7 +199,7 @@ def _other(parts: Services, entry: RegistryEntry) -> str:
 
 def _split_facts(report: Mapping[str, Any]) -> tuple[Fact, ...]:
     data = _object(report.get("data"))
-    test = "Test of its twin, which never saw it" if _has_twin(report) else "Test, never seen"
+    test = "Test of its twin, which never saw it" if has_twin(report) else "Test, never seen"
     names = (("train", "Training"), ("validation", "Validation"), ("test", test))
     facts = [Fact(title, str(data[name])) for name, title in names if name in data]
     if isinstance(told := _object(report.get("notes")).get("scores"), str):

@@ -8,8 +8,9 @@ from typing import Any, Literal
 
 from routes import wording
 from routes.budgets import Breach
+from routes.health import READY_PATH
 from routes.performance_parts import count, percent, seconds_text
-from utils.minutes import Minute, added
+from utils.minutes import Minute, RouteMinute, added
 
 State = Literal["live", "late", "stale"]
 """Well, worth a look, or bad: the states of the page's marks."""
@@ -20,8 +21,6 @@ _LAG_WORRIES_S, _LAG_HURTS_S = 0.05, 0.25
 _ERRORS_HURT = 0.01
 _QUERY_WORRIES_S = 0.05
 _MEMORY_NEARLY = 0.92
-_SAYS_503 = "/ready"
-"""While starting this is its answer, not an error."""
 _RANK: Mapping[State, int] = {"live": 0, "late": 1, "stale": 2}
 
 
@@ -80,8 +79,13 @@ def _answers(now: Minute, broken: Sequence[Breach]) -> Check:
     return Check("Answers", "late", f"{told}, {routes} route{'' if routes == 1 else 's'} over budget")
 
 
+def judged_by_errors(now: Minute) -> RouteMinute:
+    """All routes together but the one whose errors are its answer while the program starts."""
+    return added(one for name, one in now.routes.items() if name != READY_PATH)
+
+
 def _errors(now: Minute) -> Check:
-    whole = added(one for name, one in now.routes.items() if name != _SAYS_503)
+    whole = judged_by_errors(now)
     if not whole.errors:
         return Check("Errors", "live", "none in the last minutes")
     share = whole.errors / whole.count

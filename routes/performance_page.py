@@ -10,7 +10,7 @@ import numpy as np
 
 from routes import wording
 from routes.budgets import breaches
-from routes.performance_health import Health, health
+from routes.performance_health import Health, health, judged_by_errors
 from routes.performance_history import Comparison, Course, compare, courses
 from routes.performance_panels import (
     CacheRow,
@@ -134,12 +134,13 @@ def _headlines(
     compression = sources.get("compression", {})
     taken, given = compression.get("in_bytes", 0), compression.get("out_bytes", 0)
     rate = f"{rates[-1]:,.1f}" if len(rates) else f"{whole.count / max(now.seconds, 1.0):,.1f}"
-    errors = percent(whole.errors / whole.count * 100, 2) if whole.count else wording.NOTHING
+    failing = judged_by_errors(now)
+    errors = percent(failing.errors / failing.count * 100, 2) if failing.count else wording.NOTHING
     return (
         Headline("Requests per second", rate, f"{count(whole.count)} in the last minutes", sparkline(rates)),
         Headline("Half are faster than", p50, "p50"),
         Headline("p95", p95, f"p99 {p99}"),
-        Headline("Errors", errors, f"{count(whole.errors)} in the last minutes"),
+        Headline("Errors", errors, f"{count(failing.errors)} in the last minutes"),
         Headline("Sent", wording.size(whole.size_bytes), _saved(taken, given)),
         Headline("Memory", wording.size(process.get("rss_bytes")), f"{count(process.get('threads'))} threads"),
         Headline("CPU of one core", percent(process.get("cpu_percent")), ""),

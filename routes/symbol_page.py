@@ -16,6 +16,7 @@ from routes import market_view, wording
 from routes.chart_choices import Choice, choices
 from routes.forecast_score import Believed, Scores, believed, models_digest, scores, shown_horizons
 from routes.market_view import Age, Quote
+from routes.model_record import record_sentence
 from routes.overview_page import feed_state
 from routes.readings import ReadingGroup, readings
 from routes.services import IndicatorsFace, Services
@@ -59,6 +60,8 @@ class ForecastCard:
     ahead: str
     rows: tuple[HorizonRow, ...]
     believed: Believed
+    tested: str
+    """What the model's own report says; the evidence until the ledger has some."""
     model_id: str
     serves: bool
     model_age: str
@@ -202,7 +205,8 @@ def _card(services: Services, gathered: Gathered, decimals: int, now_ms: int) ->
     if forecast is None:
         return None
     entries = services.forecaster.models(gathered.candles.interval)
-    spec = next((entry.spec for entry in entries if entry.digest == forecast.model_digest), None)
+    entry = next((entry for entry in entries if entry.digest == forecast.model_digest), None)
+    spec = entry.spec if entry else None
     horizons = [int(horizon) for horizon in forecast.horizons]
     wanted = [horizons.index(horizon) for horizon in shown_horizons(horizons)]
     return ForecastCard(
@@ -210,6 +214,9 @@ def _card(services: Services, gathered: Gathered, decimals: int, now_ms: int) ->
         ahead=wording.candles_ahead(forecast.interval, horizons[-1]),
         rows=tuple(_horizon_row(forecast, index, horizons[index], decimals) for index in wanted),
         believed=believed(services, forecast, gathered.scores),
+        tested=record_sentence(
+            entry.report if entry else None, horizons[-1], wording.ahead(forecast.interval, horizons[-1])
+        ),
         model_id=forecast.model_id,
         serves=bool(entries) and entries[0].digest == forecast.model_digest,
         model_age=_model_age(spec.created_ms, now_ms) if spec else "",
