@@ -193,8 +193,9 @@ def _state(entry: RegistryEntry, users: Mapping[str, Sequence[Interval]], *, arc
     if archived:
         return "archived", "archived"
     if entry.id in users:
-        return "in-use", f"in use for {', '.join(users[entry.id])}"
-    return "usable", "usable"
+        return "in-use", f"champion of {', '.join(users[entry.id])}"
+    contested = entry.spec is not None and any(entry.spec.interval in held for held in users.values())
+    return "usable", f"challenger for {entry.spec.interval}" if entry.spec and contested else "usable"
 
 
 def _test_skills(entry: RegistryEntry) -> tuple[tuple[str, str], ...]:

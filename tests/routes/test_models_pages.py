@@ -75,7 +75,7 @@ def test_the_registry_tells_each_models_standing(made: Bench, client: FlaskClien
     assert answer.status_code == 200
     told = text_of(answer)
     for piece in (
-        "in use for 1h",
+        "champion of 1h",
         "broken model.onnx has SHA-256",
         "not a model a pickle",
         "Archived",
@@ -106,7 +106,7 @@ def test_what_serves_cannot_be_archived_and_what_was_comes_back(made: Bench, cli
     assert "archived" in text_of(client.get("/models/beta"))
     assert post(client, "/models/beta/promote").status_code == 404
     assert post(client, "/models/beta/unarchive").status_code == 303
-    assert "usable" in text_of(client.get("/models/beta"))
+    assert "challenger for 1h" in text_of(client.get("/models/beta"))
 
 
 def test_a_model_is_exported_and_imported_by_its_pages(made: Bench, client: FlaskClient) -> None:
