@@ -408,6 +408,7 @@ def watch(parts: Parts) -> None:
     sources: dict[str, Callable[[], Any]] = {
         "data_cache": data_cache.stats,
         "model_cache": model_cache.stats,
+        "forecaster": parts.services.forecaster.stats,
         "page_cache": parts.services.pages.stats,
         "exchange": parts.gateway.status,
         "feed": parts.feed.status,

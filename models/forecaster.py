@@ -15,6 +15,7 @@ from data.candles import Candles
 from data.interval import Interval
 from data.symbol import Symbol
 from models.baseline import naive_log_returns
+from models.batch_record import BatchRecord, BatchStats
 from models.conformal import stretched
 from models.ensemble import combined, read_ensembles
 from models.following import Following, beginning
@@ -83,6 +84,7 @@ class Forecaster:
         self._lock = threading.Lock()
         self._trained: dict[str, Known | None] = {}
         self._kept: OrderedDict[_Key, Answer] = OrderedDict()
+        self._batches = BatchRecord()
         self._joined: Joined[_Key, _Job, Answer] = Joined(self._computed, min(max_workers, os.cpu_count() or 1))
 
     def models(self, interval: Interval) -> tuple[RegistryEntry, ...]:
@@ -136,6 +138,10 @@ class Forecaster:
         answers = self._found({_key(job): job for job in jobs if job is not None}).values()
         made = [answer for answer in answers if isinstance(answer, Forecast)]
         return made + [one for ensemble in read_ensembles(self._registry.path) for one in combined(ensemble, made)]
+
+    def stats(self) -> BatchStats:
+        """The batches so far, and how many forecasts wait for a processor."""
+        return self._batches.stats(self._joined.waiting)
 
     def held(self) -> tuple[int, int]:
         """(how many answers are kept, about how many bytes they take)."""
@@ -226,12 +232,14 @@ class Forecaster:
         answers: dict[int, Answer] = dict(windows.reasons)
         if not windows.places:
             return answers
+        started_s = self._clock.monotonic()
         try:
             scaled = predict_batches(session, np.concatenate(windows.blocks), self._batch_size, self._max_workers)
         except ModelError as error:
             return answers | {
                 place: NoForecast(markets[place].symbol, str(error), lasting=False) for place in windows.places
             }
+        self._batches.add(len(scaled), self._clock.monotonic() - started_s)
         shown = [markets[place] for place in windows.places]
         stretches = self._stretches(entry, spec, shown, scaled)
         strange = self._strange(entry, spec, windows)

@@ -39,6 +39,12 @@ class Joined(Generic[K, W, V]):
         self._waiting: dict[K, W] = {}
         self._answers: dict[K, _Answer[V]] = {}
 
+    @property
+    def waiting(self) -> int:
+        """How many keys wait for a free slot just now."""
+        with self._turn:
+            return len(self._waiting)
+
     def get(self, wanted: Mapping[K, W]) -> dict[K, V]:
         """The value of each key."""
         with self._turn:
