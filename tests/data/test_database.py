@@ -152,7 +152,9 @@ def test_queries_are_counted_and_the_slowest_is_named(tmp_path: Path) -> None:
     stats = database.query_stats()
     assert stats.count >= before.count + 1
     assert stats.total_s - before.total_s == pytest.approx(1.5)
-    assert stats == QueryStats(stats.count, 0, stats.total_s, stats.slowest_s, "SELECT slow(?)")
+    assert stats == QueryStats(stats.count, 0, stats.total_s, stats.slowest_s, "SELECT slow(?)", stats.statements)
+    assert stats.statements[0].sql == "SELECT slow(?)"
+    assert stats.statements[0].total_s == pytest.approx(1.5)
     assert stats.slowest_s == pytest.approx(1.5)
     database.close()
 

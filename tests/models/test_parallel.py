@@ -73,14 +73,14 @@ def test_two_processes_and_a_cluster_give_the_same_and_a_killed_worker_loses_not
     here = list(run_all(partial(work, NUMBERS), pieces, Workers(2)))
     assert [one[:2] for one in here] == [one[:2] for one in alone]
     assert os.getpid() not in {one[2] for one in here}
-    with pytest.raises(InvalidInput, match="0 cannot be done"):
+    with pytest.raises(InvalidInput, match=r"\d cannot be done"):
         list(run_all(refuse, pieces, Workers(2)))
     with cluster(tmp_path) as address:
         far = Workers(scheduler=address)
         there = list(run_all(partial(work, NUMBERS), pieces, far))
         assert [one[:2] for one in there] == [one[:2] for one in alone]
         assert not {one[2] for one in there} & {os.getpid(), *(one[2] for one in here)}
-        with pytest.raises(InvalidInput, match="0 cannot be done"):
+        with pytest.raises(InvalidInput, match=r"\d cannot be done"):
             list(run_all(refuse, pieces, far))
         assert list(run_all(partial(killed_once, tmp_path), pieces, far)) == [0, 1, 4, 9, 16, 25]
         assert (tmp_path / "died").exists()

@@ -58,7 +58,7 @@ class ResourceExhaustedError(Exception):
         (MemoryError(), "memory ran out; choose fewer markets"),
         (ResourceExhaustedError("OOM when allocating"), "memory ran out; choose fewer markets"),
         (InvalidInput("too short"), "too short"),
-        (ZeroDivisionError("by zero"), "nobody foresaw ended the training: ZeroDivisionError: by zero"),
+        (ZeroDivisionError("by zero"), "nobody foresaw ended it: ZeroDivisionError: by zero"),
     ],
 )
 def test_a_training_that_fails_says_why_in_its_last_line(
