@@ -22,6 +22,13 @@ MIN_SIZE_BYTES = 500
 _UNPACK = {"br": brotli.decompress, ZSTD: zstd.decompress, "gzip": gzip.decompress, IDENTITY: bytes}
 _BROTLI_QUALITY = 5
 _ZSTD_LEVEL = 6
+_NUMBERS_BROTLI_QUALITY = 2
+_NUMBERS_ZSTD_LEVEL = 1
+"""Digits do not repeat: looking longer for repetitions costs 3 to 6 times the time and saves 4 % of candles, nothing of
+indicators."""
+_NUMBERS_FRACTION = 0.7
+_SAMPLE_BYTES = 4096
+_OF_NUMBERS = b"0123456789.,-[]"
 _GZIP_LEVEL = 6
 _LONGEST_REMEMBERED = 120
 
@@ -72,13 +79,20 @@ def compress(body: bytes, encoding: str) -> bytes:
 
 def _compress(body: bytes, encoding: str) -> bytes:
     if encoding == "br":
-        compressed: bytes = brotli.compress(body, mode=brotli.MODE_TEXT, quality=_BROTLI_QUALITY)
+        quality = _NUMBERS_BROTLI_QUALITY if is_numbers(body) else _BROTLI_QUALITY
+        compressed: bytes = brotli.compress(body, mode=brotli.MODE_TEXT, quality=quality)
         return compressed
     if encoding == ZSTD:
-        return zstd.compress(body, _ZSTD_LEVEL)
+        return zstd.compress(body, _NUMBERS_ZSTD_LEVEL if is_numbers(body) else _ZSTD_LEVEL)
     if encoding == "gzip":
         return gzip.compress(body, _GZIP_LEVEL, mtime=0)
     return body
+
+
+def is_numbers(body: bytes) -> bool:
+    """Whether the middle of it is a table of numbers, as of candles and indicators in JSON and CSV."""
+    sample = body[len(body) // 2 :][:_SAMPLE_BYTES]
+    return len(sample.translate(None, _OF_NUMBERS)) < (1 - _NUMBERS_FRACTION) * len(sample)
 
 
 def decompress(body: bytes, encoding: str, length: int) -> bytes:
