@@ -90,9 +90,9 @@ def _start_rows(symbols: int, starts: dict[str, Any]) -> list[Row]:
 
 
 @contextmanager
-def exchange(*arguments: str) -> Iterator[tuple[str, psutil.Process]]:
-    """A simulated exchange in a process of its own: its address, and the process."""
-    command = [sys.executable, "-m", "data.simulated_exchange", "--port", "0", "--with-parent", *arguments]
+def exchange(*arguments: str, port: int = 0) -> Iterator[tuple[str, psutil.Process]]:
+    """A simulated exchange in a process of its own: its address, and the process. `port` 0: any that is free."""
+    command = [sys.executable, "-m", "data.simulated_exchange", "--port", str(port), "--with-parent", *arguments]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
@@ -168,14 +168,15 @@ def _starts(count: int, weight_limit: int) -> dict[str, Any]:
     from data.simulated_exchange.synthetic import SyntheticSource
 
     symbols = ",".join(SyntheticSource(symbols=count).listings)
+    port = free_port()  # candles are kept by the exchange's address: at another, the full store would be empty
     with tempfile.TemporaryDirectory() as folder:
         given = {
             "EXCHANGE": "binance", "INSTANCE_PATH": f"{folder}/instance", "SYMBOLS": symbols, "INTERVALS": "1h",
             "HISTORY_CANDLES": "1000", "ENABLE_MODEL_PRELOADING": "False",
         }  # fmt: skip
-        with exchange("--symbols", symbols, "--weight-limit", str(weight_limit)) as (url, _):
+        with exchange("--symbols", symbols, "--weight-limit", str(weight_limit), port=port) as (url, _):
             empty = _start({**given, **_addresses(url)})
-        with exchange("--symbols", symbols) as (url, _):
+        with exchange("--symbols", symbols, port=port) as (url, _):
             full = _start({**given, **_addresses(url)})
     return {
         "weight_limit": weight_limit,
