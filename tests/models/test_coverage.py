@@ -13,8 +13,8 @@ from models import calibrate, coverage
 from models.coverage import Slice, coverage_report
 from models.following import beginning
 from models.registry import Registry
-from tests.models.test_walkforward import write
 from tests.support import tiny_model
+from tests.support.kline_folder import write
 from utils.errors import InvalidInput
 
 HOUR = 3_600_000

@@ -15,8 +15,9 @@ from models.learners import probe
 from models.placebo import placebo, placebo_test
 from models.scoring import pinball_loss
 from models.walk import Plan
-from tests.models.test_walkforward import planted, write
 from tests.support import tiny_model
+from tests.support.kline_folder import write
+from tests.support.tiny_model import planted
 from utils.errors import InvalidInput
 
 PLAN = Plan(folds=2, horizons=(1, 6))

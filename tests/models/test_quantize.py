@@ -11,8 +11,8 @@ from data.interval import Interval
 from models import quantize
 from models.quantize import Measured, Verdict, int8
 from models.registry import Registry
-from tests.models.test_walkforward import write
 from tests.support import tiny_model
+from tests.support.kline_folder import write
 from utils.model_utils import session_of
 
 ORIGINAL = Measured(1000, 1.0, 0.02)

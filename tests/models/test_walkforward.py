@@ -6,14 +6,11 @@ import json
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from data.candles import FLOAT_COLUMNS, Candles
 from data.interval import Interval
 from models import walkforward
 from models.baseline import scaled_quantiles
@@ -26,6 +23,7 @@ from models.samples import gather
 from models.spec import QUANTILES
 from models.walk import Plan, WalkForward, walk
 from tests.support import tiny_model
+from tests.support.kline_folder import write
 from utils.errors import InvalidInput
 
 HOUR = Interval.H1.ms
@@ -33,19 +31,9 @@ PLAN = Plan(folds=2, horizons=(1, 6))
 Floats = NDArray[np.float64]
 
 
-def planted(symbol: str, seed: int, count: int = 7000) -> Candles:
-    """Each hour moves on by a quarter of the one before, and volatility has a daily rhythm: both can be learned."""
-    random = np.random.default_rng(seed)
-    scale = 0.004 * (1.0 + 0.7 * np.sin(2 * np.pi * (np.arange(count) % 24) / 24))
-    returns = random.normal(size=count) * scale
-    for place in range(1, count):
-        returns[place] += 0.25 * returns[place - 1]
-    return tiny_model.from_returns(returns, symbol=symbol, seed=seed)
-
-
 @pytest.fixture(scope="module")
 def learned() -> WalkForward:
-    return walk([planted("AAAUSDT", 1), planted("BBBUSDT", 2)], probe, PLAN)
+    return walk([tiny_model.planted("AAAUSDT", 1), tiny_model.planted("BBBUSDT", 2)], probe, PLAN)
 
 
 @pytest.fixture(scope="module")
@@ -201,13 +189,8 @@ def test_too_few_candles_are_refused_with_what_is_needed() -> None:
         learner("tcn", "guess")
 
 
-def write(folder: Path, candles: Candles) -> None:
-    columns = {"open_time_ms": candles.open_time_ms} | {name: getattr(candles, name) for name in FLOAT_COLUMNS}
-    pq.write_table(pa.table(columns), folder / f"{candles.symbol}-{candles.interval}.parquet")
-
-
 def test_the_command_tells_and_gives_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    write(tmp_path, planted("AAAUSDT", 1, 5000))
+    write(tmp_path, tiny_model.planted("AAAUSDT", 1, 5000))
     arguments = ["--kind", PROBE, "--data", str(tmp_path), "--folds", "2", "--horizons", "1", "--rolling"]
     assert walkforward.main(arguments) == 0
     told = capsys.readouterr()
@@ -225,7 +208,9 @@ def test_the_command_tells_and_gives_json(tmp_path: Path, capsys: pytest.Capture
 def test_a_network_has_the_same_face() -> None:
     """A Keras network, asked through its exported graph."""
     features = ("return_1", "hour_sin", "hour_cos", "range")
-    samples = gather([planted("AAAUSDT", 1, 5000)], features, window=4, warm_up=240, horizons=(1, 6), half_life=24.0)
+    samples = gather(
+        [tiny_model.planted("AAAUSDT", 1, 5000)], features, window=4, warm_up=240, horizons=(1, 6), half_life=24.0
+    )
     known = samples.ends[np.isfinite(samples.returns[samples.ends]).all(axis=1)]
     predict = learner("tcn", "quick")(Task(samples, known[:1500], known[1600:1800], 4, (1, 6), QUANTILES))
     forecast = predict(np.zeros((3, 4, 4), dtype=np.float32))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +21,10 @@ from routes import models, training
 from routes.services import EXTENSION, Services
 from tests.support import tiny_model
 from tests.support.whole_app import whole_app
+from utils.clock import Clock
+
+History = Callable[[str, int, int, int], Candles]
+"""Of a symbol so many candles until a time (UTC ms), by a seed."""
 
 
 @dataclass
@@ -46,9 +50,16 @@ class Bench:
 
 
 @contextmanager
-def bench(folder: Path, symbols: Sequence[str] = ("BTCUSDT", "ETHUSDT"), count: int = 2500) -> Iterator[Bench]:
+def bench(
+    folder: Path,
+    symbols: Sequence[str] = ("BTCUSDT", "ETHUSDT"),
+    count: int = 2500,
+    *,
+    clock: Clock | None = None,
+    made_by: History | None = None,
+) -> Iterator[Bench]:
     """With `count` made candles of each market in the store and in the market; the runner's thread is not started."""
-    with whole_app(folder, symbols=",".join(symbols), intervals="1h") as app:
+    with whole_app(folder, clock, symbols=",".join(symbols), intervals="1h") as app:
         made = Bench(app, folder)
         wire(app)
         parts = app.extensions["parts"]
@@ -57,7 +68,7 @@ def bench(folder: Path, symbols: Sequence[str] = ("BTCUSDT", "ETHUSDT"), count: 
         made.runner.use(BINANCE)
         now_ms = Interval.H1.open_ms(made.services.clock.now_ms())
         for number, symbol in enumerate(symbols):
-            candles = history(symbol, count, now_ms, number)
+            candles = (made_by or history)(symbol, count, now_ms, number)
             parts.store.write(candles)
             parts.market.on_closed(candles.tail(1000))
         try:
