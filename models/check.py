@@ -15,7 +15,8 @@ from typing import Any
 from data.candles import Candles
 from data.database import connect
 from models.challenge import challenge
-from models.job_requests import CHECK_FOLDS, CHECKS, Task
+from models.folds import least_candles
+from models.job_requests import CHECK_FOLDS, CHECKS, LEAK_CANDLES, Task
 from models.leaktest import DEPTHS, leak_test
 from models.learners import Learner, follow
 from models.parallel import Workers
@@ -24,7 +25,7 @@ from models.registry import Registry, RegistryEntry
 from models.result_store import ResultStore
 from models.retraining import recipe_of
 from models.spec import ModelSpec
-from models.stored_markets import stored_markets
+from models.stored_markets import long_enough, stored_markets
 from models.supervised import add_options, database_of, supervised, workers_of
 from models.synthetic_candles import synthetic_candles
 from models.training_progress import Tell
@@ -32,7 +33,6 @@ from models.walk import JUDGED, FoldResult, Plan, walk
 from utils.clock import SystemClock
 from utils.errors import InvalidInput, NotFound
 
-_LEAK_CANDLES = 3000
 _DEPTH = "quick"
 
 
@@ -95,7 +95,7 @@ def _leaktest(bench: Bench) -> Found:
     """On the stored candles; where they are too few, on those of the simulated exchange's made-up market."""
     depth = DEPTHS[_DEPTH]
     try:
-        stored = [one for one in bench.markets() if len(one) >= _LEAK_CANDLES]
+        stored = [one for one in bench.markets() if len(one) >= LEAK_CANDLES]
     except NotFound:
         stored = []
     bench.tell("checking")
@@ -109,14 +109,14 @@ def _leaktest(bench: Bench) -> Found:
 
 def _walkforward(bench: Bench) -> Found:
     learn, plan, kind = _walk_of(bench)
-    markets = bench.markets()
+    markets = _walkable(bench, plan)
     found = walk(markets, learn, plan, kind=kind, on_fold=_told(bench.tell, plan.folds), workers=bench.workers)
     return Found(found.to_dict(), "\n".join(one.words for one in found.pooled))
 
 
 def _placebo(bench: Bench) -> Found:
     learn, plan, kind = _walk_of(bench)
-    markets = bench.markets()
+    markets = _walkable(bench, plan)
     told = _told(bench.tell, 2 * plan.folds)
     found = placebo_test(markets, learn, plan, kind=kind, on_fold=told, workers=bench.workers)
     return Found(found.to_dict(), "\n".join(twin.words for twin in found.twins))
@@ -145,6 +145,13 @@ def _walk_of(bench: Bench) -> tuple[Learner, Plan, str]:
     horizons = tuple(one for one in JUDGED if one in spec.horizons) or spec.horizons[:1]
     plan = Plan(spec.features, spec.window, spec.warm_up, horizons, spec.quantiles, CHECK_FOLDS, seed=spec.seed)
     return follow(recipe), plan, str(recipe.kind)
+
+
+def _walkable(bench: Bench, plan: Plan) -> Sequence[Candles]:
+    """The stored candles, if they suffice."""
+    before = bench.spec.warm_up + plan.window
+    least = before + least_candles(max(plan.horizons), plan.folds)
+    return long_enough(bench.markets(), least, f"a walk over {plan.folds} folds")
 
 
 def _told(tell: Tell, steps: int) -> Callable[[FoldResult], None]:

@@ -23,6 +23,11 @@ class Fold:
     test: Period
 
 
+def least_candles(horizon: int, count: int, *, embargo: int = EMBARGO_CANDLES) -> int:
+    """How many candles `count` folds take at the very least, those before the first forecast not counted."""
+    return (horizon + embargo) * 30 + 10 * count
+
+
 def folds(
     first_ms: int,
     last_ms: int,
@@ -58,7 +63,7 @@ def folds(
         if not (fold.train.from_ms < fold.train.until_ms and middle < fitted and edges[number] < edges[number + 1]):
             raise InvalidInput(
                 f"{span // interval.ms} candles are too few for {count} folds with horizon {horizon}; give at least "
-                f"{(horizon + embargo) * 30 + 10 * count}, or fewer folds"
+                f"{least_candles(horizon, count, embargo=embargo)}, or fewer folds"
             )
         made.append(fold)
     return tuple(made)

@@ -10,6 +10,7 @@ from typing import Any
 from data.interval import Interval
 from data.symbol import Symbol
 from models.spec import Kind
+from models.split import parse_date
 from models.training_request import TrainingRequest
 
 
@@ -27,16 +28,30 @@ class Task(StrEnum):
 CHECKS = (Task.LEAKTEST, Task.PLACEBO, Task.WALKFORWARD)
 """What can be asked of one model by itself."""
 CHECK_FOLDS = 3
+LEAK_CANDLES = 3000
+WALKED_CANDLES = 10_000
+"""The newest ones of each market, which a walk is given where the exchange has them; whatever else is stored is walked
+over too."""
+MOST_CANDLES = 2_000_000
+"""Fetched for one job: 2000 calls, and about 200 MB of database."""
+_CANDLES: Mapping[Task, int] = {
+    Task.LEAKTEST: LEAK_CANDLES,
+    Task.PLACEBO: WALKED_CANDLES,
+    Task.WALKFORWARD: WALKED_CANDLES,
+    Task.SEARCH: WALKED_CANDLES,
+}
 
 
 @dataclass(frozen=True, slots=True)
 class CheckRequest:
-    """One check of a model. `against` is the model in use that it challenges; empty for every other check."""
+    """One check of a model. `against` is the model in use that it challenges; empty for every other check. `symbols`:
+    the markets whose history is fetched first, as far as the check wants it."""
 
     task: Task
     model_id: str
     interval: Interval
     against: str = ""
+    symbols: tuple[Symbol, ...] = ()
 
     @property
     def steps(self) -> int:
@@ -48,7 +63,8 @@ class CheckRequest:
         return [*given, "--against", self.against] if self.against else given
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self) | {"task": str(self.task), "interval": str(self.interval)}
+        plain = {"task": str(self.task), "interval": str(self.interval), "symbols": list(self.symbols)}
+        return asdict(self) | plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,14 +112,27 @@ def command_of(request: Request) -> list[str]:
     return ["models.train", *request.arguments()] if isinstance(request, TrainingRequest) else request.command()
 
 
+def history_from(request: Request, now_ms: int) -> int | None:
+    """From when on the candles of the request's markets are wanted; None where those that are stored suffice."""
+    if isinstance(request, TrainingRequest):
+        return parse_date(request.from_date) if request.from_date else None
+    if isinstance(request, SearchRequest) and request.from_date:
+        return parse_date(request.from_date)
+    wanted = _CANDLES.get(task_of(request), 0)
+    if not wanted or not request.symbols:
+        return None
+    count = min(wanted, MOST_CANDLES // len(request.symbols))
+    return max(0, request.interval.open_ms(now_ms) - count * request.interval.ms)
+
+
 def request_of(value: Mapping[str, Any]) -> Request:
     """Of what `to_json` gave; what names no task is a training."""
     given = dict(value)
     task = Task(given.get("task", Task.TRAIN))
     if task is Task.TRAIN:
         return TrainingRequest.from_json(given)
-    given["interval"] = Interval(given["interval"])
+    given |= {"interval": Interval(given["interval"]), "symbols": tuple(map(Symbol, given.get("symbols", ())))}
     if task is Task.SEARCH:
         del given["task"]
-        return SearchRequest(**given | {"kind": Kind(given["kind"]), "symbols": tuple(map(Symbol, given["symbols"]))})
+        return SearchRequest(**given | {"kind": Kind(given["kind"])})
     return CheckRequest(**given | {"task": task})

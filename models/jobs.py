@@ -202,7 +202,7 @@ class JobStore:
 
     def put_back(self, job_id: int) -> None:
         """Into the queue again, for the next dashboard."""
-        self._change(job_id, (JobState.RUNNING,), state=JobState.QUEUED, stage="", started_ms=None)
+        self._change(job_id, (JobState.RUNNING,), state=JobState.QUEUED, stage="", message="", started_ms=None)
 
     def started(self, job_id: int, pid: int, pid_since_s: float) -> None:
         self._change(job_id, (JobState.RUNNING,), pid=pid, pid_since_s=pid_since_s)

@@ -20,21 +20,24 @@ from config import load_settings
 from data.candles import Candles
 from data.database import connect
 from data.interval import Interval
+from models.folds import least_candles
+from models.inputs import WARM_UP
 from models.job_requests import CHECK_FOLDS, Task
 from models.kline_files import between, parse_symbols
 from models.learners import follow
 from models.parallel import Workers
 from models.recipe import Recipe, preset
 from models.result_store import ResultStore
+from models.scale_inputs import HISTORY
 from models.search_request import MOST_TRIALS, SEARCHABLE, TRIED
 from models.spec import HORIZONS, Kind, parse_id
 from models.split import parse_date, split
-from models.stored_markets import stored_markets
+from models.stored_markets import long_enough, stored_markets
 from models.supervised import add_options, database_of, supervised, workers_of
 from models.training_progress import Tell
 from models.traits import TRAITS
 from models.verdicts import Verdict
-from models.walk import FoldResult, Plan, walk
+from models.walk import JUDGED, FoldResult, Plan, walk
 from utils.clock import SystemClock
 from utils.errors import InvalidInput
 
@@ -44,6 +47,9 @@ if TYPE_CHECKING:
 FILE = "searches.db"
 _PRESET = "quick"
 _UNPRUNED_TRIALS = 4
+_WINDOWS = (8, 16, 24, 48)
+_SEARCHED_PART = 0.9
+"""Of the candles; the rest is a training's test."""
 _SQLITE = "sqlite:///"
 
 
@@ -108,7 +114,7 @@ def recipe_of_trial(trial: optuna.trial.BaseTrial, kind: Kind) -> Recipe:
     trait = TRAITS[kind]
     tried: dict[str, Any] = {}
     if "window" in trait.uses:
-        tried["window"] = trial.suggest_categorical("window", list(trait.windows) or [8, 16, 24, 48])
+        tried["window"] = trial.suggest_categorical("window", list(trait.windows) or list(_WINDOWS))
     if "units" in trait.uses:
         low, high = trait.limits.get("units", (4, 64))
         tried["units"] = trial.suggest_int("units", max(4, int(low)), min(64, int(high)), log=True)
@@ -161,7 +167,9 @@ def _scene(options: argparse.Namespace, study: optuna.Study, address: str, kind:
         told = ", ".join(f"{name} {known.get(name)}" for name in wanted)
         raise InvalidInput(f"study {study.study_name!r} is of {told}; give another name to search anything else")
     symbols = known.get("symbols") or list(options.symbols)
-    found: list[Candles] = stored_markets(interval, parse_symbols(symbols), database=address, venue=options.venue)
+    stored = stored_markets(interval, parse_symbols(symbols), database=address, venue=options.venue)
+    least = max(HISTORY, WARM_UP + max(_WINDOWS)) + least_candles(max(JUDGED), options.folds)
+    found = long_enough(stored, round(least / _SEARCHED_PART), f"a search over {options.folds} folds")
     from_ms = parse_date(options.from_) if options.from_ else None
     until_ms = known.get("until_ms") or split(found, max(HORIZONS), None).fit_until_ms
     markets = tuple(part for part in (between(one, from_ms, until_ms) for one in found) if len(part))

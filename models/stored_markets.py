@@ -11,7 +11,7 @@ from data.database import connect
 from data.interval import Interval
 from data.symbol import Symbol
 from data.venue import BINANCE
-from utils.errors import NotFound
+from utils.errors import InvalidInput, NotFound
 
 
 def stored_markets(
@@ -30,7 +30,19 @@ def stored_markets(
         opened.close()
     if not found:
         raise NotFound(
-            f"the candle store has no {interval} candles of {', '.join(wanted)}; name a folder of kline files with "
-            "--data, or load some by python -m data.import_klines"
+            f"the candle store has no {interval} candles of {', '.join(wanted)}; follow one of these markets, load "
+            "some by python -m data.import_klines, or train from a folder of kline files (--data)"
         )
     return found
+
+
+def long_enough(markets: Sequence[Candles], least: int, what: str) -> Sequence[Candles]:
+    """The same; InvalidInput where not even the longest has `least` candles, which `what` needs."""
+    longest = max(markets, key=len)
+    if len(longest) >= least:
+        return markets
+    raise InvalidInput(
+        f"{what} needs {least:,} {longest.interval} candles of at least one market; {longest.symbol} has most, "
+        f"{len(longest):,}, with all that the exchange gave: wait until there are more, or load older ones by "
+        "python -m data.import_klines"
+    )

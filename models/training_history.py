@@ -1,24 +1,33 @@
-"""Training history: fetches what a training's dates ask for and the candle store lacks, before it starts."""
+"""Training history: fetches what a training or a check wants and the candle store lacks, before it starts."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from data.candle_store import CandleStore, SeriesStats
 from data.candles import Candles
 from data.interval import Interval
 from data.symbol import Symbol
-from models.split import parse_date
-from models.training_request import TrainingRequest
+from models.job_requests import MOST_CANDLES, Request, history_from
 from utils.clock import Clock
 from utils.errors import InvalidInput
 
-MOST_CANDLES = 2_000_000
-"""Fetched for one training: 2000 calls, and about 200 MB of database."""
-
 Fetch = Callable[[Symbol, Interval, int, int], Iterable[Candles]]
 Range = tuple[Symbol, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """How far it is: `candles` of `wanted` are stored, or the exchange does not have them; `symbol` is the latest."""
+
+    symbol: Symbol
+    candles: int
+    wanted: int
+
+    @property
+    def words(self) -> str:
+        return f"{self.candles:,} of {self.wanted:,} candles of history looked through, now those of {self.symbol}"
 
 
 class TrainingHistory:
@@ -29,19 +38,19 @@ class TrainingHistory:
         self._fetch = fetch
         self._clock = clock
 
-    def lacking(self, request: TrainingRequest) -> list[Range]:
-        """Per market the ranges that are neither stored nor known holes; none where no first day is asked for."""
-        if not request.from_date:
+    def lacking(self, request: Request) -> list[Range]:
+        """Per market the ranges that are neither stored nor known holes; none where what is stored suffices."""
+        now_ms, interval = self._clock.now_ms(), request.interval
+        start_ms, end_ms = history_from(request, now_ms), interval.open_ms(now_ms)
+        if start_ms is None:
             return []
-        start_ms, interval = parse_date(request.from_date), request.interval
-        end_ms = interval.open_ms(self._clock.now_ms())
         return [
             (symbol, first, after)
             for symbol in request.symbols
             for first, after in self._store.missing(symbol, interval, start_ms, end_ms)
         ]
 
-    def series(self, request: TrainingRequest) -> list[SeriesStats]:
+    def series(self, request: Request) -> list[SeriesStats]:
         """What the store will hold of the request's markets, at most: a market may be younger than its first day."""
         stored = {
             one.symbol: one for one in self._store.stats().series if one.interval is request.interval and one.candles
@@ -58,20 +67,28 @@ class TrainingHistory:
             )
         return list(stored.values())
 
-    def check(self, request: TrainingRequest) -> None:
+    def check(self, request: Request) -> None:
         """InvalidInput where that would be more than one training may fetch."""
-        count = sum((after - first) // request.interval.ms for _, first, after in self.lacking(request))
+        count = _count(self.lacking(request), request.interval)
         if count > MOST_CANDLES:
             raise InvalidInput(
                 f"{count:,} candles would have to be fetched, at most {MOST_CANDLES:,} are for one training; choose a "
                 "later first day or fewer markets, or load them by python -m data.import_klines"
             )
 
-    def complete(self, request: TrainingRequest, go_on: Callable[[], bool]) -> bool:
+    def complete(self, request: Request, go_on: Callable[[Fetched], bool]) -> bool:
         """Fetches and stores; False if `go_on` said no after some page. ExchangeError where the exchange fails."""
-        for symbol, first, after in self.lacking(request):
+        lacking, done = self.lacking(request), 0
+        wanted = _count(lacking, request.interval)
+        for symbol, first, after in lacking:
             for candles in self._fetch(symbol, request.interval, first, after):
                 self._store.write(candles)
-                if not go_on():
+                until_ms = candles.last_open_time_ms + request.interval.ms if len(candles) else first
+                if not go_on(Fetched(symbol, done + (until_ms - first) // request.interval.ms, wanted)):
                     return False
+            done += (after - first) // request.interval.ms
         return True
+
+
+def _count(ranges: Iterable[Range], interval: Interval) -> int:
+    return sum((after - first) // interval.ms for _, first, after in ranges)

@@ -22,7 +22,7 @@ from models.job_requests import CheckRequest, SearchRequest, Task
 from models.jobs import MAX_WAITING, UNFINISHED, Job, JobState, JobStore
 from models.promotion import Promotion
 from models.training_estimate import MIN_WINDOWS, Estimate, estimate
-from models.training_history import TrainingHistory
+from models.training_history import Fetched, TrainingHistory
 from models.training_process import TrainingProcess, log_tail
 from models.training_request import TrainingRequest, WrongFields
 from utils.clock import Clock
@@ -45,7 +45,7 @@ ENDED = "the training ended with code {code} without saying why; its log says mo
 
 
 class TrainingRunner:
-    """Owns one thread, which also fetches what the candle store lacks of a training's dates before it starts."""
+    """Owns one thread, which also fetches what the candle store lacks for a job before it starts."""
 
     def __init__(
         self,
@@ -232,7 +232,7 @@ class TrainingRunner:
     def _begin(self, job: Job) -> None:
         if not self.jobs.begin(job.id, self._clock.now_ms()):
             return
-        if isinstance(job.request, TrainingRequest) and not self._has_history(job, job.request):
+        if not self._has_history(job):
             return
         try:
             if job.task is Task.TRAIN:
@@ -252,13 +252,14 @@ class TrainingRunner:
         self.jobs.started(job.id, process.pid, process.since_s)
         log.info("training %d of %s began, as process %d", job.id, job.model_id, process.pid)
 
-    def _has_history(self, job: Job, request: TrainingRequest) -> bool:
+    def _has_history(self, job: Job) -> bool:
         """False where the job has ended, or was put back into the queue because the dashboard ends."""
         if job.venue != self._venue:
-            return True  # another exchange's candles: it trains on those that are stored
+            return True  # another exchange's candles: it works on those that are stored
         self.jobs.progressed(job.id, stage="fetching")
         try:
-            if self._history.complete(request, partial(self._goes_on, job.id)):
+            if self._history.complete(job.request, partial(self._goes_on, job.id)):
+                self.jobs.progressed(job.id, stage="", message="")
                 return True
         except DashboardError as error:
             self._end(job.id, JobState.FAILED, f"its history could not be fetched: {error}")
@@ -269,8 +270,9 @@ class TrainingRunner:
             self.jobs.put_back(job.id)
         return False
 
-    def _goes_on(self, job_id: int) -> bool:
+    def _goes_on(self, job_id: int, so_far: Fetched) -> bool:
         """Asked after each page; meanwhile the others are looked after."""
+        self.jobs.progressed(job_id, message=f"{so_far.words}.")
         for process in list(self._live.values()):
             self._look(process)
         return not self._closing and not self.jobs.get(job_id).cancelling

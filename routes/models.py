@@ -8,12 +8,13 @@ from typing import Any
 from flask import Blueprint, Response, render_template, request, url_for
 
 from data.interval import Interval
+from data.symbol import Symbol
 from models import exchange
 from models.exchange import pack
 from models.job_requests import CheckRequest, Task
 from models.schedules import UNITS
 from models.search_request import search_request
-from models.spec import parse_id
+from models.spec import ModelSpec, parse_id
 from routes.budgets import budget
 from routes.forms import parse_whole, theme_of
 from routes.loss_curve import CURVE_HEIGHT, CURVE_WIDTH
@@ -92,7 +93,8 @@ def check(model_id: str, task: str) -> Response:
     """Asks for a check in the background, and shows how it goes."""
     parts = _parts()
     entry = parts.registry.get(parse_id(model_id))
-    job = parts.training.ask(CheckRequest(Task(task), entry.id, entry.spec.interval))
+    spec = entry.spec
+    job = parts.training.ask(CheckRequest(Task(task), entry.id, spec.interval, symbols=_followed(parts, spec)))
     return Response(status=303, headers={"Location": url_for("training.job", job_id=job.id)})
 
 
@@ -127,6 +129,11 @@ def rollback() -> Response:
     """The model before serves that interval again."""
     _parts().promotion.roll_back(Interval.parse(request.form.get("interval", "")))
     return Response(status=303, headers={"Location": url_for("models.page")})
+
+
+def _followed(parts: Services, spec: ModelSpec) -> tuple[Symbol, ...]:
+    """Of the markets that a model was trained on those that are followed, whose history can be fetched."""
+    return tuple(one for one in spec.trained_on if one in parts.market.symbols)
 
 
 def _parts() -> Services:

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from data.candles import Candles
 from data.interval import Interval
+from data.symbol import Symbol
 from models import check, leaktest
 from models.job_requests import CheckRequest, SearchRequest, Task, request_of
 from models.jobs import JobState
@@ -17,10 +19,12 @@ from models.learners import probe
 from models.registry import write_model
 from models.result_store import ResultStore
 from models.spec import Kind
+from models.training_process import TrainingProcess
 from models.walk import FEATURES
 from tests.support import tiny_model
 from tests.support.trainings import MARKETS, Workshop
-from utils.errors import InvalidInput, NotReady
+from utils.clock import SystemClock
+from utils.errors import InvalidInput, NotReady, StoreError
 
 RECIPE = {"kind": "tcn", "window": 16, "seed": 7}
 TESTED = "2024-01-01 … 2024-08-01"
@@ -127,3 +131,47 @@ def test_a_model_for_some_markets_is_not_retrained_by_itself(tmp_path: Path) -> 
     write_model(tmp_path, spec, tiny_model.graph(spec), {"recipe": RECIPE})
     with pytest.raises(InvalidInput, match="serves some markets only"):
         retraining(Registry(tmp_path).get("own"), MARKETS, str)
+
+
+def test_a_check_is_given_the_history_it_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now_ms = Interval.H1.open_ms(SystemClock().now_ms())
+    told: list[str] = []
+
+    def fetch(symbol: Symbol, interval: Interval, start_ms: int, end_ms: int) -> Iterator[Candles]:
+        for at_ms in range(start_ms, end_ms, 1000 * interval.ms):
+            told.append(there.jobs.get(job.id).message)
+            yield tiny_model.candles(min(1000, (end_ms - at_ms) // interval.ms), symbol=symbol, start_ms=at_ms)
+
+    def nobody(*_: object, **__: object) -> TrainingProcess:
+        raise StoreError("no process here")
+
+    monkeypatch.setattr(TrainingProcess, "start", nobody)
+    newest = tiny_model.candles(500, start_ms=now_ms - 500 * Interval.H1.ms)
+    there = Workshop(tmp_path, markets=[newest], fetch=fetch)
+    for request, wanted in (
+        (CheckRequest(Task.WALKFORWARD, "walker", Interval.H1, symbols=MARKETS), 10_000),
+        (CheckRequest(Task.LEAKTEST, "walker", Interval.H1, symbols=MARKETS), 3000),
+        (SearchRequest("study", Interval.H1, MARKETS, Kind.TCN, trials=2), 10_000),
+    ):
+        job = there.runner.ask(request)
+        there.runner.step()
+        assert there.jobs.get(job.id).message == "no process here"
+        assert all(len(there.store.read(symbol, Interval.H1)) >= wanted - 1 for symbol in MARKETS)
+    assert told[0] == ""
+    assert told[1] == "1,000 of 19,500 candles of history looked through, now those of BTCUSDT."
+    assert told[-1] == "18,500 of 19,500 candles of history looked through, now those of ETHUSDT."
+    assert len(told) == 20, "what is stored is not fetched again"
+    there.runner.ask(CheckRequest(Task.CHALLENGE, "walker", Interval.H1, against="worse"))
+    there.runner.step()
+    assert len(told) == 20
+    there.database.close()
+
+
+def test_too_short_a_history_is_told_in_words_that_fit(shop: Workshop, capsys: pytest.CaptureFixture[str]) -> None:
+    young = Symbol("NEWUSDT")
+    shop.store.write(tiny_model.candles(1400, symbol=young, seed=9))
+    spec = tiny_model.spec("young", features=FEATURES, window=16, trained_on=(young,))
+    write_model(shop.models, spec, tiny_model.graph(spec), {"recipe": RECIPE, "data": {"test": TESTED}})
+    for task in (Task.WALKFORWARD, Task.PLACEBO):
+        assert run(shop, task, "--id", "young") == 2
+        assert "NEWUSDT has most, 1,400, with all that the exchange gave" in capsys.readouterr().err
