@@ -76,7 +76,7 @@ def build_model(order: Order, tell: Tell = silent) -> str:
     report = _told_of(order, learned, parts) | {
         "validation": _scores(learned.spec, session, found, parts.validation),
         "test": _scores(learned.spec, session, found, parts.test),
-        "calibration": split_factors(learned.spec, session, found, parts.validation.from_ms, parts.validation.until_ms),
+        "calibration": _factors(learned, session, found, parts.validation),
     }
     if order.refit:
         parts = newest(parts, found)
@@ -254,6 +254,13 @@ def _scores(spec: ModelSpec, session: Session, found: Sequence[Candles], period:
         return [asdict(score) for score in evaluate(spec, session, found, period.from_ms, period.until_ms)]
     except InvalidInput:
         return []
+
+
+def _factors(learned: _Learned, session: Session, found: Sequence[Candles], period: Period) -> dict[str, Any] | None:
+    """None where the graph itself holds what they would do: its bands are then where a model begins."""
+    if learned.trained.calibrated:
+        return None
+    return split_factors(learned.spec, session, found, period.from_ms, period.until_ms)
 
 
 def _told(path: Path, report: Mapping[str, Any]) -> str:

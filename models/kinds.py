@@ -87,6 +87,9 @@ class Trained:
     """Those whose versions shaped it, beside numpy and onnx."""
     notes: Mapping[str, float | str] = field(default_factory=dict)
     """What else its report should tell."""
+    calibrated: bool = False
+    """Whether the graph's bands are already as wide as the validation period calls for. Split factors from that same
+    period would only take back what a kind adds to them for markets and months it has not seen."""
 
 
 Fit = Callable[[Recipe, Task, OnEpoch], Trained]

@@ -53,6 +53,7 @@ def fit_scale_kind(recipe: Recipe, task: Task, on_epoch: OnEpoch) -> Trained:
             "widest factor": float(widening.max()),
             "narrowest factor": float(widening.min()),
         },
+        calibrated=True,
     )
 
 

@@ -1,4 +1,5 @@
-"""MemoryGuard: when memory runs short, the machine's or this process's, caches give way in order, each measured."""
+"""MemoryGuard: when memory runs short, the machine's or this process's, caches give way in order, each measured; and
+what only passed through the process is let go of before it adds up."""
 
 from __future__ import annotations
 
@@ -10,12 +11,15 @@ from dataclasses import dataclass
 import psutil
 
 from utils.clock import Clock, SystemClock
-from utils.memory_return import give_back
+from utils.memory_return import give_back, tidy
 
 log = logging.getLogger(__name__)
 
 _LONGEST_COOL_DOWN_S = 600.0
 _WORTH_WHILE_BYTES = 1024 * 1024
+_UNTIDY_BYTES = 8_000_000
+"""Growth since the last tidying that is worth another."""
+_LONGEST_BETWEEN_TIDYINGS_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,10 @@ class MemoryGuard:
 
     The first round drops half of each cache, one that follows it after the cool-down everything. A round that gives
     back less than a megabyte doubles the cool-down (up to ten minutes): the memory is somebody else's.
+
+    With room enough nothing is dropped, but whenever the process has grown by eight megabytes since the last time it
+    is tidied: libraries read much at the start, and a rare page much once, of which nothing is wanted again. The
+    pause between two tidyings doubles from one second to sixty, so that what is wanted again comes back rarely.
     """
 
     def __init__(
@@ -82,8 +90,9 @@ class MemoryGuard:
         steps: Sequence[TrimStep],
         read: Callable[[], MemoryReading] = read_memory,
         release: Callable[[], None] = give_back,
+        tidy: Callable[[], None] = tidy,
         clock: Clock | None = None,
-        period_s: float = 5.0,
+        period_s: float = 1.0,
         cool_down_s: float = 30.0,
     ) -> None:
         self._max_percent = max_percent
@@ -91,7 +100,11 @@ class MemoryGuard:
         self._steps = tuple(steps)
         self._read = read
         self._release = release
+        self._tidy = tidy
+        self._tidied_bytes = 0
+        self._between_tidyings_s = 1.0
         self._clock = clock or SystemClock()
+        self._tidy_not_before_s = self._clock.monotonic()
         self._period_s = period_s
         self._shortest_cool_down_s = cool_down_s
         self._cool_down_s = cool_down_s
@@ -110,6 +123,7 @@ class MemoryGuard:
         if not self._short(reading):
             if now_s >= self._not_before_s:
                 self._fraction, self._cool_down_s = 0.5, self._shortest_cool_down_s
+            self._tidy_if_grown(now_s, reading)
             return ()
         if now_s < self._not_before_s:
             return ()
@@ -151,6 +165,14 @@ class MemoryGuard:
     def _short(self, reading: MemoryReading) -> bool:
         too_much = 0 < self._max_rss_bytes < reading.rss_bytes
         return too_much or reading.used_percent > self._max_percent
+
+    def _tidy_if_grown(self, now_s: float, reading: MemoryReading) -> None:
+        if reading.rss_bytes < self._tidied_bytes + _UNTIDY_BYTES or now_s < self._tidy_not_before_s:
+            return
+        self._tidy()
+        self._tidied_bytes = self._read().rss_bytes
+        self._tidy_not_before_s = now_s + self._between_tidyings_s
+        self._between_tidyings_s = min(self._between_tidyings_s * 2, _LONGEST_BETWEEN_TIDYINGS_S)
 
     def _trim(self, reading: MemoryReading) -> tuple[TrimReport, ...]:
         log.warning(

@@ -35,6 +35,11 @@ def give_back() -> None:
     """Returns memory to the machine: collects cycles, asks the C library to let go of what is freed, and gives up
     the pages of program files that nothing has asked for since they were read."""
     gc.collect()
+    tidy()
+
+
+def tidy() -> None:
+    """`give_back` without looking for cycles: what a process that serves may do now and then (some milliseconds)."""
     trim = _libc("malloc_trim")
     if trim is not None:
         trim(0)

@@ -48,9 +48,37 @@ def guard(
         steps=[machine.step(name) for name in machine.caches_mb] if steps is None else steps,
         read=machine.read,
         release=lambda: None,
+        tidy=lambda: None,
         clock=clock,
         cool_down_s=30,
     )
+
+
+def test_growth_with_room_enough_is_tidied_ever_more_rarely() -> None:
+    machine, clock, tidied = Machine(100, pages=100), ManualClock(), []
+
+    def tidy() -> None:
+        tidied.append(clock.monotonic() - started_s)
+        machine.caches_mb["passing"] = 0
+
+    watching = MemoryGuard(max_percent=80, steps=[], read=machine.read, tidy=tidy, clock=clock)
+    started_s = clock.monotonic()
+    for _ in range(300):  # as if every second a library read nine megabytes
+        watching.check()
+        machine.caches_mb["passing"] = machine.caches_mb.get("passing", 0) + 9
+        clock.tick(1)
+    assert tidied == [0, 1, 3, 7, 15, 31, 63, 123, 183, 243]
+    machine.caches_mb["passing"] = 0
+    clock.tick(600)
+    assert watching.check() == ()
+    assert len(tidied) == 10  # as small as after the last time: nothing to let go of
+    machine.caches_mb["passing"] = 7
+    watching.check()
+    assert len(tidied) == 10  # not worth it
+    machine.caches_mb["passing"] = 8
+    watching.check()
+    assert len(tidied) == 11
+    assert machine.trimmed == []
 
 
 def test_below_the_limit_nothing_is_touched() -> None:
