@@ -11,28 +11,26 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from data.candles import Candles
+from models.commands import add_klines, add_later, add_model, ended, usable
 from models.conformal import GAMMA, Calibration, calibrate, outside
 from models.evaluation import Outcomes, outcomes
 from models.input_source import inputs_for
 from models.panel import Panel, followed
-from models.registry import Registry
 from models.samples import Ints
 from models.scoring import block_labels, pinball_loss, skill
 from models.significance import Bounds, share_bounds
 from models.spec import ModelSpec
 from models.split import parse_date
-from utils.errors import DashboardError, InvalidInput, ModelCorrupt
+from utils.errors import InvalidInput
 from utils.model_utils import Session
 
 Floats = NDArray[np.float64]
-SAVED_MODELS = Path(__file__).resolve().parents[1] / "saved_models"
 WAYS = ("as given", "calibrated", "followed")
 
 
@@ -130,25 +128,18 @@ def _share(inside: NDArray[np.bool_], blocks: Ints) -> tuple[float, Bounds | Non
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
-    try:
-        report = run(options)
-    except DashboardError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
-    sys.stdout.write((json.dumps(report, allow_nan=False, indent=2) if options.json else _table(report)) + "\n")
-    return 0
+    told = _json if options.json else _table
+    return ended(lambda: told(run(options)))
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Everything the command prints, as plain values."""
     from models.kline_files import markets, parse_symbols
 
-    entry = Registry(options.models).get(options.model)
-    if entry.spec is None:  # `Registry.get` gives usable entries only
-        raise ModelCorrupt(f"model {entry.id!r} has no spec")
+    entry, spec = usable(options)
     learned, judged = (
         Slice(
-            markets(options.data, entry.spec.interval, parse_symbols(names)),
+            markets(options.data, spec.interval, parse_symbols(names)),
             parse_date(start),
             parse_date(end, end=True),
         )
@@ -157,7 +148,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             (options.symbols, options.from_, options.until),
         )
     )
-    found, covered = coverage_report(entry.spec, entry.open(), learned, judged, options.gamma)
+    found, covered = coverage_report(spec, entry.open(), learned, judged, options.gamma)
     return {
         "model": entry.id,
         "digest": entry.digest,
@@ -171,20 +162,19 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m models.coverage", description=__doc__)
-    parser.add_argument("--model", required=True, metavar="ID", help="a model of --models")
-    parser.add_argument(
-        "--data", required=True, type=Path, metavar="DIR", help="folder of SYMBOL-INTERVAL.parquet files"
-    )
+    add_model(parser)
+    add_klines(parser)
     parser.add_argument("--calibrate-from", required=True, metavar="DATE", help="first day calibrated on (UTC)")
     parser.add_argument("--calibrate-until", required=True, metavar="DATE", help="last day calibrated on (UTC)")
     parser.add_argument("--calibrate-symbols", nargs="+", default=[], metavar="SYMBOL", help="default: every market")
-    parser.add_argument("--from", dest="from_", required=True, metavar="DATE", help="first day judged (UTC)")
-    parser.add_argument("--until", required=True, metavar="DATE", help="last day judged (UTC)")
-    parser.add_argument("--symbols", nargs="+", default=[], metavar="SYMBOL", help="judged; default: every market")
+    add_later(parser, "judged on")
     parser.add_argument("--gamma", type=float, default=GAMMA, help=f"how fast bands follow (default: {GAMMA})")
-    parser.add_argument("--models", type=Path, default=SAVED_MODELS, metavar="DIR", help="default: saved_models")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     return parser
+
+
+def _json(report: Mapping[str, Any]) -> str:
+    return json.dumps(report, allow_nan=False, indent=2)
 
 
 def _table(report: Mapping[str, Any]) -> str:

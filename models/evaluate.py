@@ -18,36 +18,30 @@ import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from data.candles import Candles
+from models.commands import add_klines, add_model, ended, klines, usable
 from models.evaluation import HorizonScore, Outcomes, evaluate
 from models.input_source import check_inputs
-from models.kline_files import between, markets, parse_symbols
-from models.registry import Registry, RegistryEntry
+from models.kline_files import between, markets
 from models.spec import ModelSpec
 from models.split import parse_date
-from utils.errors import DashboardError, InvalidInput, ModelCorrupt, NotFound
+from utils.errors import InvalidInput, NotFound
 
-SAVED_MODELS = Path(__file__).resolve().parents[1] / "saved_models"
 _FOREVER_MS = 2**53
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
-    try:
-        report = run(options)
-    except DashboardError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    print(json.dumps(report, allow_nan=False, indent=2) if options.json else _table(report))
-    return 0
+    told = _json if options.json else _table
+    return ended(lambda: told(run(options)))
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Everything the command prints, as plain values."""
-    entry, spec = _usable(Registry(options.models).get(options.model))
+    entry, spec = usable(options)
+    check_inputs(spec)
     from_ms = parse_date(options.from_) if options.from_ else 0
     until_ms = parse_date(options.until, end=True) if options.until else _FOREVER_MS
-    found = markets(options.data, spec.interval, parse_symbols(options.symbols))
-    found = [part for part in (between(one, None, until_ms) for one in found) if len(part)]
+    found = [part for part in (between(one, None, until_ms) for one in klines(options, spec.interval)) if len(part)]
     others = [between(one, None, until_ms) for one in _beside(options.data, spec, found)]
     progress = tqdm(total=len(found), desc="markets", unit="market", file=sys.stderr, disable=None)
     with _dump(options.dump, spec) as write:
@@ -82,26 +76,15 @@ def _beside(folder: Path, spec: ModelSpec, found: Sequence[Candles]) -> list[Can
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m models.evaluate", description=__doc__)
-    parser.add_argument("--model", required=True, metavar="ID", help="a model of --models")
-    parser.add_argument(
-        "--data", required=True, type=Path, metavar="DIR", help="folder of SYMBOL-INTERVAL.parquet files"
-    )
+    add_model(parser)
+    add_klines(parser)
     parser.add_argument(
         "--from", dest="from_", metavar="DATE", help="first day of forecasts (UTC); earlier candles warm up"
     )
     parser.add_argument("--until", metavar="DATE", help="last day of forecasts and outcomes (UTC, included)")
-    parser.add_argument("--symbols", nargs="+", default=[], metavar="SYMBOL", help="default: every market in --data")
-    parser.add_argument("--models", type=Path, default=SAVED_MODELS, metavar="DIR", help="default: saved_models")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument("--dump", type=Path, metavar="FILE", help="write every forecast with its outcome as Parquet")
     return parser
-
-
-def _usable(entry: RegistryEntry) -> tuple[RegistryEntry, ModelSpec]:
-    if entry.spec is None:  # `Registry.get` gives usable entries only
-        raise ModelCorrupt(f"model {entry.id!r} has no spec")
-    check_inputs(entry.spec)
-    return entry, entry.spec
 
 
 @contextmanager
@@ -136,6 +119,10 @@ def _rows(outcomes: Outcomes, spec: ModelSpec, schema: pa.Schema) -> pa.Table:
         outcomes.realised[known],
     ]
     return pa.table(dict(zip(schema.names, columns, strict=True)), schema=schema)
+
+
+def _json(report: dict[str, Any]) -> str:
+    return json.dumps(report, allow_nan=False, indent=2)
 
 
 def _table(report: dict[str, Any]) -> str:

@@ -15,6 +15,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from models.commands import SAVED_MODELS
 from models.input_source import check_inputs
 from models.promotion import Promotion
 from models.registry import FILES, GRAPH, MANIFEST, Registry, RegistryEntry, Status, read_entry, written_aside
@@ -24,7 +25,6 @@ from utils.clock import SystemClock
 from utils.errors import DashboardError, InvalidInput, StoreError
 from utils.model_utils import session_of
 
-SAVED_MODELS = Path(__file__).resolve().parents[1] / "saved_models"
 MAX_ZIP_BYTES = 32 * 1024 * 1024
 LIMITS = {name: 64 * 1024 * 1024 if name == GRAPH else 2 * 1024 * 1024 for name in (*FILES, MANIFEST)}
 """The files of a model, and what each may hold once unpacked."""

@@ -16,6 +16,7 @@ from typing import Any
 
 from data.candles import Candles
 from data.interval import Interval
+from models.commands import SAVED_MODELS
 from models.input_source import inputs_for
 from models.inputs import WARM_UP, input_matrix
 from models.leak_beside import check_beside, with_context
@@ -30,7 +31,6 @@ from models.synthetic_candles import synthetic_candles
 from utils.clock import SystemClock
 from utils.errors import DashboardError
 
-SAVED_MODELS = Path(__file__).resolve().parents[1] / "saved_models"
 JUDGED = (1, 6, 24)
 _WINDOW = 16
 

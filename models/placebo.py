@@ -22,7 +22,6 @@ import math
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,11 +30,11 @@ from numpy.typing import NDArray
 from data.candles import FLOAT_COLUMNS, Candles
 from data.features import SIGMA_FLOOR, ewma_sigma
 from data.interval import Interval
+from models.commands import add_klines, add_span, klines_between
 from models.kinds import LEARNED
 from models.learners import PROBE, Learner, learner
 from models.parallel import ALONE, Workers
 from models.spec import SIGMA_HALF_LIFE
-from models.split import parse_date
 from models.verdicts import Comparison
 from models.walk import JUDGED, FoldResult, Plan, walk
 from utils.errors import DashboardError, InvalidInput
@@ -184,13 +183,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run(options: argparse.Namespace) -> PlaceboReport:
-    from models.kline_files import between, markets, parse_symbols
-
-    from_ms = parse_date(options.from_) if options.from_ else None
-    found = markets(options.data, Interval.parse(options.interval), parse_symbols(options.symbols))
-    found = [part for part in (between(one, from_ms, None) for one in found) if len(part)]
-    if not found:
-        raise InvalidInput("no candles lie after --from; give an earlier date")
+    found = klines_between(options)
     plan = Plan(folds=options.folds, horizons=tuple(sorted(set(options.horizons))))
     return placebo_test(found, learner(options.kind, options.preset), plan, kind=options.kind, seed=options.seed)
 
@@ -205,12 +198,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--kind", default=PROBE, help=f"{PROBE} (default, no TensorFlow), {', '.join(LEARNED)}")
     parser.add_argument("--preset", default="quick", help="of a network's recipe (default: quick)")
-    parser.add_argument(
-        "--data", type=Path, required=True, metavar="DIR", help="folder of SYMBOL-INTERVAL.parquet files"
-    )
-    parser.add_argument("--symbols", nargs="+", default=[], metavar="SYMBOL", help="default: every market in --data")
-    parser.add_argument("--interval", default="1h", help="candle length (default: 1h)")
-    parser.add_argument("--from", dest="from_", metavar="DATE", help="first day used (UTC)")
+    add_klines(parser)
+    add_span(parser)
     parser.add_argument("--folds", type=int, default=3, metavar="N")
     parser.add_argument("--horizons", type=int, nargs="+", default=list(JUDGED), metavar="H")
     parser.add_argument("--seed", type=int, default=1, help="of the random walk (default: 1)")

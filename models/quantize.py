@@ -21,14 +21,12 @@ from typing import Any
 import numpy as np
 
 from data.candles import Candles
+from models.commands import add_klines, add_later, add_model, ended, klines, later, usable
 from models.evaluation import evaluate
-from models.registry import GRAPH, Registry, RegistryEntry, write_model
+from models.registry import GRAPH, RegistryEntry, write_model
 from models.spec import ModelSpec, parse_id
-from models.split import parse_date
-from utils.errors import DashboardError, InvalidInput, ModelCorrupt
 from utils.model_utils import Session, session_of
 
-SAVED_MODELS = Path(__file__).resolve().parents[1] / "saved_models"
 MOST_LOST = 0.001
 """Of skill, a fraction."""
 SUFFIX = "-int8"
@@ -113,34 +111,21 @@ def _times(spec: ModelSpec, sessions: Sequence[Session]) -> list[float]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
-    try:
-        sys.stdout.write(f"{run(options)}\n")
-    except DashboardError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
-    return 0
+    return ended(lambda: run(options))
 
 
 def run(options: argparse.Namespace) -> str:
-    from models.kline_files import markets, parse_symbols
-
-    entry = Registry(options.models).get(options.model)
-    if entry.spec is None:  # `Registry.get` gives usable entries only
-        raise ModelCorrupt(f"model {entry.id!r} has no spec")
+    entry, whole = usable(options)
     twin_id = parse_id(entry.id + SUFFIX)
-    found = markets(options.data, entry.spec.interval, parse_symbols(options.symbols))
-    from_ms, until_ms = parse_date(options.from_), parse_date(options.until, end=True)
-    if from_ms < entry.spec.train_until_ms:
-        raise InvalidInput(
-            f"model {entry.id!r} was trained until after {options.from_}; it is judged on what comes later"
-        )
+    from_ms, until_ms = later(options, whole, "it is judged on")
+    found = klines(options, whole.interval)
     original = (entry.path / GRAPH).read_bytes()
     quantized = int8(original)
-    verdict = compare(entry.spec, original, quantized, found, from_ms, until_ms)
+    verdict = compare(whole, original, quantized, found, from_ms, until_ms)
     if not verdict.kept:
         return f"not kept: {verdict.told()}"
     # a millisecond older, so that it does not serve by being the newest
-    spec = replace(entry.spec, id=twin_id, created_ms=entry.spec.created_ms - 1)
+    spec = replace(whole, id=twin_id, created_ms=whole.created_ms - 1)
     write_model(options.models, spec, quantized, _report(entry, verdict, options))
     return f"kept as {twin_id}: {verdict.told()}"
 
@@ -156,14 +141,9 @@ def _report(entry: RegistryEntry, verdict: Verdict, options: argparse.Namespace)
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m models.quantize", description=__doc__)
-    parser.add_argument("--model", required=True, metavar="ID", help="a model of --models")
-    parser.add_argument(
-        "--data", required=True, type=Path, metavar="DIR", help="folder of SYMBOL-INTERVAL.parquet files"
-    )
-    parser.add_argument("--from", dest="from_", required=True, metavar="DATE", help="first day judged on (UTC)")
-    parser.add_argument("--until", required=True, metavar="DATE", help="last day judged on (UTC)")
-    parser.add_argument("--symbols", nargs="+", default=[], metavar="SYMBOL", help="default: every market")
-    parser.add_argument("--models", type=Path, default=SAVED_MODELS, metavar="DIR", help="default: saved_models")
+    add_model(parser)
+    add_klines(parser)
+    add_later(parser, "judged on")
     return parser
 
 

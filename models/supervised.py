@@ -11,11 +11,11 @@ from pathlib import Path
 
 from config import load_settings
 from data.venue import BINANCE
+from models.commands import SAVED_MODELS
 from models.parallel import Workers, chosen
 from models.training_progress import Tell, progress_file, silent
 from utils.errors import DashboardError
 
-SAVED_MODELS = Path(__file__).resolve().parents[1] / "saved_models"
 OUT_OF_MEMORY = "memory ran out; choose fewer markets, a shorter range, a smaller batch or a smaller size"
 
 

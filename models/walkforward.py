@@ -9,38 +9,23 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from config import load_settings
-from data.interval import Interval
+from models.commands import add_klines, add_span, ended, klines_between
 from models.kinds import LEARNED
 from models.learners import PROBE, learner
 from models.parallel import chosen
-from models.split import parse_date
 from models.walk import JUDGED, FoldResult, Plan, WalkForward, walk
-from utils.errors import DashboardError, InvalidInput
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
-    try:
-        found = run(options)
-    except DashboardError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
-    sys.stdout.write((json.dumps(found.to_dict(), allow_nan=False, indent=2) if options.json else table(found)) + "\n")
-    return 0
+    told = _json if options.json else table
+    return ended(lambda: told(run(options)))
 
 
 def run(options: argparse.Namespace) -> WalkForward:
-    from models.kline_files import between, markets, parse_symbols
-
-    from_ms = parse_date(options.from_) if options.from_ else None
-    until_ms = parse_date(options.until, end=True) if options.until else None
-    found = markets(options.data, Interval.parse(options.interval), parse_symbols(options.symbols))
-    found = [part for part in (between(one, from_ms, until_ms) for one in found) if len(part)]
-    if not found:
-        raise InvalidInput("no candles lie between --from and --until; give other dates")
+    found = klines_between(options)
     plan = Plan(
         window=options.window,
         horizons=tuple(sorted(set(options.horizons))),
@@ -60,13 +45,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m models.walkforward", description=__doc__)
     parser.add_argument("--kind", default=PROBE, help=f"{PROBE} (default, no TensorFlow), {', '.join(LEARNED)}")
     parser.add_argument("--preset", default="quick", help="of a network's recipe (default: quick)")
-    parser.add_argument(
-        "--data", type=Path, required=True, metavar="DIR", help="folder of SYMBOL-INTERVAL.parquet files"
-    )
-    parser.add_argument("--symbols", nargs="+", default=[], metavar="SYMBOL", help="default: every market in --data")
-    parser.add_argument("--interval", default="1h", help="candle length (default: 1h)")
-    parser.add_argument("--from", dest="from_", metavar="DATE", help="first day used (UTC)")
-    parser.add_argument("--until", metavar="DATE", help="last day used (UTC, included)")
+    add_klines(parser)
+    add_span(parser)
     parser.add_argument("--folds", type=int, default=5, metavar="N")
     parser.add_argument("--horizons", type=int, nargs="+", default=list(JUDGED), metavar="H")
     parser.add_argument("--window", type=int, default=16, help="candles of one window (default: 16)")
@@ -77,6 +57,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--jobs", type=int, metavar="N", help="folds at a time (default: 1, or DASK_SCHEDULER's)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     return parser
+
+
+def _json(found: WalkForward) -> str:
+    return json.dumps(found.to_dict(), allow_nan=False, indent=2)
 
 
 def table(found: WalkForward) -> str:

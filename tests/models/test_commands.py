@@ -15,6 +15,7 @@ import pytest
 
 from data.candles import FLOAT_COLUMNS, Candles
 from models import evaluate
+from models.commands import SAVED_MODELS
 from models.registry import Registry
 from models.spec import QUANTILES
 from tests.support import tiny_model
@@ -230,7 +231,7 @@ def test_what_cannot_be_trained_is_told_and_nothing_written(
 
 @pytest.mark.shared
 def test_the_default_model_is_small_whole_and_its_twin_better_than_naive_on_unseen_months(tmp_path: Path) -> None:
-    entry = Registry(evaluate.SAVED_MODELS).get("scale-1h")
+    entry = Registry(SAVED_MODELS).get("scale-1h")
     assert entry.spec is not None
     assert entry.report is not None
     assert entry.size_bytes < 2_000_000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -10,11 +11,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from data.interval import Interval
+from models import sweep, walkforward
+from models.kline_files import markets as read_markets
+from models.learners import probe
 from models.parallel import Workers, run_all
+from models.walk import FoldResult, Plan, walk
+from tests.support import tiny_model
+from tests.support.kline_folder import write
 from tests.support.pieces import killed_once, refuse, work
 from tests.support.running_app import free_port
 from utils.errors import InvalidInput, NotReady
@@ -46,6 +55,21 @@ def cluster(folder: Path) -> Iterator[str]:
                 process.wait()
 
 
+@pytest.fixture(scope="module")
+def far(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workers]:
+    with cluster(tmp_path_factory.mktemp("cluster")) as address:
+        yield Workers(scheduler=address)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Kline files of two markets with something to learn."""
+    folder = tmp_path_factory.mktemp("klines")
+    for seed, symbol in enumerate(("AAAUSDT", "BBBUSDT")):
+        write(folder, tiny_model.planted(symbol, seed + 1, 3000))
+    return folder
+
+
 def _wait_for_workers(address: str, count: int, log: Path) -> None:
     from distributed import Client
 
@@ -67,23 +91,100 @@ def test_alone_it_is_the_function_itself() -> None:
 
 
 @pytest.mark.slow
-def test_two_processes_and_a_cluster_give_the_same_and_a_killed_worker_loses_nothing(tmp_path: Path) -> None:
+def test_two_processes_and_a_cluster_do_the_same_and_tell_the_same_errors(far: Workers) -> None:
     pieces = range(6)
     alone = list(run_all(partial(work, NUMBERS), pieces))
     here = list(run_all(partial(work, NUMBERS), pieces, Workers(2)))
-    assert [one[:2] for one in here] == [one[:2] for one in alone]
-    assert os.getpid() not in {one[2] for one in here}
-    with pytest.raises(InvalidInput, match=r"\d cannot be done"):
-        list(run_all(refuse, pieces, Workers(2)))
-    with cluster(tmp_path) as address:
-        far = Workers(scheduler=address)
-        there = list(run_all(partial(work, NUMBERS), pieces, far))
-        assert [one[:2] for one in there] == [one[:2] for one in alone]
-        assert not {one[2] for one in there} & {os.getpid(), *(one[2] for one in here)}
+    there = list(run_all(partial(work, NUMBERS), pieces, far))
+    assert [one[:2] for one in alone] == [one[:2] for one in here] == [one[:2] for one in there]
+    makers = [{one[2] for one in found} for found in (alone, here, there)]
+    assert makers[0] == {os.getpid()}
+    assert not makers[0] & makers[1]
+    assert not (makers[0] | makers[1]) & makers[2]
+    for workers in (Workers(2), far):
         with pytest.raises(InvalidInput, match=r"\d cannot be done"):
-            list(run_all(refuse, pieces, far))
-        assert list(run_all(partial(killed_once, tmp_path), pieces, far)) == [0, 1, 4, 9, 16, 25]
-        assert (tmp_path / "died").exists()
+            list(run_all(refuse, pieces, workers))
+
+
+@pytest.mark.slow
+def test_a_walk_forward_is_the_same_alone_in_two_processes_and_on_a_cluster(
+    far: Workers, data: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def told(*more: str) -> dict[str, Any]:
+        given = ["--kind", "ridge", "--data", str(data), "--folds", "2", "--window", "1", "--horizons", "1", "6"]
+        assert walkforward.main([*given, "--json", *more]) == 0
+        found: dict[str, Any] = json.loads(capsys.readouterr().out)
+        return found
+
+    alone, here = told("--jobs", "1"), told("--jobs", "2")
+    monkeypatch.setenv("DASK_SCHEDULER", far.scheduler)
+    there = told()
+    assert alone == here == there
+    assert alone["pooled"][0]["comparisons"][0]["skill_fraction"] > 0.02
+    assert len(alone["folds"]) == 2
+
+
+@pytest.mark.slow
+def test_a_sweep_over_numbers_and_markets_is_the_same_on_a_cluster(
+    far: Workers, data: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = [
+        "--kind",
+        "drift",
+        "--data",
+        str(data),
+        "--folds",
+        "2",
+        "--horizons",
+        "1",
+        "--vary",
+        "stride=1,4",
+        "--each",
+    ]
+    assert sweep.main([*given, "--json"]) == 0
+    alone = json.loads(capsys.readouterr().out)
+    monkeypatch.setenv("DASK_SCHEDULER", far.scheduler)
+    assert sweep.main([*given, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == alone
+    assert [(one["varied"], one["markets"]) for one in alone] == [
+        ({"stride": stride}, [market]) for stride in (1.0, 4.0) for market in ("AAAUSDT", "BBBUSDT")
+    ]
+    assert sweep.main(given) == 0
+    table = capsys.readouterr().out.splitlines()
+    assert table[-1] == "4 combinations: the best of many is partly luck."
+    skills = [float(line.split("%")[0]) for line in table[:-1]]
+    assert skills == sorted(skills, reverse=True)
+
+
+@pytest.mark.slow
+def test_a_worker_killed_in_the_middle_of_a_fold_loses_nothing(far: Workers, tmp_path: Path, data: Path) -> None:
+    """Last of those on the cluster: it has one worker less afterwards."""
+    markets = read_markets(data, Interval.H1)
+    plan = Plan(folds=3, horizons=(1, 6))
+    told: list[int] = []
+    found = walk(
+        markets, partial(killed_once, tmp_path), plan, on_fold=lambda one: told.append(one.fold.number), workers=far
+    )
+    died = int((tmp_path / "died").read_text())
+    assert died != os.getpid()
+    assert told == [1, 2, 3]
+    assert found.to_dict() == walk(markets, probe, plan).to_dict()
+
+
+@pytest.mark.parametrize(
+    ("vary", "why"),
+    [
+        (["learning_rate=0.1"], "kind ridge does not read learning_rate; vary stride"),
+        (["stride=0"], "--stride 0 is outside 1 … 1000"),
+        (["stride=few"], "is not NAME=NUMBER,NUMBER"),
+        (["stride=" + ",".join(map(str, range(1, 502)))], "501 combinations are too many"),
+    ],
+)
+def test_a_sweep_that_does_not_fit_is_refused(
+    data: Path, vary: list[str], why: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert sweep.main(["--kind", "ridge", "--data", str(data), "--vary", *vary]) == 2
+    assert why in capsys.readouterr().err
 
 
 def test_what_is_no_cluster_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

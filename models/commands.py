@@ -1,0 +1,89 @@
+"""Commands: what those that read kline files share: which candles, which model, and errors told in one line."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from data.candles import Candles
+from data.interval import Interval
+from models.registry import Registry, RegistryEntry
+from models.spec import ModelSpec
+from models.split import parse_date
+from utils.errors import DashboardError, InvalidInput, ModelCorrupt
+
+SAVED_MODELS = Path(__file__).resolve().parents[1] / "saved_models"
+
+
+def ended(work: Callable[[], str]) -> int:
+    """The exit code. What `work` gives is printed; where it raises one of our errors, that is told instead."""
+    try:
+        told = work()
+    except DashboardError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    sys.stdout.write(f"{told}\n")
+    return 0
+
+
+def add_klines(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--data", type=Path, required=True, metavar="DIR", help="folder of SYMBOL-INTERVAL.parquet files"
+    )
+    parser.add_argument("--symbols", nargs="+", default=[], metavar="SYMBOL", help="default: every market in --data")
+
+
+def klines(options: argparse.Namespace, interval: Interval) -> list[Candles]:
+    """What `add_klines` asked for. Imports what reads the files."""
+    from models.kline_files import markets, parse_symbols
+
+    return markets(options.data, interval, parse_symbols(options.symbols))
+
+
+def klines_between(options: argparse.Namespace) -> list[Candles]:
+    """Those of --interval from --from until --until, as far as they are given. InvalidInput where none are left."""
+    from models.kline_files import between
+
+    from_ms = parse_date(options.from_) if options.from_ else None
+    until_ms = parse_date(options.until, end=True) if options.until else None
+    whole = klines(options, Interval.parse(options.interval))
+    found = [part for part in (between(one, from_ms, until_ms) for one in whole) if len(part)]
+    if not found:
+        raise InvalidInput("no candles lie between --from and --until; give other dates")
+    return found
+
+
+def add_span(parser: argparse.ArgumentParser) -> None:
+    """What `klines_between` reads beside `add_klines`."""
+    parser.add_argument("--interval", default="1h", help="candle length (default: 1h)")
+    parser.add_argument("--from", dest="from_", metavar="DATE", help="first day used (UTC)")
+    parser.add_argument("--until", metavar="DATE", help="last day used (UTC, included)")
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", required=True, metavar="ID", help="a model of --models")
+    parser.add_argument("--models", type=Path, default=SAVED_MODELS, metavar="DIR", help="default: saved_models")
+
+
+def usable(options: argparse.Namespace) -> tuple[RegistryEntry, ModelSpec]:
+    """The model that `add_model` asked for."""
+    entry = Registry(options.models).get(options.model)
+    if entry.spec is None:  # `Registry.get` gives usable entries only
+        raise ModelCorrupt(f"model {entry.id!r} has no spec")
+    return entry, entry.spec
+
+
+def add_later(parser: argparse.ArgumentParser, what: str) -> None:
+    """A period of time, said to be `what`."""
+    parser.add_argument("--from", dest="from_", required=True, metavar="DATE", help=f"first day {what} (UTC)")
+    parser.add_argument("--until", required=True, metavar="DATE", help=f"last day {what} (UTC, included)")
+
+
+def later(options: argparse.Namespace, spec: ModelSpec, what: str) -> tuple[int, int]:
+    """The period that `add_later` asked for. InvalidInput where the model was trained on some of it."""
+    from_ms, until_ms = parse_date(options.from_), parse_date(options.until, end=True)
+    if from_ms < spec.train_until_ms:
+        raise InvalidInput(f"model {spec.id!r} was trained until after {options.from_}; {what} what comes later")
+    return from_ms, until_ms
