@@ -162,9 +162,11 @@ def test_a_worker_killed_in_the_middle_of_a_fold_loses_nothing(far: Workers, tmp
     markets = read_markets(data, Interval.H1)
     plan = Plan(folds=3, horizons=(1, 6))
     told: list[int] = []
-    found = walk(
-        markets, partial(killed_once, tmp_path), plan, on_fold=lambda one: told.append(one.fold.number), workers=far
-    )
+
+    def tell(one: FoldResult) -> None:
+        told.append(one.fold.number)
+
+    found = walk(markets, partial(killed_once, tmp_path), plan, on_fold=tell, workers=far)
     died = int((tmp_path / "died").read_text())
     assert died != os.getpid()
     assert told == [1, 2, 3]

@@ -93,7 +93,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert command.main(["--data", str(tmp_path), "--folds", "1", "--horizons", "1"]) == 0
     assert "1 ahead: real" in capsys.readouterr().out
     assert command.main(["--data", str(tmp_path), "--from", "2030-01-01"]) == 2
-    assert "earlier date" in capsys.readouterr().err
+    assert "other dates" in capsys.readouterr().err
 
 
 def test_a_market_that_stands_still_has_no_placebo() -> None:
