@@ -27,8 +27,9 @@ import numpy as np
 from config import load_settings
 from data.database import connect
 from data.interval import Interval
+from data.symbol import Symbol
 from data.venue import BINANCE
-from models.forecast import Forecast
+from models.forecast import Forecast, NoForecast
 from models.ledger import Ledger
 from models.ledger_scores import Skill
 from models.registry import Registry
@@ -43,6 +44,7 @@ MIN_SCORED = 100
 """Scored forecasts below which a member's skill says nothing."""
 _SCHEMA = 1
 _LONGEST_BYTES = 64 * 1024
+_SAME_SIGMA = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +93,24 @@ def combined(ensemble: Ensemble, forecasts: Sequence[Forecast]) -> list[Forecast
     return [_mean(ensemble, found) for found in whole]
 
 
+def mixed(ensemble: Ensemble, symbol: Symbol, answers: Sequence[Forecast | NoForecast]) -> Forecast | NoForecast:
+    """Of its members' answers about one market: their mean, or why there is none."""
+    silent = next((one for one in answers if isinstance(one, NoForecast)), None)
+    if silent is not None:
+        return NoForecast(symbol, f"a member of ensemble {ensemble.id} has none: {silent.reason}", lasting=False)
+    found = combined(ensemble, [one for one in answers if isinstance(one, Forecast)])
+    why = f"the members of ensemble {ensemble.id} do not forecast the same horizons"
+    return found[0] if found else NoForecast(symbol, why, lasting=False)
+
+
 def _alike(found: Mapping[str, Forecast]) -> bool:
-    return len({(one.horizons, one.quantiles, one.sigma) for one in found.values()}) == 1
+    """The same horizons, quantiles and volatility; kinds compute the last by different roundings."""
+    first, *others = found.values()
+    return all(
+        (one.horizons, one.quantiles) == (first.horizons, first.quantiles)
+        and math.isclose(one.sigma, first.sigma, rel_tol=_SAME_SIGMA)
+        for one in others
+    )
 
 
 def _mean(ensemble: Ensemble, found: Mapping[str, Forecast]) -> Forecast:
@@ -124,6 +142,11 @@ def read_ensembles(root: Path) -> tuple[Ensemble, ...]:
         return tuple(_ensemble(name, given) for name, given in value["ensembles"].items() if value["schema"] == _SCHEMA)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, DashboardError, RecursionError):
         return ()
+
+
+def ensemble_of(root: Path, name: str) -> Ensemble | None:
+    """The one of that name."""
+    return next((one for one in read_ensembles(root) if one.id == name), None)
 
 
 def write_ensembles(root: Path, ensembles: Sequence[Ensemble]) -> None:

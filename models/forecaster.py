@@ -17,7 +17,7 @@ from data.symbol import Symbol
 from models.baseline import naive_log_returns
 from models.batch_record import BatchRecord, BatchStats
 from models.conformal import stretched
-from models.ensemble import combined, read_ensembles
+from models.ensemble import Ensemble, combined, ensemble_of, mixed, read_ensembles
 from models.following import Following, beginning
 from models.forecast import Forecast as Forecast
 from models.forecast import NoForecast as NoForecast
@@ -25,7 +25,6 @@ from models.forecast import Novelty, Stretch
 from models.input_source import check_inputs
 from models.joining import Joined
 from models.novelty import Known, known_by, novelties
-from models.own_choice import read_own
 from models.registry import Registry, RegistryEntry
 from models.spec import ModelSpec
 from models.windows import Windows, newest_windows
@@ -87,10 +86,12 @@ class Forecaster:
         self._batches = BatchRecord()
         self._joined: Joined[_Key, _Job, Answer] = Joined(self._computed, min(max_workers, os.cpu_count() or 1))
 
-    def models(self, interval: Interval) -> tuple[RegistryEntry, ...]:
-        """The usable models of this interval, the one that serves first, then the others by id."""
-        first = self._registry.default(interval)
-        others = [one for one in self._registry.usable() if one.spec is not None and one.spec.interval is interval]
+    def models(self, interval: Interval, symbol: Symbol | None = None) -> tuple[RegistryEntry, ...]:
+        """The usable models of this interval, or those that serve this market of it, the one that serves first, then
+        the others by id."""
+        first = self._registry.default(interval) if symbol is None else self._registry.serving(interval, symbol)
+        usable = [one for one in self._registry.usable() if one.spec is not None and one.spec.interval is interval]
+        others = [one for one in usable if symbol is None or (one.spec is not None and one.spec.serves(symbol))]
         return (*filter(None, [first]), *(one for one in others if first is None or one.id != first.id))
 
     def forecast_all(self, candles: Sequence[Candles]) -> dict[Symbol, Forecast]:
@@ -110,22 +111,34 @@ class Forecaster:
     def answers(self, candles: Sequence[Candles], model_id: str | None = None) -> list[Answer]:
         """One answer per market, in the order given; a model that cannot be used is a reason, not an error.
 
-        By the model that serves the market or its interval, or by the one named: ModelNotFound where none is so named,
-        InvalidInput where that one is of another interval.
+        By the model that serves the market or its interval, or by the model or ensemble named: ModelNotFound where none
+        is so named, InvalidInput where that one is of another interval.
         """
         intervals = {one.interval for one in candles}
+        if model_id is not None and (mix := ensemble_of(self._registry.path, model_id)) is not None:
+            return self._mixed(mix, candles)
         named = self._registry.get(model_id) if model_id is not None else None
         if named is not None and named.spec is not None and intervals - {named.spec.interval}:
             raise InvalidInput(
                 f"model {named.id!r} forecasts {named.spec.interval} candles; take one of this interval, or none"
             )
-        own = read_own(self._registry.path) if named is None else {}
+        own = self._registry.owners() if named is None else {}
         entries = {interval: named or self._registry.default(interval) for interval in intervals}
-        places = {place: self._registry.serving(*place) for place in own}
-        asked = [(places.get((one.interval, one.symbol), entries[one.interval]), one) for one in candles]
+        asked = [(own.get((one.interval, one.symbol), entries[one.interval]), one) for one in candles]
         jobs = self._jobs(asked, candles)
         found = self._found({_key(job): job for job in jobs if job is not None})
         return [_answer(job, one, found) for job, one in zip(jobs, candles, strict=True)]
+
+    def _mixed(self, mix: Ensemble, candles: Sequence[Candles]) -> list[Answer]:
+        """By every member; one that is missing or silent leaves no forecast."""
+        if other := {one.interval for one in candles} - {mix.interval}:
+            raise InvalidInput(f"ensemble {mix.id!r} forecasts {mix.interval} candles, not {', '.join(other)}")
+        usable = {entry.id for entry in self._registry.usable()}
+        if gone := sorted(mix.weights.keys() - usable):
+            why = f"{', '.join(gone)}, a member of ensemble {mix.id}, cannot be used"
+            return [NoForecast(one.symbol, why, lasting=False) for one in candles]
+        told = zip(*(self.answers(candles, member) for member in mix.weights), strict=True)
+        return [mixed(mix, one.symbol, answers) for one, answers in zip(candles, told, strict=True)]
 
     def every(self, candles: Sequence[Candles]) -> list[Forecast]:
         """All there is to forecast of these markets, by every usable model of their intervals, and every ensemble.

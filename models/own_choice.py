@@ -55,11 +55,20 @@ def write_own(root: Path, choices: Choices) -> None:
         aside.unlink(missing_ok=True)
 
 
-def chosen_for(choices: Choices, spec: ModelSpec) -> dict[tuple[Interval, Symbol], str]:
+def chosen_for(choices: Choices, spec: ModelSpec | None) -> dict[tuple[Interval, Symbol], str]:
     """The choices, with this model for each of its markets. InvalidInput for one that serves any market."""
-    if not spec.symbols:
-        raise InvalidInput(f"model {spec.id!r} serves any market; promote it on its page instead")
+    if spec is None or not spec.symbols:
+        name = repr(spec.id) if spec is not None else "that has no spec"
+        raise InvalidInput(f"model {name} serves any market; promote it on its page instead")
     return {**choices, **{(spec.interval, symbol): spec.id for symbol in spec.symbols}}
+
+
+def given_back(choices: Choices, model_id: str) -> dict[tuple[Interval, Symbol], str]:
+    """The choices without this model. InvalidInput where it was chosen for no market."""
+    left = {place: model for place, model in choices.items() if model != model_id}
+    if len(left) == len(choices):
+        raise InvalidInput(f"model {model_id[:70]!r} was chosen for no market")
+    return left
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -68,12 +77,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         choices = read_own(options.models)
-        left = {place: model for place, model in choices.items() if model != options.model}
-        if not options.clear:
-            spec = Registry(options.models).get(options.model).spec
-            left = chosen_for(choices, spec) if spec is not None else left
-        elif len(left) == len(choices):
-            raise InvalidInput(f"model {options.model[:70]!r} was chosen for no market")
+        if options.clear:
+            left = given_back(choices, options.model)
+        else:
+            left = chosen_for(choices, Registry(options.models).get(options.model).spec)
         write_own(options.models, left)
     except DashboardError as error:
         sys.stderr.write(f"error: {error}\n")

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from data.interval import Interval
+from data.symbol import Symbol
 from models.in_use import Choice, write_choices
+from models.own_choice import Choices, chosen_for, given_back, read_own, write_own
 from models.registry import Registry, RegistryEntry, fits, read_entry
 from models.spec import parse_id
 from utils.clock import Clock
@@ -68,6 +72,24 @@ class Promotion:
             self._choose(interval, before.id, serving.id if serving is not None else "")
             return before.id
 
+    def owned(self) -> dict[str, list[Symbol]]:
+        """By the models' ids the markets that they serve alone, before the one that serves their interval."""
+        found: dict[str, list[Symbol]] = {}
+        for (_, symbol), entry in self._registry.owners().items():
+            found.setdefault(entry.id, []).append(symbol)
+        return found
+
+    def choose_own(self, model_id: str) -> None:
+        """Lets a model of some markets alone serve them. InvalidInput for one that serves any market."""
+        with self._lock:
+            entry = self._registry.get(parse_id(model_id))
+            self._write_own(chosen_for(read_own(self.root), entry.spec))
+
+    def give_back(self, model_id: str) -> None:
+        """Its markets go back to the model that serves their interval. InvalidInput where it was chosen for none."""
+        with self._lock:
+            self._write_own(given_back(read_own(self.root), model_id))
+
     def pin(self, interval: Interval) -> None:
         """Keeps what serves now in use, so that a newer model does not replace it by being newer."""
         with self._lock:
@@ -82,6 +104,10 @@ class Promotion:
                     raise InvalidInput(
                         f"model {entry.id!r} serves {interval} candles; let another serve before archiving it"
                     )
+            if markets := self.owned().get(entry.id):
+                raise InvalidInput(
+                    f"model {entry.id!r} serves {', '.join(markets)} alone; give its markets back before archiving it"
+                )
             folder = self._archive()
             folder.mkdir(exist_ok=True)
             _move(entry.path, folder / entry.id)
@@ -130,12 +156,20 @@ class Promotion:
 
     def _choose(self, interval: Interval, model_id: str, previous: str) -> None:
         choice = Choice(model_id, previous, self._clock.now_ms())
-        try:
+        with _told_where_it_failed():
             write_choices(self._registry.path, self._registry.choices() | {interval: choice})
-        except OSError as error:
-            raise StoreError(
-                f"the choice could not be written ({error.strerror}); look at the models' folder"
-            ) from error
+
+    def _write_own(self, choices: Choices) -> None:
+        with _told_where_it_failed():
+            write_own(self._registry.path, choices)
+
+
+@contextmanager
+def _told_where_it_failed() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(f"the choice could not be written ({error.strerror}); look at the models' folder") from error
 
 
 def _move(path: Path, to: Path) -> None:

@@ -86,12 +86,16 @@ class Registry:
             raise ModelCorrupt(f"model {model_id!r} cannot be used: {entry.reason}")
         return entry
 
+    def owners(self) -> dict[tuple[Interval, Symbol], RegistryEntry]:
+        """By interval and market the models chosen for that market alone, as far as they can be used."""
+        wanted = read_own(self.path)
+        entries = {entry.id: entry for entry in self.usable()} if wanted else {}
+        found = {place: entries[model] for place, model in wanted.items() if model in entries}
+        return {place: entry for place, entry in found.items() if _owns(entry, *place)}
+
     def serving(self, interval: Interval, symbol: Symbol) -> RegistryEntry | None:
         """The model chosen for that market alone, or where none was (or it cannot be used) `default`."""
-        wanted = read_own(self.path).get((interval, symbol))
-        own = next((entry for entry in self.usable() if entry.id == wanted), None) if wanted else None
-        fit = own is not None and own.spec is not None and own.spec.interval is interval and own.spec.serves(symbol)
-        return own if fit else self.default(interval)
+        return self.owners().get((interval, symbol)) or self.default(interval)
 
     def default(self, interval: Interval) -> RegistryEntry | None:
         """The model chosen for that interval, or where none was (or it cannot be used) the newest usable one.
@@ -125,6 +129,11 @@ def fits(entry: RegistryEntry, interval: Interval) -> bool:
     """Whether the model can serve every market of that interval."""
     spec = entry.spec
     return entry.status is Status.OK and spec is not None and spec.interval is interval and not spec.symbols
+
+
+def _owns(entry: RegistryEntry, interval: Interval, symbol: Symbol) -> bool:
+    spec = entry.spec
+    return spec is not None and spec.interval is interval and spec.serves(symbol)
 
 
 def read_entry(path: Path) -> RegistryEntry:

@@ -123,7 +123,7 @@ def forecast_json(parts: Services, gathered: Gathered) -> dict[str, Any]:
         "interval": str(forecast.interval),
         "model": forecast.model_id,
         "model_digest": forecast.model_digest,
-        "models": [entry.id for entry in parts.forecaster.models(forecast.interval)],
+        "models": [entry.id for entry in parts.forecaster.models(forecast.interval, forecast.symbol)],
         "made_at_ms": forecast.made_at_ms,
         "last_open_time_ms": forecast.last_open_time_ms,
         "last_close": forecast.last_close,

@@ -11,6 +11,7 @@ import numpy as np
 
 from data.interval import Interval
 from data.symbol import Symbol
+from models.ensemble import read_ensembles
 from models.ledger_sums import SHOWN_HORIZONS, Bands
 from routes import wording
 from routes.services import ForecastFace, Services, SkillFace
@@ -146,10 +147,15 @@ def novelty_sentence(forecast: ForecastFace) -> str:
 
 
 def models_digest(services: Services, interval: Interval) -> str:
-    """Of every model of the interval and which one serves; the folder of models is looked at once a second at most."""
+    """Of every model of the interval, of every ensemble, and of which one serves which market; the folder of models is
+    looked at once a second at most."""
 
     def look() -> str:
-        return "|".join(entry.digest for entry in services.forecaster.models(interval))
+        told = [str(entry.digest) for entry in services.forecaster.models(interval)]
+        if services.registry is not None:
+            told += sorted(f"{place}: {entry.digest}" for place, entry in services.registry.owners().items())
+            told += map(repr, read_ensembles(services.registry.path))
+        return "|".join(told)
 
     return services.data_cache.get_or_load(("model digests", interval), look, ttl_s=_MODEL_LOOK_S)
 

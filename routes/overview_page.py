@@ -14,7 +14,7 @@ from data.candles import Candles
 from data.interval import Interval
 from data.symbol import Symbol
 from routes import market_view, wording
-from routes.forecast_score import market_skills
+from routes.forecast_score import market_skills, models_digest
 from routes.market_view import Age, Quote
 from routes.services import Services, SkillFace
 from routes.svg import Sparkline, sparkline
@@ -24,7 +24,6 @@ from utils.errors import NotReady
 SPARK_CANDLES = 48
 PER_PAGE = 100
 """Rows of one page, so that what it costs does not grow with the number of markets."""
-_MODEL_LOOK_S = 1.0
 _BOARD_S = 1.0
 
 
@@ -49,6 +48,8 @@ class Row:
     skill: float | None = None
     skill_text: str = wording.NOTHING
     skill_note: str = ""
+    own_model: str = ""
+    """The model that serves this market alone; empty where the one of the interval does."""
     age: Age = _NO_AGE
     waiting: str = ""
 
@@ -137,7 +138,7 @@ def overview_version(services: Services, interval: Interval) -> str:
         _ages(services, interval, now_ms),
         services.exchange.name,
         feed_state(services),
-        model_digest(services, interval),
+        models_digest(services, interval),
         services.ledger.version,
         services.app_version,
     )
@@ -157,16 +158,6 @@ def _ages(services: Services, interval: Interval, now_ms: int) -> str:
 
 def feed_state(services: Services) -> str:
     return str(services.feed.status().state) if services.feed is not None else "off"
-
-
-def model_digest(services: Services, interval: Interval) -> str:
-    """Of the model in use; the folder of models is looked at once a second at most."""
-
-    def look() -> str:
-        entry = services.registry.default(interval) if services.registry is not None else None
-        return str(entry.digest) if entry is not None else ""
-
-    return services.data_cache.get_or_load(("model digest", interval), look, ttl_s=_MODEL_LOOK_S)
 
 
 def overview_page(
@@ -214,7 +205,7 @@ def _board(services: Services, interval: Interval, now_ms: int) -> Board:
     if not _is_large(services):
         return _gather(services, interval, now_ms)
     return services.data_cache.get_or_load(
-        ("overview board", interval, model_digest(services, interval), services.ledger.version),
+        ("overview board", interval, models_digest(services, interval), services.ledger.version),
         lambda: _gather(services, interval, now_ms),
         ttl_s=_BOARD_S,
     )
@@ -235,7 +226,11 @@ def _gather(services: Services, interval: Interval, now_ms: int) -> Board:
         made = [answer for answer in answers.values() if market_view.is_forecast(answer)]
         skills = market_skills(services, interval, made)
     with span("rows"):
-        forecast_parts = {symbol: _forecast_part(answer, skills.get(symbol)) for symbol, answer in answers.items()}
+        own = owners(services, interval)
+        forecast_parts = {
+            symbol: _forecast_part(answer, skills.get(symbol)) | {"own_model": own.get(symbol, "")}
+            for symbol, answer in answers.items()
+        }
         rows = tuple(
             _row(services, interval, symbol, known, forecast_parts, waiting, now_ms)
             for symbol in services.market.symbols
@@ -320,8 +315,17 @@ def _horizon_text(interval: Interval, answers: Any) -> str:
 
 
 def _model_text(services: Services, interval: Interval) -> str:
+    """The one that serves the interval, and how many markets are served by models of their own."""
     entry = services.registry.default(interval) if services.registry is not None else None
-    return str(entry.id) if entry is not None else f"none for {interval} candles"
+    told = str(entry.id) if entry is not None else f"none for {interval} candles"
+    own = len([symbol for symbol in owners(services, interval) if symbol in services.market.symbols])
+    return told + (f", {own} {'market' if own == 1 else 'markets'} by models of their own" if own else "")
+
+
+def owners(services: Services, interval: Interval) -> dict[Symbol, str]:
+    """By market the model that serves it alone."""
+    found = services.registry.owners() if services.registry is not None else {}
+    return {symbol: entry.id for (other, symbol), entry in found.items() if other is interval}
 
 
 def _sorted(rows: Sequence[Row], sort: str) -> list[Row]:

@@ -63,7 +63,7 @@ class ForecastCard:
     tested: str
     """What the model's own report says; the evidence until the ledger has some."""
     model_id: str
-    serves: bool
+    role: str
     model_age: str
     model_made_ms: int | None
     trained_until_ms: int | None
@@ -76,6 +76,7 @@ class ModelRow:
     """What one of the models says of this market at its last horizon, and what its record there is."""
 
     model_id: str
+    role: str
     serves: bool
     shown: bool
     outlook: Outlook
@@ -204,7 +205,7 @@ def _card(services: Services, gathered: Gathered, decimals: int, now_ms: int) ->
     forecast = gathered.forecast
     if forecast is None:
         return None
-    entries = services.forecaster.models(gathered.candles.interval)
+    entries = _entries(services, gathered)
     entry = next((entry for entry in entries if entry.digest == forecast.model_digest), None)
     spec = entry.spec if entry else None
     horizons = [int(horizon) for horizon in forecast.horizons]
@@ -218,7 +219,7 @@ def _card(services: Services, gathered: Gathered, decimals: int, now_ms: int) ->
             entry.report if entry else None, horizons[-1], wording.ahead(forecast.interval, horizons[-1])
         ),
         model_id=forecast.model_id,
-        serves=bool(entries) and entries[0].digest == forecast.model_digest,
+        role=_role(services, forecast, entries),
         model_age=_model_age(spec.created_ms, now_ms) if spec else "",
         model_made_ms=spec.created_ms if spec else None,
         trained_until_ms=spec.train_until_ms if spec else None,
@@ -227,23 +228,45 @@ def _card(services: Services, gathered: Gathered, decimals: int, now_ms: int) ->
     )
 
 
+def _entries(services: Services, gathered: Gathered) -> Sequence[Any]:
+    """The models that can forecast this market, the one that serves it first."""
+    return services.forecaster.models(gathered.candles.interval, gathered.candles.symbol)
+
+
 def _model_rows(services: Services, gathered: Gathered) -> tuple[ModelRow, ...]:
-    """Of every model that forecasts this market, the serving one first."""
-    order = {entry.digest: place for place, entry in enumerate(services.forecaster.models(gathered.candles.interval))}
-    made = [one for one in services.forecaster.every([gathered.candles]) if one.model_digest in order]
-    return tuple(
-        _model_row(services, one, gathered, serves=order[one.model_digest] == 0)
-        for one in sorted(made, key=lambda one: order[one.model_digest])
+    """Of every model that forecasts this market, the serving one first, and ensembles last."""
+    entries = _entries(services, gathered)
+    order = {entry.digest: place for place, entry in enumerate(entries)}
+    made = sorted(
+        services.forecaster.every([gathered.candles]), key=lambda one: order.get(one.model_digest, len(order))
     )
+    return tuple(_model_row(services, one, gathered, entries) for one in made)
 
 
-def _model_row(services: Services, forecast: Any, gathered: Gathered, *, serves: bool) -> ModelRow:
+def _model_row(services: Services, forecast: Any, gathered: Gathered, entries: Sequence[Any]) -> ModelRow:
     skill = scores(services, forecast)[forecast.symbol, int(forecast.horizons[-1])]
     record, count = wording.skill_cell(skill)
-    shown = gathered.forecast is not None and gathered.forecast.model_digest == forecast.model_digest
     return ModelRow(
-        forecast.model_id, serves, shown, market_view.outlook(forecast), wording.verdict_on(skill), record, count
+        model_id=forecast.model_id,
+        role=_role(services, forecast, entries),
+        serves=entries[0].digest == forecast.model_digest,
+        shown=gathered.forecast is not None and gathered.forecast.model_digest == forecast.model_digest,
+        outlook=market_view.outlook(forecast),
+        verdict=wording.verdict_on(skill),
+        record=record,
+        count=count,
     )
+
+
+def _role(services: Services, forecast: Any, entries: Sequence[Any]) -> str:
+    """Where the model stands in this market; `entries` are those that can forecast it, the serving one first."""
+    entry = next((one for one in entries if one.digest == forecast.model_digest), None)
+    if entry is None:
+        return "ensemble"
+    if entry is entries[0]:
+        return "serves this market alone" if entry.spec is not None and entry.spec.symbols else "champion"
+    common = next(iter(services.forecaster.models(forecast.interval)), None)
+    return "champion of the other markets" if common is not None and common.digest == entry.digest else "challenger"
 
 
 def _model_age(created_ms: int, now_ms: int) -> str:

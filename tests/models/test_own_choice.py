@@ -13,9 +13,11 @@ from models import own_choice
 from models.forecast import Forecast
 from models.forecaster import Forecaster
 from models.own_choice import FILE, read_own
+from models.promotion import Promotion
 from models.registry import Registry
 from tests.support import tiny_model
 from utils.clock import SystemClock
+from utils.errors import InvalidInput
 from utils.model_cache import ModelCache
 
 BTC, ETH = Symbol("BTCUSDT"), Symbol("ETHUSDT")
@@ -70,3 +72,19 @@ def test_a_damaged_file_chooses_nothing(text: str, root: Path) -> None:
     (root / FILE).write_text(text, "utf-8")
     assert read_own(root) == {}
     assert served(root) == ["common", "common"]
+
+
+def test_the_dashboard_chooses_the_same_way_and_archives_no_model_that_serves(root: Path) -> None:
+    promotion = Promotion(registry=Registry(root), clock=SystemClock())
+    promotion.choose_own("own")
+    assert promotion.owned() == {"own": [BTC]}
+    assert served(root) == ["own", "common"]
+    with pytest.raises(InvalidInput, match="serves BTCUSDT alone; give its markets back"):
+        promotion.archive("own")
+    promotion.give_back("own")
+    assert served(root) == ["common", "common"]
+    with pytest.raises(InvalidInput, match="chosen for no market"):
+        promotion.give_back("own")
+    with pytest.raises(InvalidInput, match="serves any market"):
+        promotion.choose_own("common")
+    promotion.archive("own")

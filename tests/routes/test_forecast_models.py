@@ -10,6 +10,8 @@ from flask.testing import FlaskClient
 
 from data.interval import Interval
 from data.symbol import Symbol
+from models.ensemble import Ensemble, write_ensembles
+from models.inputs import WARM_UP
 from models.ledger import Ledger
 from models.ledger_sums import Bands
 from models.scorekeeper import Scorekeeper
@@ -25,7 +27,8 @@ BTC = Symbol("BTCUSDT")
 def replay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replay]:
     """A champion and a challenger that have followed the market for three candles."""
     folder = tmp_path_factory.mktemp("models")
-    tiny_model.save(folder / "models", tiny_model.spec("challenger", created_ms=1))
+    tiny_model.save(folder / "models", tiny_model.spec("challenger", created_ms=1, warm_up=WARM_UP))
+    tiny_model.save(folder / "models", tiny_model.spec("own", symbols=(BTC,), created_ms=1), seed=3)
     with replayed_app(folder, ("BTCUSDT", "ETHUSDT")) as made:
         keeper: Scorekeeper = made.app.extensions["parts"].scorekeeper
         for _ in range(3):
@@ -77,14 +80,14 @@ def test_the_page_shows_each_model_and_leads_to_it(client: FlaskClient) -> None:
     page = client.get("/symbol/BTCUSDT").text
     assert "What each model says" in page
     assert "model=challenger" in page
-    assert "(a challenger)" not in page
+    assert "(challenger)" not in page
     asked = client.get("/symbol/BTCUSDT?model=challenger")
     assert asked.status_code == 200
-    assert "(a challenger)" in asked.text
+    assert "(challenger)" in asked.text
     assert "model=challenger" in asked.text.split("data-live-url")[1][:200]
     assert client.get("/symbol/BTCUSDT?model=nobody").status_code == 404
     live = client.get("/symbol/BTCUSDT/live?model=challenger").text
-    assert "(a challenger)" in live
+    assert "(challenger)" in live
 
 
 def test_calibration_in_words(replay: Replay) -> None:
@@ -97,3 +100,48 @@ def test_calibration_in_words(replay: Replay) -> None:
     assert calibration_sentence(forecast, many).endswith(
         "Of 400 outcomes the calibrated bands held 90 % and 51 %, the model’s own would have held 86 % and 44 %."
     )
+
+
+def test_a_market_with_a_model_of_its_own_shows_that_one_with_its_own_evidence(
+    replay: Replay, client: FlaskClient
+) -> None:
+    parts = replay.app.extensions["parts"].services
+    common = get(client, "/api/v1/forecast/BTCUSDT")["model"]
+    parts.promotion.choose_own("own")
+    parts.data_cache.clear()  # the folder is looked at once a second
+    body = get(client, "/api/v1/forecast/BTCUSDT")
+    assert (body["model"], body["models"][0]) == ("own", "own")
+    assert common in body["models"]
+    assert body["scores"]["1"]["count"] == 3
+    eth = get(client, "/api/v1/forecast/ETHUSDT")
+    assert eth["model"] == common
+    assert "own" not in eth["models"]
+    page = client.get("/symbol/BTCUSDT").text
+    assert "<small>(serves this market alone)</small>" in page
+    assert "champion of the other markets" in page
+    assert "serves this market alone" not in client.get("/symbol/ETHUSDT").text
+    overview = client.get("/").text
+    assert f"{common}, 1 market by models of their own" in overview
+    assert overview.count("by own<") == 1
+    parts.promotion.give_back("own")
+    parts.data_cache.clear()
+    assert get(client, "/api/v1/forecast/BTCUSDT")["model"] == common
+
+
+def test_an_ensemble_is_among_the_models_of_a_market(replay: Replay, client: FlaskClient) -> None:
+    parts = replay.app.extensions["parts"].services
+    common = get(client, "/api/v1/forecast/BTCUSDT")["model"]
+    write_ensembles(parts.registry.path, [Ensemble("mix", Interval.H1, {"challenger": 0.5, common: 0.5})])
+    parts.data_cache.clear()
+    page = client.get("/symbol/BTCUSDT").text
+    assert "model=mix" in page
+    assert "<small>ensemble</small>" in page
+    mixed, *members = (
+        get(client, f"/api/v1/forecast/BTCUSDT?model={name}")["prices"] for name in ("mix", "challenger", common)
+    )
+    np.testing.assert_allclose(np.log(mixed), (np.log(members[0]) + np.log(members[1])) / 2, rtol=1e-9)
+    assert "(ensemble)" in client.get("/symbol/BTCUSDT?model=mix").text
+    write_ensembles(parts.registry.path, [Ensemble("mix", Interval.H1, {"challenger": 0.5, "gone": 0.5})])
+    parts.data_cache.clear()
+    told = get(client, "/api/v1/forecast/BTCUSDT?model=mix", 503)
+    assert "gone, a member of ensemble mix, cannot be used" in told["message"]
