@@ -65,12 +65,6 @@ ASSETS = (
         "d6c4460973c13a2debdc9ebfeb4c4cfe1c2175a693b37aa5903ad510df6ab200",
     ),
     Asset(
-        "bootstrap-grid.css",
-        *_BOOTSTRAP,
-        "dist/css/bootstrap-grid.min.css",
-        "21566f5e8bae9539f7711d9708bfc0217f3e8493bddee57a80317e67506cd028",
-    ),
-    Asset(
         "jquery.slim.js",
         *_JQUERY,
         "dist/jquery.slim.min.js",
@@ -168,8 +162,7 @@ def download(target: Path, sources: Sequence[tuple[str, Source]] = SOURCES) -> l
         wanted = [asset for asset in missing if (asset.package, asset.version) == (package, version)]
         for asset, body in _fetch(package, version, wanted, sources):
             _write(target, asset, body)
-    if missing or not (target / MANIFEST).is_file():
-        _write_manifest(target)
+    _write_manifest(target)
     return missing
 
 
@@ -224,7 +217,10 @@ def _write_manifest(target: Path) -> None:
         }
         for asset in served
     }
-    _put(target / MANIFEST, (json.dumps(entries, indent=2) + "\n").encode())
+    body = (json.dumps(entries, indent=2) + "\n").encode()
+    path = target / MANIFEST
+    if not path.is_file() or path.read_bytes() != body:
+        _put(path, body)
 
 
 def problem(target: Path, asset: Asset) -> str:

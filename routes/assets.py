@@ -36,6 +36,8 @@ _TYPES = {
 }
 _COMPRESSIBLE = frozenset(_TYPES) - {".png"}
 _FOREVER = "public, max-age=31536000, immutable"
+_JOINED = {"css/page.css": ("bootstrap-reboot.css", "css/styles.css")}
+"""What every page waits for before its first picture, in one answer: vendor and own files, one after the other."""
 _IMPORT = re.compile(r"""(?:from|import\()\s*["']\./([\w.-]+)["']""")
 _SUFFIXES = {"br": ".br", "gzip": ".gz"}
 
@@ -61,6 +63,7 @@ class Assets:
         self._vendor_folder = folder / "vendor"
         self.vendor = _read_manifest(self._vendor_folder)
         self._own = {path.relative_to(folder).as_posix(): path.read_bytes() for path in _own_files(folder)}
+        self._own |= {name: self._joined(parts) for name, parts in _JOINED.items()}
         self.digest = _digest(self._own)
         self._vendor_names = frozenset(file.file for file in self.vendor.values())
         self._bodies: dict[tuple[str, str], bytes] = {}
@@ -80,6 +83,14 @@ class Assets:
             found |= dict.fromkeys(new)
             waiting += new
         return tuple(found)
+
+    def _joined(self, parts: tuple[str, ...]) -> bytes:
+        """Without what has not been downloaded."""
+        return b"\n".join(body for name in parts if (body := self._part(name)))
+
+    def _part(self, name: str) -> bytes:
+        file = self.vendor.get(name)
+        return (self._vendor_folder / file.file).read_bytes() if file else self._own.get(name, b"")
 
     @property
     def own_names(self) -> tuple[str, ...]:
@@ -140,7 +151,7 @@ def preloaded(name: str) -> Markup:
     what they should be."""
     assets = _assets()
     names = (name, *assets.imports(name)) if assets.base_url else (name,)
-    link = Markup('<link rel="modulepreload" href="{}"{} fetchpriority="low">')
+    link = Markup('<link rel="modulepreload" href="{}"{}>')
     return Markup("\n").join(link.format(static_url(one), sri(one)) for one in names)
 
 

@@ -1,4 +1,4 @@
-// What every page does: theme, ages that grow, local times, the time the page took.
+// What every page does: theme, ages that grow, local times, the time the page took; then the page's own scripts.
 
 const root = document.documentElement;
 
@@ -78,10 +78,33 @@ function timing() {
   place.textContent = `This answer: server ${parts.join(", ") || "untimed"}; arrived in ${network.toFixed(0)} ms, ${kilobytes} KiB.`;
 }
 
+const PATIENCE_MS = 1000;
+
+// The page is whole without its own scripts: they are fetched when its first picture is there, or will not be soon.
+function afterFirstPicture(begin) {
+  let begun = false;
+  const once = () => {
+    if (!begun) begin();
+    begun = true;
+  };
+  const afterAnother = () => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(once)));
+  if (document.hidden) once();
+  else new PerformanceObserver(afterAnother).observe({ type: "paint", buffered: true });
+  setTimeout(once, PATIENCE_MS);
+}
+
+function addScripts() {
+  root.dataset.painted = "";
+  const later = document.importNode(document.getElementById("later").content, true);
+  for (const script of later.querySelectorAll("script")) script.async = false; // in the order in which they stand
+  document.head.append(later);
+}
+
 themeToggle();
 keepTime();
 localTimes();
 ages();
 setInterval(ages, 1000);
+afterFirstPicture(addScripts);
 if (document.readyState === "complete") timing();
 else addEventListener("load", () => setTimeout(timing));

@@ -22,6 +22,8 @@ __all__ = ["client", "replay"]
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAVIEST_BYTES = 130 * 1024
+JOINED_VENDOR = {"bootstrap-reboot.css"}
+"""In the one stylesheet of all pages, not by its own address."""
 
 
 def linked(html: str) -> list[str]:
@@ -30,10 +32,10 @@ def linked(html: str) -> list[str]:
 
 @pytest.mark.parametrize("encoding", ["br", "gzip", "identity"])
 def test_own_files_come_compressed_and_for_ever(client: FlaskClient, encoding: str) -> None:
-    address = next(one for one in linked(client.get("/").text) if one.endswith("styles.css"))
+    address = next(one for one in linked(client.get("/").text) if one.endswith("scripts.js"))
     answer = client.get(address, headers={"Accept-Encoding": encoding})
     unpack = {"br": brotli.decompress, "gzip": gzip.decompress, "identity": bytes}[encoding]
-    assert unpack(answer.data) == (ROOT / "static/css/styles.css").read_bytes()
+    assert unpack(answer.data) == (ROOT / "static/js/scripts.js").read_bytes()
     assert answer.headers.get("Content-Encoding", "identity") == encoding
     assert answer.headers["Cache-Control"] == "public, max-age=31536000, immutable"
     assert "Accept-Encoding" in answer.headers["Vary"]
@@ -41,6 +43,21 @@ def test_own_files_come_compressed_and_for_ever(client: FlaskClient, encoding: s
         client.get(address, headers={"If-None-Match": answer.headers["ETag"], "Accept-Encoding": encoding}).status_code
         == 304
     )
+
+
+def test_one_answer_holds_what_every_page_waits_for(client: FlaskClient) -> None:
+    assets: Assets = client.application.extensions[EXTENSION]
+    waited_for = re.findall(r'<link rel="stylesheet" href="([^"]+)"', client.get("/").text)
+    assert len(waited_for) == 1, "each further answer is one more to wait for before the first picture"
+    reboot = (ROOT / "static/vendor" / assets.vendor["bootstrap-reboot.css"].file).read_text()
+    assert client.get(waited_for[0]).text == f"{reboot}\n{(ROOT / 'static/css/styles.css').read_text()}"
+
+
+def test_only_one_small_script_is_fetched_before_the_first_picture(client: FlaskClient) -> None:
+    for address in ("/", "/symbol/BTCUSDT", "/performance", "/models/train"):
+        at_once, later = re.split(r'<template id="later">', client.get(address).text.partition("<body>")[0])
+        assert re.findall(r"(?:<script|modulepreload)[^>]*/js/(\w+)\.js", at_once) == ["scripts"], address
+        assert "<script" in later, address
 
 
 def test_any_change_renews_the_addresses(tmp_path: Path) -> None:
@@ -79,10 +96,10 @@ def test_nothing_else_can_be_fetched(client: FlaskClient, name: str) -> None:
 def test_vendor_files_are_those_that_were_pinned(client: FlaskClient) -> None:
     manifest = json.loads((ROOT / "static/vendor/manifest.json").read_text())
     html = "".join(client.get(path).text for path in ("/", "/symbol/BTCUSDT", "/performance", "/alerts"))
-    for entry in manifest.values():
+    for name, entry in manifest.items():
         body = client.get(f"/assets/vendor/{entry['file']}", headers={"Accept-Encoding": "identity"}).data
         assert entry["integrity"] == "sha256-" + b64encode(hashlib.sha256(body).digest()).decode()
-        assert entry["file"] in html, "what no page uses need not be fetched"
+        assert entry["file"] in html or name in JOINED_VENDOR, "what no page uses need not be fetched"
         packed = client.get(f"/assets/vendor/{entry['file']}", headers={"Accept-Encoding": "gzip, br, zstd"})
         assert packed.headers["Content-Encoding"] == "br"
         assert brotli.decompress(packed.data) == body
