@@ -75,7 +75,11 @@ def served(
         given |= {**(settings or {}), **environment}
         started_s = time.perf_counter()
         process = subprocess.Popen(
-            [sys.executable, *program], cwd=ROOT, env={**os.environ, **given}, stdout=log, stderr=subprocess.STDOUT
+            [sys.executable, *program],
+            cwd=ROOT,
+            env={**_plain_environment(), **given},
+            stdout=log,
+            stderr=subprocess.STDOUT,
         )
         running.callback(_end, process)
         try:
@@ -85,6 +89,11 @@ def served(
             log.seek(0)
             raise TimeoutError(f"{error}; it said: {log.read()[-2000:].decode(errors='replace')}") from None
         yield Served(port, psutil.Process(process.pid), first_answer_s, ready_s)
+
+
+def _plain_environment() -> dict[str, str]:
+    """A shell in which modules are not kept compiled would have every start compile them: no user's has."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 def free_port() -> int:

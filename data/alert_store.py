@@ -61,7 +61,7 @@ _ALERTS = sa.Table(
     sa.Column("note", sa.String(200), nullable=False),
 )
 _OPEN = _ALERTS.c.recovered_at_ms.is_(None)
-sa.Index("alerts_open", _ALERTS.c.rule, _ALERTS.c.about, unique=True, sqlite_where=_OPEN, postgresql_where=_OPEN)
+sa.Index("alerts_open", _ALERTS.c.rule, _ALERTS.c.about, unique=True, sqlite_where=_OPEN)
 
 _DELIVERIES = sa.Table(
     "alert_deliveries",
@@ -81,7 +81,7 @@ _DELIVERIES = sa.Table(
     sa.Column("problem", sa.String(300), nullable=False),
 )
 _WAITING = _DELIVERIES.c.state == "waiting"
-sa.Index("alert_deliveries_due", _DELIVERIES.c.next_at_ms, sqlite_where=_WAITING, postgresql_where=_WAITING)
+sa.Index("alert_deliveries_due", _DELIVERIES.c.next_at_ms, sqlite_where=_WAITING)
 
 
 class AlertStore:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from data import schema_version
@@ -140,7 +140,10 @@ class Database:
             yield connection
 
     def create_tables(self, metadata: sa.MetaData) -> None:
-        """Create those of the tables that are not there yet."""
+        """Create those of the tables that are not there yet. What an index of SQLite covers, it covers in PostgreSQL."""
+        if self.engine.dialect.name == "postgresql":
+            for index in (index for table in metadata.tables.values() for index in table.indexes):
+                index.dialect_options["postgresql"]["where"] = index.dialect_options["sqlite"]["where"]
         with self.write() as connection:
             metadata.create_all(connection)
 
@@ -149,8 +152,7 @@ class Database:
     ) -> sa.Insert:
         """An insert that updates the columns `update` where a row with these `keys` exists, and leaves the row as it is
         where `update` is empty. By default `keys` are the primary key and `update` all other columns."""
-        insert: Any = postgresql.insert if self.engine.dialect.name == "postgresql" else sqlite.insert
-        statement = insert(table)
+        statement = _insert_of(self.engine.dialect.name)(table)
         names = list(keys) if keys is not None else [column.name for column in table.primary_key.columns]
         changed = [column.name for column in table.columns if column.name not in names] if update is None else update
         if not changed:
@@ -167,7 +169,7 @@ class Database:
         if self.engine.dialect.name != "postgresql":
             statement = self.upsert(table)
             return lambda connection, rows: _execute(connection, statement, rows)
-        arrays = [sa.bindparam(f"all_{one.name}", type_=postgresql.ARRAY(one.type)) for one in table.columns]
+        arrays = [sa.bindparam(f"all_{one.name}", type_=sa.ARRAY(one.type)) for one in table.columns]
         given = sa.func.unnest(*arrays).table_valued(*(sa.column(one.name, one.type) for one in table.columns))
         given = given.render_derived()
         names = [one.name for one in table.columns]
@@ -317,6 +319,14 @@ def plain_text(error: Exception) -> str:
         if part in cause.lower():
             return text
     return f"the database refused: {cause[:_SHOWN_CHARS]}"
+
+
+def _insert_of(dialect: str) -> Any:
+    if dialect != "postgresql":
+        return sqlite.insert
+    from sqlalchemy.dialects import postgresql  # a twentieth of the start, which only its users should wait for
+
+    return postgresql.insert
 
 
 def _prepare_file(path: Path, clock: Clock, on_notice: Callable[[str], None]) -> None:

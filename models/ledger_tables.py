@@ -43,7 +43,6 @@ sa.Index(
     FORECASTS.c.symbol,
     FORECASTS.c.model,
     sqlite_where=FORECASTS.c.open_mask != 0,
-    postgresql_where=FORECASTS.c.open_mask != 0,
 )
 sa.Index("ledger_recent", FORECASTS.c.symbol, FORECASTS.c.last_open_time_ms)
 
