@@ -140,7 +140,7 @@ class Database:
             yield connection
 
     def create_tables(self, metadata: sa.MetaData) -> None:
-        """Create those of the tables that are not there yet. What an index of SQLite covers, it covers in PostgreSQL."""
+        """Create those of the tables that are not there yet. An index covers in PostgreSQL what it covers in SQLite."""
         if self.engine.dialect.name == "postgresql":
             for index in (index for table in metadata.tables.values() for index in table.indexes):
                 index.dialect_options["postgresql"]["where"] = index.dialect_options["sqlite"]["where"]
