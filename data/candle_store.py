@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -91,6 +91,7 @@ _COUNT = (
 """Of a series without candles the bounds are NULL, which is below and above nothing: the new ones are taken."""
 _WITH_HOLES = sa.select(HOLES.c.series_id).where(HOLES.c.series_id.in_(sa.bindparam("ids", expanding=True))).distinct()
 _NAMES_AT_ONCE = 500
+_SERIES_AT_ONCE = 25
 _MAX_MS = 2**62
 _REQUIRED_COLUMNS = 5
 
@@ -210,6 +211,24 @@ class CandleStore:
             times, floats = _rows(connection, series_id, start_ms, end_ms, limit)
         return Candles.from_columns(symbol, interval, times, floats)
 
+    def read_newest(
+        self, several: Collection[tuple[Symbol, Interval]], *, limit: int, end_ms: Mapping[Interval, int]
+    ) -> Iterator[Candles]:
+        """The same for many series, without those that have none: the newest `limit` candles up to `end_ms`.
+
+        A transaction holds some of them, so that a reader who stops to work does not keep the database from tidying.
+        """
+        ids = self._ids_of(several)
+        for start in range(0, len(ids), _SERIES_AT_ONCE):
+            with self._database.read() as connection:
+                found = [
+                    (pair, _rows(connection, series_id, None, end_ms[pair[1]], limit))
+                    for pair, series_id in ids[start : start + _SERIES_AT_ONCE]
+                ]
+            for pair, (times, floats) in found:
+                if len(times):
+                    yield Candles.from_columns(*pair, times, floats)
+
     def missing(self, symbol: Symbol, interval: Interval, start_ms: int, end_ms: int) -> list[Range]:
         """Ranges [a, b) of open times in [start_ms, end_ms), neither stored nor known holes: what to ask for."""
         start, end = _on_grid(interval, start_ms), _on_grid(interval, end_ms)
@@ -258,6 +277,13 @@ class CandleStore:
             for row in rows
         )
         return StoreStats(series, sum(one.candles for one in series), holes, self._database.file_size_bytes)
+
+    def _ids_of(self, several: Collection[tuple[Symbol, Interval]]) -> list[tuple[tuple[Symbol, Interval], int]]:
+        venue = self._venue
+        with self._database.read() as connection:
+            rows = connection.execute(sa.select(SERIES).where(SERIES.c.venue == venue)).all()
+        self._ids |= {(venue, row.symbol, row.interval): row.id for row in rows}
+        return [(pair, known) for pair in several if (known := self._ids.get((venue, *pair))) is not None]
 
     def _known_id(self, connection: sa.Connection, symbol: Symbol, interval: Interval) -> int | None:
         venue = self._venue

@@ -38,8 +38,7 @@ class _Course:
 def prime(market: MarketData, gateway: BinanceGateway, on_progress: Progress | None = None) -> None:
     """Raises the ExchangeError that stopped it, if one did; a market that is refused stops only itself."""
     pairs = list(product(market.symbols, market.intervals))
-    for symbol, interval in pairs:
-        market.warm(symbol, interval)
+    market.warm()
     if len(pairs) * _WEIGHT_PER_SERIES > _WORTH_KNOWING * gateway.status().weight_limit:
         _learn_limits(market, gateway)
     course = _Course()
