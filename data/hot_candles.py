@@ -65,6 +65,8 @@ class HotCandles:
     def warm_all(self, several: Sequence[MarketSeries]) -> None:
         """The same for all that are not in memory yet, read in one go: one by one takes half as long again."""
         cold = {(one.symbol, one.interval): one for one in several if one.newest_open_ms is None}
+        if not cold:
+            return
         before = {interval: self.newest_closed_ms(interval) for _, interval in cold}
         for candles in self._store.read_newest(cold, limit=self.count, end_ms=before):
             series = cold[candles.symbol, candles.interval]

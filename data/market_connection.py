@@ -124,7 +124,7 @@ class MarketConnection:
 
     def _run(self) -> None:
         pause_s = _FIRST_PAUSE_S
-        for step in (self._connect, self._feed.start, self._fetch):
+        for step in (self._connect, self._market.warm, self._feed.start, self._fetch):
             while not self._closing.is_set() and not self._done(step):
                 self._closing.wait(pause_s)
                 pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)

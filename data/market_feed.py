@@ -79,7 +79,6 @@ class MarketFeed:
         self._started_at_s = float("-inf")
         self._measured_at_s = float("-inf")
         self._clock_is_off = False
-        self._ever_up = False
         self._state: tuple[FeedState, int | None] = ("starting", None)
 
     def start(self) -> None:
@@ -137,12 +136,18 @@ class MarketFeed:
             return "down"
         if connected == len(self._groups):
             return "live"
-        now_s = self._clock.monotonic()
-        if not self._ever_up and now_s - self._started_at_s <= self._paces.open_timeout_s:
+        if self._opening:
             return "starting"
-        if now_s - self._catch_up.answered_at_s <= 3 * self._catch_up.poll_s:
+        if self._clock.monotonic() - self._catch_up.answered_at_s <= 3 * self._catch_up.poll_s:
             return "polling"
         return "down"
+
+    @property
+    def _opening(self) -> bool:
+        """The first connections are on their way: nothing is known to be missing, and nothing need be polled."""
+        if self._clock.monotonic() - self._started_at_s > self._paces.open_timeout_s:
+            return False
+        return all(group.up or group.untried for group in self._groups)
 
     def _text(self, state: FeedState) -> str:
         trouble = next((group.trouble for group in self._groups if group.trouble), "")
@@ -204,7 +209,6 @@ class MarketFeed:
             await asyncio.sleep(self._paces.first_pause_s)
 
     def _on_up(self, group: StreamGroup) -> None:
-        self._ever_up = True
         for pair in self._pairs_of(group):
             self._catch_up.want(pair)
 
@@ -321,7 +325,7 @@ class MarketFeed:
             if self._clock_is_off and self._clock.monotonic() - self._measured_at_s >= _MEASURE_AT_MOST_EVERY_S:
                 self._measured_at_s, self._clock_is_off = self._clock.monotonic(), False
                 self._gateway.measure_clock()
-            down = not all(group.up for group in self._groups)
+            down = not self._opening and not all(group.up for group in self._groups)
             self._counters.backfilled += self._catch_up.turn(streams_down=down)
         except ExchangeError as error:
             self._counters.last_error = str(error)

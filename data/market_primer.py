@@ -36,18 +36,21 @@ class _Course:
 
 
 def prime(market: MarketData, gateway: BinanceGateway, on_progress: Progress | None = None) -> None:
-    """Raises the ExchangeError that stopped it, if one did; a market that is refused stops only itself."""
-    pairs = list(product(market.symbols, market.intervals))
+    """Raises the ExchangeError that stopped it, if one did; a market that is refused stops only itself.
+
+    `on_progress` counts the series of which something has to be asked for.
+    """
     market.warm()
-    if len(pairs) * _WEIGHT_PER_SERIES > _WORTH_KNOWING * gateway.status().weight_limit:
+    lacking = [pair for pair in product(market.symbols, market.intervals) if market.missing(*pair)]
+    if len(lacking) * _WEIGHT_PER_SERIES > _WORTH_KNOWING * gateway.status().weight_limit:
         _learn_limits(market, gateway)
     course = _Course()
     with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="prime") as pool:
-        work = [pool.submit(_fill, market, gateway, course, symbol, interval) for symbol, interval in pairs]
-        for done, (job, (symbol, interval)) in enumerate(zip(work, pairs, strict=True), start=1):
+        work = [pool.submit(_fill, market, gateway, course, *pair) for pair in lacking]
+        for done, (job, (symbol, interval)) in enumerate(zip(work, lacking, strict=True), start=1):
             job.result()
             if on_progress is not None:
-                on_progress(done, len(pairs), f"{symbol} {interval}")
+                on_progress(done, len(lacking), f"{symbol} {interval}")
     if course.trouble is None:
         _prime_tickers(market, gateway, course)
     if course.trouble is not None:

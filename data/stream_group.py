@@ -54,6 +54,11 @@ class StreamGroup:
         self._renew = asyncio.Event()
         self._lives = 0
 
+    @property
+    def untried(self) -> bool:
+        """Whether no connection has come up or failed yet."""
+        return not self._lives and not self.trouble
+
     def renew(self) -> None:
         """Open another connection now and close this one when that one delivers."""
         self._renew.set()

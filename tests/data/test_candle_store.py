@@ -99,6 +99,18 @@ def test_series_are_apart(store: CandleStore) -> None:
     assert store.stats().candles == 60
 
 
+def test_many_series_are_read_in_one_go_as_one_by_one(store: CandleStore) -> None:
+    names = [Symbol(f"COIN{number}USDT") for number in range(60)]
+    for number, name in enumerate(names[:-1]):
+        store.write(made_candles(5 + number, symbol=name, seed=number))
+    end_ms = made_candles(30).last_open_time_ms
+    wanted = [(name, Interval.H1) for name in names]
+    found = list(store.read_newest(wanted, limit=20, end_ms={Interval.H1: end_ms}))
+    alone = [store.read(*pair, limit=20, end_ms=end_ms) for pair in wanted[:-1]]
+    assert [candles.digest for candles in found] == [candles.digest for candles in alone]
+    assert max(map(len, found)) == 20
+
+
 def test_of_differing_duplicates_the_later_wins_and_is_counted(store: CandleStore) -> None:
     candles = made_candles(10)
     store.write(candles)

@@ -123,6 +123,17 @@ def test_closes_and_tickers_come_by_stream_without_a_question(build: Callable[..
     scene.assert_true_to_the_exchange()
 
 
+def test_a_start_with_everything_stored_asks_for_no_candle(build: Callable[..., Scene]) -> None:
+    scene = build(start=False)
+    scene.market.prime()
+    scene.exchange.journal.clear()
+    scene.feed.start()
+    assert scene.feed.status().state == "starting"
+    scene.wait_for_state("live")
+    wait_until(lambda: scene.feed.status().catching_up == 0)
+    assert scene.exchange.journal.entries("klines") == []
+
+
 def test_what_happened_while_the_connection_was_cut_is_filled_in(build: Callable[..., Scene]) -> None:
     scene = build()
     scene.exchange.faults.add("status", "/stream", times=3, status=503)

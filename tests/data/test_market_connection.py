@@ -34,6 +34,9 @@ class Slow:
         self.told = threading.Semaphore(0)
         self.done = 0
 
+    def warm(self) -> None:
+        """It has nothing stored."""
+
     def prime(self, on_progress: Any) -> None:
         for self.done in range(1, 5):
             self.told.acquire()

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from data.binance_gateway import BinanceGateway
+from data.candle_store import CandleStore
 from data.candles import Candle, Candles
 from data.freshness import freshness_of
 from data.interval import Interval
@@ -21,7 +22,7 @@ from data.ticker import Ticker
 from tests.support.exchange import RunningExchange, running_exchange
 from tests.support.market import BTC, ETH, market_over, running_gateway
 from utils.clock import ManualClock
-from utils.errors import ExchangeUnavailable, NotFound, NotReady
+from utils.errors import ExchangeUnavailable, NotFound, NotReady, StoreError
 
 M1 = Interval.M1
 NOON = 1_700_049_600_000
@@ -107,6 +108,30 @@ def test_a_real_hole_is_recorded_and_never_asked_for_again(
         again.prime()
         assert again.candles(BTC, M1).holes() == [(start_ms, end_ms)]
     assert klines_asked(exchange) == 0
+
+
+def test_what_memory_holds_is_not_looked_for_in_the_store_unless_the_store_may_lack_it(
+    market: MarketData, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    market.prime()
+    looked: list[tuple[int, int]] = []
+
+    def look(_self: CandleStore, _symbol: Symbol, _interval: Interval, *bounds: int) -> list[tuple[int, int]]:
+        looked.append((bounds[0], bounds[1]))
+        return looked
+
+    def refuse(*_: object) -> None:
+        raise StoreError("the disk is full")
+
+    monkeypatch.setattr(CandleStore, "missing", look)
+    assert market.missing(BTC, M1) == []
+    clock.tick(30)
+    assert market.missing(BTC, M1) == [(NOON - 99 * M1.ms, NOON + M1.ms)]
+    monkeypatch.setattr(CandleStore, "write", refuse)
+    market.on_closed(Candles.from_candles(BTC, M1, [candle(NOON, closed=True)]))
+    assert market.candles(BTC, M1).last_open_time_ms == NOON
+    assert market.missing(BTC, M1) == looked
+    assert len(looked) == 2
 
 
 def test_a_candle_is_read_again_only_when_it_can_have_changed(
