@@ -202,7 +202,7 @@ def _addresses(url: str) -> dict[str, str]:
 
 
 def _start(given: dict[str, str], *, watched: bool) -> dict[str, Any]:
-    """Until it is ready. `watched`: asks meanwhile how much weight is used, for which it would else not stop to work."""
+    """Until it is ready. `watched`: asks meanwhile how much weight is used, which costs the start some time."""
     port = free_port()
     began_s = time.perf_counter()
     process = subprocess.Popen(

@@ -222,6 +222,8 @@ class MarketData:
     def on_answered(self, symbol: Symbol, interval: Interval, start_ms: int, end_ms: int) -> None:
         """The exchange has told all it has of [start_ms, end_ms): what is missing there is a hole, not asked again."""
         past_ms = min(end_ms, interval.open_ms(self._clock.now_ms()))
+        if self._hot.covers(self._followed(symbol, interval), start_ms, past_ms):
+            return
         for hole_ms, next_ms in self._store.missing(symbol, interval, start_ms, past_ms):
             log.info("%s %s: the exchange has no candles from %d to %d", symbol, interval, hole_ms, next_ms)
             self._store.record_hole(symbol, interval, hole_ms, next_ms)
