@@ -16,12 +16,12 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
-import waitress
 import xxhash
 from flask import Flask, Response, request
 from flask_compress import Compress
@@ -92,12 +92,16 @@ if TYPE_CHECKING:
 VERSION = "0.1.0"
 PARTS = "parts"
 """The key in `app.extensions` of what has to be started and ended."""
+AT_ONCE = "at-once"
+"""The same of the question whether a request can be answered from stored bytes."""
 WORKER_METRICS = "worker-metrics"
 """The same of what several workers share for `/metrics`; None for a single process."""
 _ENTRIES_PER_SERIES = 4
 """Cache entries one market and interval needs: its candles, its indicators, and room for a reader's choice of them."""
 _MEGABYTE = 1024 * 1024
 _MB = 1_000_000
+_SWITCH_S = 0.001
+"""How long a thread that makes a page may keep one waiting that has an answer to give; Python's own is 5 ms."""
 
 log = logging.getLogger("app")
 
@@ -155,7 +159,7 @@ def create_app(settings: Settings | None = None, *, clock: Clock | None = None, 
         guarded=bool(settings.dashboard_password),
         folder=settings.instance_path / "metrics" if settings.workers > 1 else None,
     )
-    answer_stored(app, parts.services.pages)
+    app.extensions[AT_ONCE] = answer_stored(app, parts.services.pages).at_once
     secure(
         app,
         secret_key=install_secret(settings),
@@ -497,15 +501,41 @@ def serve(settings: Settings, listener: socket.socket, worker: Worker | None = N
         for part in chosen:
             part.start()
             running.callback(part.close)
-        waitress.serve(
+        run_server(settings, app, listener)
+
+
+def run_server(settings: Settings, app: Flask, listener: socket.socket) -> None:
+    """Answers requests until this thread is interrupted, with the server that is chosen; its library is loaded here."""
+    if chosen_server(settings.server) == "granian":
+        from utils.web_server import WebServer
+
+        sys.setswitchinterval(_SWITCH_S)
+        WebServer(
             app,
-            sockets=[listener],
+            listener,
             threads=settings.max_workers,
-            max_request_body_size=MAX_REQUEST_BYTES,
-            ident=None,
-            clear_untrusted_proxy_headers=True,
-            _quiet=True,
-        )
+            most_body_bytes=MAX_REQUEST_BYTES,
+            at_once=app.extensions[AT_ONCE],
+        ).run()
+        return
+    import waitress
+
+    waitress.serve(
+        app,
+        sockets=[listener],
+        threads=settings.max_workers,
+        max_request_body_size=MAX_REQUEST_BYTES,
+        ident=None,
+        clear_untrusted_proxy_headers=True,
+        _quiet=True,
+    )
+
+
+def chosen_server(asked: str) -> str:
+    """`auto`: granian where there is a Unix and it is installed; on Windows our way of using it has not been tried."""
+    if asked != "auto":
+        return asked
+    return "granian" if os.name == "posix" and find_spec("granian") is not None else "waitress"
 
 
 def say_where(listener: socket.socket) -> None:

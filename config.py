@@ -82,7 +82,13 @@ class Settings:
         "True", switch(), "Load every model in the background at start.", group="Caches and models"
     )
     batch_size: int = setting("32", whole(1, 4_096), "Windows per model call.", group="Caches and models")
-    max_workers: int = setting("4", whole(1, 64), "Threads that answer requests.", group="Caches and models")
+    max_workers: int = setting("4", whole(1, 64), "Threads that make answers.", group="Caches and models")
+    server: str = setting(
+        "auto",
+        choice("auto", "granian", "waitress"),
+        "What answers HTTP: granian, several times faster, or waitress, pure Python; auto: granian but for Windows.",
+        group="Caches and models",
+    )
     max_training_jobs: int = setting(
         "1", whole(1, 16), "Trainings that run at the same time; further ones wait.", group="Caches and models"
     )

@@ -1,4 +1,4 @@
-"""Servers: the real application on waitress, gunicorn and granian, at 16 and 64 connections, with what each holds."""
+"""Servers: the real application on granian in two ways, waitress and gunicorn, at 16 and 64 connections, with what each holds."""
 
 from __future__ import annotations
 
@@ -22,13 +22,17 @@ PATHS = {
     "candles API, 500 rows": "/api/v1/candles/BTCUSDT?interval=1h&limit=500",
 }
 CONNECTIONS = (16, 64)
-SERVERS = ("waitress", "gunicorn", "granian")
+OURS = "granian in our process"
+SERVERS = {OURS: "granian", "waitress": "waitress", "gunicorn": "gunicorn", "granian by itself": "granian"}
+"""What is compared, and the package that it needs."""
 NOTES = (
-    "The application serves on **waitress**: pure Python, the same on every platform, one process, least memory in "
-    "all, and limits of its own on headers, bodies and slow readers. granian answers more requests a second, and its "
-    "price is a process that holds more, a main process beside it, no limit on the size of a body, and the "
-    "process's environment within reach of every request. gunicorn brings a master process too, is not faster, and "
-    "does not run on Windows. Where one process is not enough, `WORKERS` adds more.",
+    "The application serves on **granian in its own process** (`utils/web_server.py`): HTTP is read and written in Rust, "
+    "one thread takes requests and gives what is stored at once, and pages are made by other threads. waitress does "
+    "HTTP in Python and hands every request from one thread to another and back; it stays for Windows, where our way of "
+    "using granian has not been tried, and for `SERVER=waitress`. granian as it starts itself puts the application "
+    "into a second process, has several threads contend for Python's lock, limits no body and shows the process's "
+    "environment to every request. gunicorn brings a main process too and does not run on Windows. granian has wheels "
+    "for Linux, macOS and Windows and for Python 3.11 to 3.14. Where one process is not enough, `WORKERS` adds more.",
 )
 THREADS = 4
 
@@ -36,7 +40,7 @@ THREADS = 4
 def run(*, short: bool = False) -> dict[str, Any]:
     """One process of each serves the same application at the same time; they are asked in turns."""
     rounds, seconds = (2, 0.3) if short else (5, 1.0)
-    names = [name for name in SERVERS if importlib.util.find_spec(name) is not None]
+    names = [name for name, package in SERVERS.items() if importlib.util.find_spec(package) is not None]
     with ExitStack() as running:
         servers = {
             name: running.enter_context(served(program=["-m", "benchmarks.bench_servers", name])) for name in names
@@ -77,14 +81,14 @@ def _rows(loads: dict[tuple[str, str, int], list[Load]], names: Sequence[str]) -
             seen = {name: reading([one.per_second for one in loads[name, what, connections]], "/s") for name in names}
             rows += [
                 at_least(
-                    f"{name}, {what}, {connections} connections, against waitress",
+                    f"{OURS}, {what}, {connections} connections, against {name}",
+                    seen[OURS],
                     seen[name],
-                    seen["waitress"],
-                    seen[name].median / seen["waitress"].median,
+                    seen[OURS].median / seen[name].median,
                     None,
                 )
                 for name in names
-                if name != "waitress"
+                if name != OURS
             ]
     return rows
 
@@ -139,10 +143,13 @@ def make() -> Any:
 
 
 def serve(name: str, port: int) -> None:
-    if name == "waitress":
-        import waitress
+    if name in (OURS, "waitress"):
+        import app as application
+        from config import load_settings
 
-        waitress.serve(make(), host="127.0.0.1", port=port, threads=THREADS, _quiet=True)
+        with application.listen("127.0.0.1", port) as listener:
+            settings = load_settings(server="waitress" if name == "waitress" else "granian", max_workers=str(THREADS))
+            application.run_server(settings, make(), listener)
     elif name == "gunicorn":
         _gunicorn(port)
     else:

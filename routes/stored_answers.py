@@ -16,7 +16,7 @@ from werkzeug.http import parse_cookie
 from routes.forms import THEME_COOKIE, THEMES
 from routes.login import admission
 from routes.observed import RULE
-from utils.response_cache import ADDRESS, ResponseCache
+from utils.response_cache import ADDRESS, ResponseCache, StoredAnswer
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -26,9 +26,15 @@ _LONGEST_REMEMBERED = 600
 _NO_BODY = ("", "0")
 
 
-def answer_stored(app: Flask, pages: ResponseCache) -> None:
+_FOUND = "dashboard.found"
+"""The key in a WSGI environment under which an answer that was found stored waits to be given."""
+
+
+def answer_stored(app: Flask, pages: ResponseCache) -> StoredAnswers:
     """Puts the stored answers before Flask. Call it before the walls are put up, so that they stand around it."""
-    app.wsgi_app = StoredAnswers(app, app.wsgi_app, pages)  # type: ignore[method-assign]  # Flask's own door
+    stored = StoredAnswers(app, app.wsgi_app, pages)
+    app.wsgi_app = stored  # type: ignore[method-assign]  # Flask's own door
+    return stored
 
 
 class StoredAnswers:
@@ -41,16 +47,28 @@ class StoredAnswers:
         self._admits: Callable[[str], bool] | None = None
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        address = self._address(environ)
-        if address is None:
-            return self._inner(environ, start_response)
-        stored = self._pages.stored(address, environ.get("HTTP_ACCEPT_ENCODING", ""), environ.get("HTTP_IF_NONE_MATCH"))
+        stored = environ.pop(_FOUND, None) or self._find(environ)
         if stored is None:
-            environ[ADDRESS] = address
             return self._inner(environ, start_response)
         environ[RULE] = stored.rule
         start_response(stored.status, stored.headers)
         return [stored.body] if stored.body and environ["REQUEST_METHOD"] == "GET" else []
+
+    def at_once(self, environ: WSGIEnvironment) -> bool:
+        """Whether this very request will be answered from stored bytes: what was found waits in the environment."""
+        found = self._find(environ)
+        if found is None:
+            return False
+        environ[_FOUND] = found
+        return True
+
+    def _find(self, environ: WSGIEnvironment) -> StoredAnswer | None:
+        """The stored answer; where there is none yet, the environment says for what address it could be stored."""
+        address = environ.get(ADDRESS) or self._address(environ)
+        if address is None:
+            return None
+        environ[ADDRESS] = address
+        return self._pages.stored(address, environ.get("HTTP_ACCEPT_ENCODING", ""), environ.get("HTTP_IF_NONE_MATCH"))
 
     def _address(self, environ: WSGIEnvironment) -> Hashable | None:
         """What the bytes of the answer may depend on; None where Flask is to decide what is answered."""

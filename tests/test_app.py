@@ -10,9 +10,11 @@ import sys
 import textwrap
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+import app as application
 from tests.support.running_app import ROOT, RunningApp, running_app
 
 FORBIDDEN = ("tensorflow", "keras", "sklearn", "scipy", "pandas", "polars", "pyarrow", "onnx")
@@ -134,3 +136,14 @@ def test_the_serving_process_never_imports_what_only_training_needs(tmp_path: Pa
     lines = [line for line in run.stdout.splitlines() if line.startswith("MODULES")]
     assert lines, run.stdout + run.stderr
     assert not set(lines[0].split()) & set(FORBIDDEN)
+
+
+@pytest.mark.parametrize(
+    ("asked", "system", "chosen"),
+    [("auto", "posix", "granian"), ("auto", "nt", "waitress"), ("waitress", "posix", "waitress")],
+)
+def test_the_server_is_granian_but_on_windows_or_where_another_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, asked: str, system: str, chosen: str
+) -> None:
+    monkeypatch.setattr(application, "os", SimpleNamespace(name=system))
+    assert application.chosen_server(asked) == chosen

@@ -14,7 +14,7 @@ import psutil
 
 _USS_EVERY = 6
 """The memory that is ours alone takes the kernel milliseconds to add up: read with every sixth sample."""
-_PACKAGES = ("flask", "waitress", "python-binance", "numpy", "onnxruntime", "TA-Lib", "SQLAlchemy", "psutil")
+_PACKAGES = ("flask", "granian", "waitress", "python-binance", "numpy", "onnxruntime", "TA-Lib", "SQLAlchemy", "psutil")
 
 
 @dataclass(frozen=True, slots=True)
