@@ -1,4 +1,4 @@
-"""Servers: the real application on granian in two ways, waitress and gunicorn, at 16 and 64 connections, with what each holds."""
+"""Servers: the real application on granian (two ways), waitress and gunicorn, and what each holds of memory."""
 
 from __future__ import annotations
 
@@ -26,13 +26,14 @@ OURS = "granian in our process"
 SERVERS = {OURS: "granian", "waitress": "waitress", "gunicorn": "gunicorn", "granian by itself": "granian"}
 """What is compared, and the package that it needs."""
 NOTES = (
-    "The application serves on **granian in its own process** (`utils/web_server.py`): HTTP is read and written in Rust, "
-    "one thread takes requests and gives what is stored at once, and pages are made by other threads. waitress does "
-    "HTTP in Python and hands every request from one thread to another and back; it stays for Windows, where our way of "
-    "using granian has not been tried, and for `SERVER=waitress`. granian as it starts itself puts the application "
-    "into a second process, has several threads contend for Python's lock, limits no body and shows the process's "
-    "environment to every request. gunicorn brings a main process too and does not run on Windows. granian has wheels "
-    "for Linux, macOS and Windows and for Python 3.11 to 3.14. Where one process is not enough, `WORKERS` adds more.",
+    "The application serves on **granian in its own process** (`utils/web_server.py`): HTTP is read and written in "
+    "Rust, one thread takes requests and gives what is stored at once, and pages are made by other threads. waitress "
+    "does HTTP in Python and hands every request from one thread to another and back; it stays for Windows, where our "
+    "way of using granian has not been tried, and for `SERVER=waitress`. granian as it starts itself puts the "
+    "application into a second process, has several threads contend for Python's lock, limits no body and shows the "
+    "process's environment to every request. gunicorn brings a main process too and does not run on Windows. granian "
+    "has wheels for Linux, macOS and Windows and for Python 3.11 to 3.14. Where one process is not enough, `WORKERS` "
+    "adds more.",
 )
 THREADS = 4
 
