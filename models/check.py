@@ -1,7 +1,8 @@
 """`python -m models.check`: one check of one model on the dashboard's own candles; what it finds is kept for its card.
 
 leaktest: the model and its pipeline see no future. placebo: its recipe learns nothing where there is nothing to learn.
-walkforward: its recipe, learned again and again, judged on what came after. challenge: against the model in use.
+walkforward: its recipe, learned again and again, judged on what came after. importance: which inputs it rests on.
+challenge: against the model in use.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from data.candles import Candles
 from data.database import connect
 from models.challenge import challenge
 from models.folds import least_candles
+from models.input_importance import input_importance
 from models.job_requests import CHECK_FOLDS, CHECKS, LEAK_CANDLES, Task
 from models.leaktest import DEPTHS, leak_test
 from models.learners import Learner, follow
@@ -122,6 +124,13 @@ def _placebo(bench: Bench) -> Found:
     return Found(found.to_dict(), "\n".join(twin.words for twin in found.twins))
 
 
+def _importance(bench: Bench) -> Found:
+    markets = bench.markets()
+    bench.tell("judging")
+    found = input_importance(bench.entry, bench.spec, markets)
+    return Found(found.to_dict(), found.words)
+
+
 def _challenge(bench: Bench) -> Found:
     if bench.against is None:
         raise InvalidInput("a challenge needs the model in use: name it with --against")
@@ -135,6 +144,7 @@ _CHECKS: Mapping[Task, Callable[[Bench], Found]] = {
     Task.LEAKTEST: _leaktest,
     Task.WALKFORWARD: _walkforward,
     Task.PLACEBO: _placebo,
+    Task.IMPORTANCE: _importance,
     Task.CHALLENGE: _challenge,
 }
 

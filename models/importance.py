@@ -39,6 +39,8 @@ class Importance:
 
     feature: str
     skill_lost: float
+    spread: float = 0.0
+    """Standard deviation of the loss over several deals; 0 of a single one."""
 
 
 def permuted(
@@ -47,8 +49,10 @@ def permuted(
     predict: Callable[[NDArray[np.float32]], NDArray[np.float32]],
     frame: Frame,
     most: int = MOST_WINDOWS,
+    rounds: int = 1,
 ) -> tuple[Importance, ...]:
-    """Each feature's, the greatest first, on at most `most` of the windows that end at `ends`; empty of none.
+    """Each feature's, the greatest first, on at most `most` of the windows that end at `ends`; empty of none. Each is
+    dealt out `rounds` times; what is lost is the mean.
 
     Skill is against the windows' own outcomes' quantiles: a scale alone, so it needs no training data.
     """
@@ -68,7 +72,10 @@ def permuted(
     found = []
     for place, name in enumerate(frame.features):
         column = windows[:, :, place].copy()
-        windows[:, :, place] = column[random.permutation(len(column))]
-        found.append(Importance(name, (loss() - whole) / naive))
+        lost = []
+        for _ in range(rounds):
+            windows[:, :, place] = column[random.permutation(len(column))]
+            lost.append((loss() - whole) / naive)
         windows[:, :, place] = column
+        found.append(Importance(name, float(np.mean(lost)), float(np.std(lost, ddof=1)) if rounds > 1 else 0.0))
     return tuple(sorted(found, key=lambda one: -one.skill_lost))

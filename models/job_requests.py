@@ -21,14 +21,17 @@ class Task(StrEnum):
     LEAKTEST = "leaktest"
     PLACEBO = "placebo"
     WALKFORWARD = "walkforward"
+    IMPORTANCE = "importance"
     CHALLENGE = "challenge"
     SEARCH = "search"
 
 
-CHECKS = (Task.LEAKTEST, Task.PLACEBO, Task.WALKFORWARD)
+CHECKS = (Task.LEAKTEST, Task.PLACEBO, Task.WALKFORWARD, Task.IMPORTANCE)
 """What can be asked of one model by itself."""
 CHECK_FOLDS = 3
 LEAK_CANDLES = 3000
+ASKED_CANDLES = 3000
+"""Of each market, on which a model is asked what it rests on."""
 WALKED_CANDLES = 10_000
 """The newest ones of each market, which a walk is given where the exchange has them; whatever else is stored is walked
 over too."""
@@ -38,6 +41,7 @@ _CANDLES: Mapping[Task, int] = {
     Task.LEAKTEST: LEAK_CANDLES,
     Task.PLACEBO: WALKED_CANDLES,
     Task.WALKFORWARD: WALKED_CANDLES,
+    Task.IMPORTANCE: ASKED_CANDLES,
     Task.SEARCH: WALKED_CANDLES,
 }
 

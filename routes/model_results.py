@@ -48,6 +48,7 @@ class Result:
     notes: tuple[str, ...] = ()
 
 
+_SHOWN_INPUTS = 12
 _TITLES = {
     Task.LEAKTEST: (
         "Leak test",
@@ -60,6 +61,10 @@ _TITLES = {
     Task.WALKFORWARD: (
         "Walk forward",
         "The same recipe, learned again and again as time goes on, judged only on what came after.",
+    ),
+    Task.IMPORTANCE: (
+        "Importance of inputs",
+        "What its forecasts rest on: the skill that is lost where one input is dealt out at random among the windows.",
     ),
 }
 
@@ -77,7 +82,7 @@ def _result(task: Task, stored: StoredResult | None, running: int | None, interv
     title, told = _TITLES[task]
     if stored is None:
         return Result(str(task), title, told, running, None, None, "", "Not run yet.")
-    read = {Task.LEAKTEST: _leaks, Task.PLACEBO: _twins, Task.WALKFORWARD: _walk}[task]
+    read = {Task.LEAKTEST: _leaks, Task.PLACEBO: _twins, Task.WALKFORWARD: _walk, Task.IMPORTANCE: _importance}[task]
     return Result(str(task), title, told, running, stored.made_ms, **read(stored.result, interval))
 
 
@@ -137,6 +142,25 @@ def _walk(result: Mapping[str, Any], interval: Interval) -> dict[str, Any]:
     notes += [f"Rests on (skill lost where dealt out at random): {', '.join(lost)}."] if lost else []
     found = {"columns": columns, "rows": tuple(rows), "notes": tuple(notes)}
     return {"ok": better > 0, "verdict": "better" if better else "not better", "words": words, **found}
+
+
+def _importance(result: Mapping[str, Any], _: Interval) -> dict[str, Any]:
+    shown = result["inputs"][:_SHOWN_INPUTS]
+    rows = [
+        TableRow(str(one["feature"]), (wording.percent(one["skill_lost"]), f"± {wording.percent(one['spread'])}"))
+        for one in shown
+    ]
+    words = str(result["words"])
+    period = f"{wording.utc(result['from_ms'])[:10]} … {wording.utc(result['until_ms'] - 1)[:10]}"
+    markets, rounds = len(result["markets"]), result["rounds"]
+    notes = [f"Of {markets} markets, {period}. Each input is dealt out {rounds} times; ± is the spread of one deal."]
+    if (more := len(result["inputs"]) - len(shown)) > 0:
+        notes.append(f"{more} more inputs lose less than these.")
+    columns = ("Input", "Skill lost", "Luck of the deal")
+    sure = int(result["sure"])
+    verdict = f"{sure} matter" if sure else "none matters"
+    found = {"columns": columns, "rows": tuple(rows), "notes": tuple(notes)}
+    return {"ok": None if result["seen"] else sure > 0, "verdict": verdict, "words": f"{words}.", **found}
 
 
 def _fold_name(fold: Mapping[str, Any]) -> str:

@@ -19,6 +19,7 @@ TASK_WORDS = {
     Task.LEAKTEST: "Leak test",
     Task.PLACEBO: "Placebo twin",
     Task.WALKFORWARD: "Walk forward",
+    Task.IMPORTANCE: "Importance of inputs",
     Task.CHALLENGE: "Challenge",
     Task.SEARCH: "Search",
 }

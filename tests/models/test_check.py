@@ -12,7 +12,7 @@ from data.candles import Candles
 from data.interval import Interval
 from data.symbol import Symbol
 from models import check, leaktest
-from models.job_requests import CheckRequest, SearchRequest, Task, request_of
+from models.job_requests import CHECKS, CheckRequest, SearchRequest, Task, request_of
 from models.jobs import JobState
 from models.leaktest import Depth
 from models.learners import probe
@@ -56,18 +56,21 @@ def run(shop: Workshop, *arguments: str) -> int:
 
 def test_each_check_is_kept_under_the_models_digest(shop: Workshop, capsys: pytest.CaptureFixture[str]) -> None:
     results, digest = ResultStore(shop.database), shop.registry.get("walker").digest
-    for task in (Task.LEAKTEST, Task.PLACEBO, Task.WALKFORWARD):
+    for task in CHECKS:
         progress = shop.folder / f"{task}.jsonl"
         assert run(shop, task, "--id", "walker", "--progress-file", str(progress)) == 0, capsys.readouterr()
         assert '"stage": "done"' in progress.read_text()
-    assert '"step": 3, "steps": 3' in progress.read_text()
+    assert '"step": 3, "steps": 3' in (shop.folder / f"{Task.WALKFORWARD}.jsonl").read_text()
     found = results.of(digest)
-    assert set(found) == {Task.LEAKTEST, Task.PLACEBO, Task.WALKFORWARD}
+    assert set(found) == set(CHECKS)
     leaks = found[Task.LEAKTEST].result
     assert leaks["data"] == "stored candles of 1 markets"
     assert sum(one["name"].startswith("planted") and one["ok"] for one in leaks["checks"]) >= 4
     assert [twin["horizon"] for twin in found[Task.PLACEBO].result["twins"]] == [1, 6, 24]
     assert len(found[Task.WALKFORWARD].result["folds"]) == 3
+    weighed = found[Task.IMPORTANCE].result
+    assert {one["feature"] for one in weighed["inputs"]} == set(FEATURES)
+    assert (weighed["seen"], weighed["markets"]) == (False, list(MARKETS))
     run(shop, Task.WALKFORWARD, "--id", "walker")
     assert results.of(digest)[Task.WALKFORWARD].made_ms >= found[Task.WALKFORWARD].made_ms
 

@@ -132,7 +132,7 @@ def test_a_model_is_exported_and_imported_by_its_pages(made: Bench, client: Flas
 
 
 def test_a_check_is_one_click_and_its_result_is_on_the_card(made: Bench, client: FlaskClient) -> None:
-    assert text_of(client.get("/models/beta")).count("Not run yet.") == 3
+    assert text_of(client.get("/models/beta")).count("Not run yet.") == 4
     answer = post(client, "/models/beta/leaktest")
     assert (answer.status_code, answer.headers["Location"]) == (303, "/models/train/1")
     assert post(client, "/models/beta/leaktest").headers["Location"] == "/models/train/1"
@@ -151,6 +151,18 @@ def test_a_check_is_one_click_and_its_result_is_on_the_card(made: Bench, client:
     for piece in ("1 checks failed, 1 planted leaks caught, on made candles.", "planted: <one>", "fix: shift it"):
         assert piece in told, piece
     assert "Run again" in told
+    weighed = {"windows": 900, "markets": ["BTCUSDT"], "from_ms": 0, "until_ms": 86_400_000, "seen": False, "rounds": 5}
+    inputs = [
+        {"feature": f"input_{place}", "skill_lost": 0.0123 / (place + 1), "spread": 0.0011} for place in range(14)
+    ]
+    weighed |= {"inputs": inputs, "sure": 5, "words": "5 of 14 inputs matter"}
+    made.services.results.put(digest, Task.IMPORTANCE, weighed, model_id="beta", now_ms=2_000)
+    told = text_of(client.get("/models/beta"))
+    for piece in ("5 matter", "input_0 1.23 % ± 0.11 %", "input_11", "2 more inputs lose less than these."):
+        assert piece in told, piece
+    assert "input_12" not in told
+    assert post(client, "/models/beta/importance").headers["Location"] == "/models/train/2"
+    assert "Importance of inputs of beta" in text_of(client.get("/models/train/2"))
     assert post(client, "/models/nobody/leaktest").status_code == 404
     assert post(client, "/models/beta/search").status_code in (404, 405)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -107,12 +108,17 @@ def spec(
     return replace(whole, **changes)  # type: ignore[arg-type]
 
 
-def graph(made: ModelSpec, seed: int = 1, strength: float = 0.05) -> bytes:
-    """naive + √h · (windows · weights): every quantile shifted alike, so none cross, and any input matters."""
+def graph(made: ModelSpec, seed: int = 1, strength: float = 0.05, given: Mapping[str, float] | None = None) -> bytes:
+    """naive + √h · (windows · weights): every quantile shifted alike, so none cross, and any input matters; with
+    weights `given`, those inputs of the newest candle alone."""
     shape = (made.window, len(made.features))
     size = shape[0] * shape[1]
     random = np.random.default_rng(seed)
-    weights = np.outer(random.normal(0.0, strength, size), np.sqrt(made.horizons)).astype(np.float32)
+    newest = random.normal(0.0, strength, size)
+    if given is not None:
+        newest[:] = 0.0
+        newest[-len(made.features) :] = [given.get(name, 0.0) for name in made.features]
+    weights = np.outer(newest, np.sqrt(made.horizons)).astype(np.float32)
     constants: dict[str, NDArray[Any]] = {
         "flat_shape": np.array([-1, size], dtype=np.int64),
         "weights": weights,
