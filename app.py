@@ -42,6 +42,7 @@ from data.market_feed import MarketFeed
 from data.market_relay import FeedView, MarketFollower, MarketSide, MarketTeller
 from data.performance_store import PerformanceStore
 from data.symbol import Symbol
+from models.ensembles import Ensembles
 from models.forecaster import Forecaster
 from models.jobs import JobStore
 from models.ledger import Ledger
@@ -284,6 +285,7 @@ def assemble(settings: Settings, clock: Clock, worker: Worker | None = None) -> 
         feed=feed_view,
         training=training,
         promotion=promotion,
+        ensembles=Ensembles(registry=registry, skill=ledger.skill),
         results=results,
         retrainer=retrainer,
         recorder=recorder,

@@ -49,11 +49,12 @@ _SAME_SIGMA = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class Ensemble:
-    """`weights` by the members' ids, positive, adding up to 1."""
+    """`weights` by the members' ids, positive, adding up to 1; `floor` is the part of them that was dealt out alike."""
 
     id: str
     interval: Interval
     weights: Mapping[str, float]
+    floor: float = FLOOR
 
     def digest(self, digests: Mapping[str, str]) -> str:
         """Names the members' versions (by their ids) and their weights together."""
@@ -151,7 +152,9 @@ def ensemble_of(root: Path, name: str) -> Ensemble | None:
 
 def write_ensembles(root: Path, ensembles: Sequence[Ensemble]) -> None:
     """At once or not at all."""
-    value = {one.id: {"interval": str(one.interval), "weights": dict(one.weights)} for one in ensembles}
+    value = {
+        one.id: {"interval": str(one.interval), "weights": dict(one.weights), "floor": one.floor} for one in ensembles
+    }
     root.mkdir(parents=True, exist_ok=True)
     aside = root / f"{FILE}.{os.getpid()}"
     try:
@@ -165,19 +168,10 @@ def _ensemble(name: str, given: Mapping[str, Any]) -> Ensemble:
     weights = {parse_id(member): float(weight) for member, weight in given["weights"].items()}
     if len(weights) < 2 or min(weights.values()) <= 0 or not math.isclose(sum(weights.values()), 1.0, abs_tol=1e-9):
         raise InvalidInput(f"the weights of ensemble {name!r} do not add up to 1 over two members or more")
-    return Ensemble(parse_id(name), Interval.parse(given["interval"]), weights)
-
-
-def check_members(registry: Registry, ensemble_id: str, interval: Interval, members: Sequence[str]) -> None:
-    """InvalidInput where the ensemble's name is a model's, or a member is missing or of another interval."""
-    entries = {entry.id: entry for entry in registry.usable()}
-    if ensemble_id in entries:
-        raise InvalidInput(f"{ensemble_id!r} is a model's name; give the ensemble another")
-    known = [name for name, entry in entries.items() if entry.spec is not None and entry.spec.interval is interval]
-    if missing := [name for name in members if name not in known]:
-        raise InvalidInput(
-            f"no usable {interval} model is named {', '.join(missing)}; there are {', '.join(known) or 'none'}"
-        )
+    floor = float(given.get("floor", FLOOR))
+    if not 0.0 < floor <= 1.0:
+        raise InvalidInput(f"the floor {floor:g} of ensemble {name!r} is no part of the whole")
+    return Ensemble(parse_id(name), Interval.parse(given["interval"]), weights, floor)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -193,26 +187,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run(options: argparse.Namespace) -> Ensemble:
-    interval, registry = Interval.parse(options.interval), Registry(options.models)
-    check_members(registry, parse_id(options.id), interval, options.members)
+    from models.ensembles import Ensembles
+
+    registry = Registry(options.models)
     database = connect(options.database or load_settings().database_address)
     try:
         ledger = Ledger(database, SystemClock(), venue=options.venue)
-        digests = {name: registry.get(name).digest for name in options.members}
-        skills = {name: ledger.skill(model_id=name, digest=digest) for name, digest in digests.items()}
+        return Ensembles(registry=registry, skill=ledger.skill).make(
+            options.id, options.members, options.floor, anew=True
+        )
     finally:
         database.close()
-    made = Ensemble(options.id, interval, weigh(skills, options.floor))
-    others = [one for one in read_ensembles(options.models) if one.id != made.id]
-    write_ensembles(options.models, [*others, made])
-    return made
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m models.ensemble", description=__doc__)
     parser.add_argument("--id", required=True, help="the ensemble's name, which no model has")
-    parser.add_argument("--members", nargs="+", required=True, metavar="MODEL", help="models of that interval")
-    parser.add_argument("--interval", default="1h", help="candle length (default: 1h)")
+    parser.add_argument("--members", nargs="+", required=True, metavar="MODEL", help="models of one interval")
     parser.add_argument("--floor", type=float, default=FLOOR, help=f"part dealt out alike (default: {FLOOR})")
     parser.add_argument("--database", default="", metavar="URL", help="of the ledger (default: that of the settings)")
     parser.add_argument("--venue", default=BINANCE, help="whose ledger (default: Binance's)")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from data.interval import Interval
 from data.symbol import Symbol
+from models.ensemble import ensemble_of
 from models.in_use import Choice, write_choices
 from models.own_choice import Choices, chosen_for, given_back, read_own, write_own
 from models.registry import Registry, RegistryEntry, fits, read_entry
@@ -134,8 +135,9 @@ class Promotion:
         return tuple(read_entry(folder / name) for name in names)
 
     def taken(self, model_id: str) -> bool:
-        """Whether a model of that name is there, archived or not."""
-        return (self._registry.path / model_id).exists() or (self._archive() / model_id).exists()
+        """Whether a model of that name is there, archived or not, or an ensemble."""
+        there = (self.root / model_id).exists() or (self._archive() / model_id).exists()
+        return there or ensemble_of(self.root, model_id) is not None
 
     def _listed(self, model_id: str) -> RegistryEntry:
         entries = {entry.id: entry for entry in self._registry.all() if entry.path.is_dir()}

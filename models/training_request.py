@@ -17,7 +17,7 @@ from utils.errors import InvalidInput
 
 RECIPE_FIELDS = tuple(LIMITS)
 _FRACTIONS = ("learning_rate", "dropout", "half_life_days")
-_RESERVED = ("train", "rollback", "archive", "import", "diff", "search")
+_RESERVED = ("train", "rollback", "archive", "import", "diff", "search", "ensemble")
 """Words that are addresses of pages beside the models'."""
 _LONGEST_TEXT = 40
 

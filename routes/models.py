@@ -16,6 +16,7 @@ from models.schedules import UNITS
 from models.search_request import search_request
 from models.spec import ModelSpec, parse_id
 from routes.budgets import budget
+from routes.ensemble_page import EnsembleForm, ensemble_card, ensemble_form, ensemble_rows
 from routes.forms import parse_whole, theme_of
 from routes.loss_curve import CURVE_HEIGHT, CURVE_WIDTH
 from routes.model_card import found, model_card
@@ -27,11 +28,14 @@ from utils.errors import InvalidInput, NotReady
 
 bp = Blueprint("models", __name__, url_prefix="/models")
 
+_CHANGES = {"own": "choose_own"}
+"""What the promotion calls them, where not the same."""
+
 
 @bp.get("")
 @budget(p95_ms=150, size_bytes=40_000, queries=40)
 def page() -> Response:
-    return _respond(("models",), lambda parts: render_template("models.html", page=models_page(parts)))
+    return _respond(("models",), lambda parts: _models_html(parts, ensemble_form(parts)))
 
 
 @bp.get("/diff")
@@ -48,6 +52,8 @@ def diff() -> Response:
 @budget(p95_ms=250, size_bytes=60_000, queries=60)
 def card(model_id: str) -> Response:
     def render(parts: Services) -> str:
+        if (mix := ensemble_card(parts, model_id)) is not None:
+            return render_template("ensemble.html", card=mix)
         size: dict[str, Any] = {"curve_width": CURVE_WIDTH, "curve_height": CURVE_HEIGHT}
         size |= {"life_width": WIDTH, "life_height": HEIGHT, "units": UNITS}
         return render_template("model.html", card=model_card(parts, model_id), **size)
@@ -72,6 +78,30 @@ def search() -> Response:
     wanted = search_request(texts, parts.market.intervals, parts.market.symbols)
     job = parts.training.ask(wanted)
     return Response(status=303, headers={"Location": url_for("training.job", job_id=job.id)})
+
+
+@bp.post("/ensemble")
+@budget(p95_ms=250, size_bytes=40_000, queries=60)
+def ensemble() -> Response:
+    """Makes an ensemble of the ticked models and shows it, or shows again what is wrong, with everything as typed."""
+    parts, name, members = _parts(), request.form.get("name", "").strip(), request.form.getlist("members")
+    try:
+        made = parts.ensembles.make(name, members)
+    except InvalidInput as error:
+        return Response(_models_html(parts, ensemble_form(parts, name, members, str(error))), 400, mimetype="text/html")
+    return Response(status=303, headers={"Location": url_for("models.card", model_id=made.id)})
+
+
+@bp.post("/<model_id>/<any(weigh, dissolve):action>")
+@budget(p95_ms=250, size_bytes=2_000, queries=20)
+def change_ensemble(model_id: str, action: str) -> Response:
+    """Weighs an ensemble again, and shows it; or takes it away."""
+    owner = _parts().ensembles
+    if action == "weigh":
+        owner.weigh_again(model_id)
+        return Response(status=303, headers={"Location": url_for("models.card", model_id=model_id)})
+    owner.dissolve(model_id)
+    return Response(status=303, headers={"Location": url_for("models.page")})
 
 
 @bp.post("/import")
@@ -115,11 +145,11 @@ def schedule(model_id: str) -> Response:
     return Response(status=303, headers={"Location": url_for("models.card", model_id=name)})
 
 
-@bp.post("/<model_id>/<any(promote, archive, unarchive):action>")
+@bp.post("/<model_id>/<any(promote, archive, unarchive, own, give_back):action>")
 @budget(p95_ms=250, size_bytes=2_000, queries=10)
 def change(model_id: str, action: str) -> Response:
     """Back to the registry, where the change is seen."""
-    getattr(_parts().promotion, action)(model_id)
+    getattr(_parts().promotion, _CHANGES.get(action, action))(model_id)
     return Response(status=303, headers={"Location": url_for("models.page")})
 
 
@@ -129,6 +159,10 @@ def rollback() -> Response:
     """The model before serves that interval again."""
     _parts().promotion.roll_back(Interval.parse(request.form.get("interval", "")))
     return Response(status=303, headers={"Location": url_for("models.page")})
+
+
+def _models_html(parts: Services, made: EnsembleForm | None) -> str:
+    return render_template("models.html", page=models_page(parts), ensembles=ensemble_rows(parts), ensemble_form=made)
 
 
 def _followed(parts: Services, spec: ModelSpec) -> tuple[Symbol, ...]:

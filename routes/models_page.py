@@ -10,6 +10,8 @@ import numpy as np
 import xxhash
 
 from data.interval import Interval
+from data.symbol import Symbol
+from models.ensemble import read_ensembles
 from models.registry import RegistryEntry, Status
 from models.result_store import StoredResult
 from models.search_request import SEARCHABLE, TRIED
@@ -21,6 +23,7 @@ from utils.memory_return import let_go_of_files
 SHOWN_HORIZONS = (1, 6, 24)
 _SPEED_WINDOWS, _SPEED_ROUNDS = 32, 5
 _SPEED_KEPT_S = 86_400.0
+_NAMED = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,10 @@ class ModelRow:
     digest: str
     promotable: bool
     archivable: bool
+    ownable: bool
+    """It serves some markets alone, and was not chosen to."""
+    owning: bool
+    """It was chosen for some markets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +59,15 @@ class Serving:
     model: str
     since_ms: int | None
     previous: str
+
+
+@dataclass(frozen=True, slots=True)
+class OwnServing:
+    """What serves some markets before the model that serves their interval."""
+
+    interval: str
+    model: str
+    markets: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +87,7 @@ class SearchRow:
 class ModelsPage:
     version: str
     serving: tuple[Serving, ...]
+    own: tuple[OwnServing, ...]
     models: tuple[ModelRow, ...]
     archived: tuple[ModelRow, ...]
     trainings: int
@@ -85,6 +102,7 @@ def models_version(parts: Services) -> str:
     entries = (*parts.registry.all(), *parts.promotion.archived())
     text = [f"{entry.id} {entry.digest} {entry.status} {entry.path.parent.name}" for entry in entries]
     text += [repr(sorted(parts.registry.choices().items())), str(parts.training.jobs.changes())]
+    text += [repr(parts.promotion.owned()), repr(read_ensembles(parts.promotion.root))]
     text += [parts.results.version() if parts.results is not None else ""]
     text += [repr(parts.retrainer.schedules.all()) if parts.retrainer is not None else ""]
     text += [str(parts.clock.now_ms() // 60_000), parts.exchange.name, parts.app_version]
@@ -100,6 +118,7 @@ def models_page(parts: Services) -> ModelsPage:
     return ModelsPage(
         version=models_version(parts),
         serving=tuple(_serving(parts, interval, entry) for interval, entry in sorted(in_use.items(), key=_by_length)),
+        own=_own(parts),
         models=tuple(rows),
         archived=tuple(model_row(parts, entry, {}, archived=True) for entry in parts.promotion.archived()),
         searches=tuple(_search(one) for one in parts.results.searches()) if parts.results is not None else (),
@@ -107,6 +126,20 @@ def models_page(parts: Services) -> ModelsPage:
         intervals=tuple(map(str, parts.market.intervals)),
         trainings=sum(job.unfinished for job in parts.training.jobs.recent(50)),
     )
+
+
+def _own(parts: Services) -> tuple[OwnServing, ...]:
+    entries = {entry.id: entry for entry in parts.registry.usable()}
+    return tuple(
+        OwnServing(str(entries[model].spec.interval), model, some(markets))
+        for model, markets in sorted(parts.promotion.owned().items())
+    )
+
+
+def some(markets: Sequence[str]) -> str:
+    """A few by name, many by their number."""
+    names = sorted(map(str, markets))
+    return ", ".join(names) if len(names) <= _NAMED else f"{', '.join(names[:_NAMED])} and {len(names) - _NAMED} more"
 
 
 def _search(stored: StoredResult) -> SearchRow:
@@ -165,8 +198,10 @@ def _serving(parts: Services, interval: Interval, entry: RegistryEntry) -> Servi
 def model_row(
     parts: Services, entry: RegistryEntry, users: Mapping[str, Sequence[Interval]], *, archived: bool = False
 ) -> ModelRow:
-    state, word = _state(entry, users, archived=archived)
     spec, usable = entry.spec, entry.status is Status.OK
+    owned = () if archived or spec is None or not spec.symbols else parts.promotion.owned().get(entry.id, ())
+    state, word = _state(entry, users, archived=archived, owned=owned)
+    alone = usable and not archived and spec is not None and bool(spec.symbols)
     now_ms = parts.clock.now_ms()
     return ModelRow(
         id=entry.id,
@@ -184,10 +219,14 @@ def model_row(
         digest=entry.digest,
         promotable=usable and not archived and state != "in-use" and spec is not None and not spec.symbols,
         archivable=not archived and state in ("usable", "broken"),
+        ownable=alone and spec is not None and len(owned) < len(spec.symbols),
+        owning=bool(owned),
     )
 
 
-def _state(entry: RegistryEntry, users: Mapping[str, Sequence[Interval]], *, archived: bool) -> tuple[str, str]:
+def _state(
+    entry: RegistryEntry, users: Mapping[str, Sequence[Interval]], *, archived: bool, owned: Sequence[Symbol] = ()
+) -> tuple[str, str]:
     if entry.status is Status.UNSUPPORTED:
         return "foreign", "not a model"
     if entry.status is Status.BROKEN:
@@ -196,6 +235,10 @@ def _state(entry: RegistryEntry, users: Mapping[str, Sequence[Interval]], *, arc
         return "archived", "archived"
     if entry.id in users:
         return "in-use", f"champion of {', '.join(users[entry.id])}"
+    if entry.spec is not None and entry.spec.symbols:
+        return (
+            ("in-use", f"serves {some(owned)} alone") if owned else ("usable", f"for {some(entry.spec.symbols)} alone")
+        )
     contested = entry.spec is not None and any(entry.spec.interval in held for held in users.values())
     return "usable", f"challenger for {entry.spec.interval}" if entry.spec and contested else "usable"
 

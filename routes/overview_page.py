@@ -319,7 +319,7 @@ def _model_text(services: Services, interval: Interval) -> str:
     entry = services.registry.default(interval) if services.registry is not None else None
     told = str(entry.id) if entry is not None else f"none for {interval} candles"
     own = len([symbol for symbol in owners(services, interval) if symbol in services.market.symbols])
-    return told + (f", {own} {'market' if own == 1 else 'markets'} by models of their own" if own else "")
+    return told + (f", {'1 market by its' if own == 1 else f'{own} markets by their'} own" if own else "")
 
 
 def owners(services: Services, interval: Interval) -> dict[Symbol, str]:

@@ -236,6 +236,8 @@ class Services:
     """models.training_runner.TrainingRunner"""
     promotion: Any = None
     """models.promotion.Promotion"""
+    ensembles: Any = None
+    """models.ensembles.Ensembles"""
     results: Any = None
     """models.result_store.ResultStore"""
     retrainer: Any = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,8 +13,10 @@ from hypothesis import strategies as st
 
 from data.database import connect
 from data.interval import Interval
+from data.symbol import Symbol
 from models import ensemble
 from models.ensemble import FILE, Ensemble, combined, read_ensembles, weigh, write_ensembles
+from models.ensembles import Ensembles
 from models.forecast import Forecast
 from models.forecaster import Forecaster
 from models.ledger import Ledger
@@ -21,7 +24,7 @@ from models.ledger_scores import NOTHING_SCORED, Skill
 from models.registry import Registry
 from tests.support import tiny_model
 from utils.clock import SystemClock
-from utils.errors import InvalidInput
+from utils.errors import InvalidInput, ModelNotFound
 from utils.model_cache import ModelCache
 
 MIX = Ensemble("mix", Interval.H1, {"one": 0.75, "two": 0.25})
@@ -128,7 +131,44 @@ def test_the_command_weighs_and_refuses(root: Path, tmp_path: Path, capsys: pyte
     assert ensemble.main([*given_arguments, "--members", "one", "two"]) == 0
     assert "both of 1h candles: one 50.0 %, two 50.0 %" in capsys.readouterr().out
     assert read_ensembles(root) == (Ensemble("both", Interval.H1, {"one": 0.5, "two": 0.5}),)
+    assert ensemble.main([*given_arguments, "--members", "one", "two", "--floor", "0.5"]) == 0
+    assert read_ensembles(root)[0].floor == 0.5
     assert ensemble.main([*given_arguments, "--members", "one", "three"]) == 2
-    assert "no usable 1h model is named three; there are one, two" in capsys.readouterr().err
+    assert "no usable model is named three; there are one, two" in capsys.readouterr().err
     assert ensemble.main([*given_arguments[:-1], "one", "--members", "one", "two"]) == 2
     assert "is a model's name" in capsys.readouterr().err
+
+
+def test_weighing_again_follows_the_skill_and_refusals_say_what_fits(tmp_path: Path) -> None:
+    tiny_model.save(tmp_path, tiny_model.spec("one"))
+    tiny_model.save(tmp_path, tiny_model.spec("two"), 2)
+    tiny_model.save(tmp_path, tiny_model.spec("slow", sigma_half_life=48.0), 3)
+    for name, symbol in (("btc", "BTCUSDT"), ("eth", "ETHUSDT")):
+        tiny_model.save(tmp_path, tiny_model.spec(name, symbols=(Symbol(symbol),)), 4)
+    known = {"one": NOTHING_SCORED, "two": NOTHING_SCORED}
+    owner = Ensembles(registry=Registry(tmp_path), skill=lambda model_id, digest: known[model_id])
+    made = owner.make("mix", ["one", "two"])
+    assert made.weights == {"one": 0.5, "two": 0.5}
+    known["one"] = skill(0.05, 0.01)
+    assert owner.weights_now(made) == {"one": pytest.approx(0.875), "two": pytest.approx(0.125)}
+    before = owner.digest(made)
+    assert owner.get("mix").weights == made.weights, "weights stay until somebody weighs again"
+    assert owner.digest(owner.weigh_again("mix")) != before
+    for name, members, told in (
+        ("mix", ["one", "two"], "named 'mix' is there already"),
+        ("one", ["one", "two"], "is a model's name"),
+        ("new", ["one", "one"], "at least two members; 1 given"),
+        ("new", ["one", "nobody"], "no usable model is named nobody; there are btc, eth, one, slow, two"),
+        ("new", ["one", "slow"], "one and slow cannot be averaged: one forecasts volatility with half-life 24"),
+        ("new", ["btc", "eth"], "serve no market in common"),
+        ("train", ["one", "two"], "address of a page"),
+        ("a b", ["one", "two"], "cannot be used"),
+    ):
+        with pytest.raises(InvalidInput, match=told):
+            owner.make(name, members)
+    shutil.rmtree(tmp_path / "two")
+    assert owner.weights_now(owner.get("mix")) == {}
+    assert owner.digest(owner.get("mix")) == ""
+    owner.dissolve("mix")
+    with pytest.raises(ModelNotFound, match="known: none"):
+        owner.dissolve("mix")

@@ -121,7 +121,7 @@ def test_a_market_with_a_model_of_its_own_shows_that_one_with_its_own_evidence(
     assert "champion of the other markets" in page
     assert "serves this market alone" not in client.get("/symbol/ETHUSDT").text
     overview = client.get("/").text
-    assert f"{common}, 1 market by models of their own" in overview
+    assert f"{common}, 1 market by its own" in overview
     assert overview.count("by own<") == 1
     parts.promotion.give_back("own")
     parts.data_cache.clear()

@@ -16,6 +16,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from data.interval import Interval
+from data.symbol import Symbol
 from models.job_requests import Task
 from models.jobs import Job, JobState
 from models.recipe import Recipe
@@ -399,3 +400,46 @@ def test_every_page_works_without_script_or_style_of_its_own(made: Bench, client
         ids = re.findall(r'\sid="([^"]+)"', page)
         assert len(ids) == len(set(ids)), address
         assert len(re.findall(r"<label for=", page)) == len(re.findall(r"<(?:input|select) id=", page))
+
+
+def test_an_ensemble_is_made_weighed_and_dissolved_on_its_pages(made: Bench, client: FlaskClient) -> None:
+    refused = post(client, "/models/ensemble", name="mix", members=["beta"])
+    assert refused.status_code == 400
+    assert "An ensemble needs at least two members; 1 given." in text_of(refused)
+    assert 'value="beta" checked' in refused.text, "what was ticked stays ticked"
+    assert 'name="name" value="mix"' in refused.text
+    answer = post(client, "/models/ensemble", name="mix", members=["beta", "gamma"])
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/models/mix")
+    told = text_of(client.get("/models/mix"))
+    for piece in ("The weighted mean of 2 models", "beta 50.0 %", "0 of 100 scored 24 h forecasts", "all would weigh"):
+        assert piece in told, piece
+    assert "50.0 % beta" in text_of(client.get("/models"))
+    assert "is there already" in text_of(post(client, "/models/ensemble", name="mix", members=["beta", "gamma"]))
+    assert "or about to be" in text_of(post(client, "/models/train", **FORM, model_id="mix"))
+    assert post(client, "/models/mix/weigh").headers["Location"] == "/models/mix"
+    made.services.promotion.archive("gamma")
+    told = text_of(client.get("/models/mix"))
+    assert "gamma cannot be used: archived, broken or gone." in told
+    assert post(client, "/models/mix/weigh").status_code == 400
+    assert post(client, "/models/mix/dissolve").headers["Location"] == "/models"
+    assert client.get("/models/mix").status_code == 404
+    assert post(client, "/models/nobody/dissolve").status_code == 404
+
+
+def test_a_model_of_its_own_markets_is_let_serve_them_and_gives_them_back(made: Bench, client: FlaskClient) -> None:
+    spec = tiny_model.spec("mine", symbols=(Symbol("BTCUSDT"),))
+    write_model(made.models, spec, tiny_model.graph(spec), {})
+    told = text_of(client.get("/models"))
+    assert "for BTCUSDT alone" in told
+    assert "Let it serve its markets" in text_of(client.get("/models/mine"))
+    assert post(client, "/models/mine/promote").status_code == 400
+    assert post(client, "/models/alpha/own").status_code == 400
+    assert post(client, "/models/mine/own").status_code == 303
+    told = text_of(client.get("/models"))
+    assert "serves BTCUSDT alone" in told
+    assert "1h mine BTCUSDT alone Give back" in told
+    assert serving(made) == "alpha"
+    assert post(client, "/models/mine/archive").status_code == 400
+    assert post(client, "/models/mine/give_back").status_code == 303
+    assert "for BTCUSDT alone" in text_of(client.get("/models/mine"))
+    assert post(client, "/models/mine/archive").status_code == 303
