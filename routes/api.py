@@ -14,6 +14,7 @@ from data.indicator_catalogue import CATALOGUE
 from data.interval import Interval
 from data.symbol import Symbol
 from routes.budgets import budget
+from routes.digits import significant, significant_or_none
 from routes.forecast_score import calibrated, shown_horizons
 from routes.forms import parse_interval, parse_limit, parse_model, parse_names, parse_symbol
 from routes.performance_page import performance_data, performance_version
@@ -103,7 +104,7 @@ def indicators_json(
     """The newest `limit` rows, computed from the whole history; null while an indicator warms up."""
     candles = parts.market.candles(symbol, interval)
     values = parts.indicators(candles)
-    columns = [values.column(name)[-limit:].tolist() for name in names]
+    columns = significant([values.column(name)[-limit:] for name in names]).tolist()
     times = candles.open_time_ms[-limit:].tolist()
     return {
         "symbol": symbol,
@@ -129,8 +130,8 @@ def forecast_json(parts: Services, gathered: Gathered) -> dict[str, Any]:
         "last_close": forecast.last_close,
         "quantiles": [float(level) for level in forecast.quantiles],
         "horizons": [int(ahead) for ahead in forecast.horizons],
-        "prices": np.asarray(forecast.prices, dtype=np.float64).tolist(),
-        "baseline_prices": np.asarray(forecast.baseline_prices, dtype=np.float64).tolist(),
+        "prices": significant(forecast.prices),
+        "baseline_prices": significant(forecast.baseline_prices),
         "calibration": calibration_json(parts, forecast),
         "novelty": None if forecast.novelty is None else asdict(forecast.novelty),
         "score": score_json(gathered.scores[forecast.symbol, int(forecast.horizons[-1])]),
@@ -149,10 +150,10 @@ def calibration_json(parts: Services, forecast: ForecastFace) -> dict[str, Any] 
     horizons = shown_horizons(forecast.horizons)
     found = calibrated(parts, forecast, horizons)
     return {
-        "factors": stretch.factors.tolist(),
+        "factors": significant(stretch.factors),
         "outcomes_of_training": stretch.split,
         "outcomes_since": stretch.outcomes,
-        "uncalibrated_prices": raw.tolist(),
+        "uncalibrated_prices": significant(raw),
         "coverage": {ahead: asdict(found[ahead]) for ahead in horizons},
     }
 
@@ -163,11 +164,11 @@ def score_json(skill: SkillFace) -> dict[str, Any] | None:
         return None
     return {
         "count": skill.count,
-        "skill_fraction": skill.skill_fraction,
-        "skill_standard_error": skill.skill_standard_error,
+        "skill_fraction": significant_or_none(skill.skill_fraction),
+        "skill_standard_error": significant_or_none(skill.skill_standard_error),
         "blocks": skill.blocks,
-        "coverage_50": skill.coverage_50,
-        "coverage_90": skill.coverage_90,
+        "coverage_50": significant_or_none(skill.coverage_50),
+        "coverage_90": significant_or_none(skill.coverage_90),
     }
 
 

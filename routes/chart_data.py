@@ -13,6 +13,7 @@ from data.candles import Candles
 from data.interval import Interval
 from routes import wording
 from routes.chart_choices import chosen
+from routes.digits import DRAWN, significant
 from routes.forms import parse_limit
 from routes.services import Services
 from routes.symbol_page import CHART_CANDLES, Gathered
@@ -160,7 +161,7 @@ def _columns(
                 "title": choice.title,
                 "overlay": choice.overlay,
                 "lines": [
-                    {"name": name, "values": significant(column(name)[-count:][bars.ends] if count else ())}
+                    {"name": name, "values": significant(column(name)[-count:][bars.ends] if count else (), DRAWN)}
                     for name in choice.columns
                 ],
             }
@@ -184,18 +185,6 @@ def _fan_data(forecast: Any) -> dict[str, Any]:
         "last_close": forecast.last_close,
         "open_time_ms": [interval.shift_ms(forecast.last_open_time_ms, int(ahead)) for ahead in forecast.horizons],
         "quantiles": list(forecast.quantiles),
-        "prices": [[significant_number(price) for price in row] for row in np.asarray(forecast.prices).tolist()],
-        "naive": [
-            significant_number(row[list(forecast.quantiles).index(0.5)])
-            for row in np.asarray(forecast.baseline_prices).tolist()
-        ],
+        "prices": significant(forecast.prices, DRAWN),
+        "naive": significant(np.asarray(forecast.baseline_prices)[:, list(forecast.quantiles).index(0.5)], DRAWN),
     }
-
-
-def significant(values: Any) -> list[float]:
-    """Seven figures, more than a screen shows, in half the bytes."""
-    return [significant_number(value) for value in np.asarray(values).tolist()]
-
-
-def significant_number(value: float) -> float:
-    return float(f"{value:.7g}")

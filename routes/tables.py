@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from data.candles import FLOAT_COLUMNS
+from routes.digits import significant
 from routes.symbol_page import CHART_CANDLES, Gathered
 
 
@@ -23,7 +24,7 @@ def candles_csv(gathered: Gathered) -> str:
 def indicators_csv(gathered: Gathered) -> str:
     times = gathered.candles.tail(CHART_CANDLES).open_time_ms
     names = tuple(gathered.indicators.names)
-    columns = [gathered.indicators.column(name)[-len(times) :].tolist() for name in names]
+    columns = significant([gathered.indicators.column(name)[-len(times) :] for name in names]).tolist()
     return csv_text(("open_time_ms", *names), zip(times.tolist(), *columns, strict=True))
 
 
@@ -34,7 +35,7 @@ def forecast_csv(gathered: Gathered) -> str:
         return csv_text(("horizon", "open_time_ms"), ())
     levels = [f"{level * 100:02.0f}" for level in forecast.quantiles]
     header = ["horizon", "open_time_ms", *(f"q{level}" for level in levels), *(f"naive_q{level}" for level in levels)]
-    rows = np.concatenate([forecast.prices, forecast.baseline_prices], axis=1).tolist()
+    rows = significant(np.concatenate([forecast.prices, forecast.baseline_prices], axis=1)).tolist()
     times = [forecast.interval.shift_ms(forecast.last_open_time_ms, int(ahead)) for ahead in forecast.horizons]
     return csv_text(header, ([*pair, *row] for *pair, row in zip(forecast.horizons, times, rows, strict=True)))
 
