@@ -7,26 +7,25 @@ from __future__ import annotations
 
 import http.client
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from benchmarks.far_away import far_away
+
 _PASSED_ON = ("Content-Type", "Content-Encoding", "Cache-Control", "ETag", "Vary", "Content-Security-Policy")
 
 
 class _Server(ThreadingHTTPServer):
-    """`asset_host` is written into pages in place of the own one; `round_trip_s` is waited for each answer, and once
-    more where a connection begins, as a handshake takes its own."""
+    """`asset_host` is written into pages in place of the own one."""
 
     daemon_threads = True
 
-    def __init__(self, app_port: int, *, asset_host: str = "", round_trip_s: float = 0.0) -> None:
+    def __init__(self, app_port: int, *, asset_host: str = "") -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.app_port = app_port
         self.asset_host = asset_host
-        self.round_trip_s = round_trip_s
         self.kept: dict[tuple[str, str], tuple[int, dict[str, str], bytes]] = {}
 
     def handle_error(self, request: Any, client_address: Any) -> None:
@@ -37,11 +36,8 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     server: _Server
-    begun = False
 
     def do_GET(self) -> None:
-        time.sleep(self.server.round_trip_s * (1 if self.begun else 2))
-        self.begun = True
         status, headers, body = self._answer()
         self.send_response(status)
         for name, value in headers.items():
@@ -90,19 +86,24 @@ def _moved(page: bytes, host: str) -> bytes:
 
 
 @contextmanager
-def fronts(app_port: int, *, round_trip_s: float) -> Iterator[tuple[str, str]]:
-    """Two addresses of the same application: with its own assets, and with assets from a host that far away."""
-    far = _Server(app_port, round_trip_s=round_trip_s)
-    near = _Server(app_port)
-    remote = _Server(app_port, asset_host=f"http://localhost:{far.server_port}")
-    servers = (far, near, remote)
-    threads = [threading.Thread(target=server.serve_forever, daemon=True) for server in servers]
-    for thread in threads:
-        thread.start()
+def fronts(app_port: int, *, delay_s: float) -> Iterator[tuple[str, str]]:
+    """Two addresses of the same application: with its own assets, and with assets from a host `delay_s` away."""
+    with (
+        _running(_Server(app_port)) as near_port,
+        _running(_Server(app_port)) as there_port,
+        far_away(there_port, delay_s) as far_port,
+        _running(_Server(app_port, asset_host=f"http://localhost:{far_port}")) as remote_port,
+    ):
+        yield f"http://127.0.0.1:{near_port}", f"http://127.0.0.1:{remote_port}"
+
+
+@contextmanager
+def _running(server: _Server) -> Iterator[int]:
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
     try:
-        yield f"http://127.0.0.1:{near.server_port}", f"http://127.0.0.1:{remote.server_port}"
+        yield server.server_port
     finally:
-        for server, thread in zip(servers, threads, strict=True):
-            server.shutdown()
-            thread.join()
-            server.server_close()
+        server.shutdown()
+        thread.join()
+        server.server_close()
