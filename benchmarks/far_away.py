@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 HANDSHAKES = 2
 """Round trips before a new connection carries a request: TCP, then TLS 1.3."""
 _CHUNK_BYTES = 65536
+_LAST_TURNS_S = 0.02
 _Due = tuple[float, bytes]
 
 
@@ -81,14 +82,17 @@ def far_away(port: int, delay_s: float) -> Iterator[int]:
     try:
         yield server.sockets[0].getsockname()[1]
     finally:
-        asyncio.run_coroutine_threadsafe(_end(server, line), loop).result()
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
+        loop.run_until_complete(_end(server, line))
         loop.close()
 
 
 async def _end(server: asyncio.Server, line: _Line) -> None:
     server.close()
+    await asyncio.sleep(_LAST_TURNS_S)  # a connection that was just made is one to be ended
     for task in list(line.tasks):
         task.cancel()
     await asyncio.gather(*line.tasks, return_exceptions=True)
+    await server.wait_closed()
+    await asyncio.sleep(0)  # closed transports let go of their sockets in the next turn

@@ -77,7 +77,7 @@ export class MarketChart {
         vertLine: { color: colours.muted, labelBackgroundColor: colours.muted },
         horzLine: { color: colours.muted, labelBackgroundColor: colours.muted },
       },
-      rightPriceScale: { borderColor: colours.line, minimumWidth: 76 },
+      rightPriceScale: { borderColor: colours.line, minimumWidth: 76, entireTextOnly: true },
       timeScale: {
         borderColor: colours.line, timeVisible: true, secondsVisible: false, rightOffset: 2, minBarSpacing: 1.5,
         tickMarkFormatter: (time, type) => this.texts.tick(time, type),
