@@ -29,6 +29,9 @@ FLOAT_COLUMNS = (
 )
 """The float columns in their one order: prices and quote volumes in the quote asset, volumes in the base asset."""
 
+_COLUMN_BYTES = 8 * (1 + len(FLOAT_COLUMNS))
+_AROUND_BYTES = 2600
+
 
 @dataclass(frozen=True, slots=True)
 class Candle:
@@ -96,6 +99,11 @@ class Candles:
 
     def __len__(self) -> int:
         return len(self.open_time_ms)
+
+    @property
+    def size_bytes(self) -> int:
+        """About how much memory they hold: the columns, and the arrays and objects around them."""
+        return _AROUND_BYTES + _COLUMN_BYTES * len(self)
 
     @cached_property
     def digest(self) -> str:

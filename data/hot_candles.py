@@ -158,7 +158,7 @@ class HotCandles:
         return True
 
     def _keep(self, series: MarketSeries, candles: Candles) -> None:
-        self._cache.set(series.key, candles, ttl_s=self._fresh_for_s(candles))
+        self._cache.set(series.key, candles, ttl_s=self._fresh_for_s(candles), size_bytes=candles.size_bytes)
         series.settle(candles)
 
     def _fresh_for_s(self, candles: Candles) -> float:

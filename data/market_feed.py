@@ -7,13 +7,15 @@ import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from typing import Any, ParamSpec, TypeVar
 
 from data.binance_gateway import BinanceGateway
 from data.candles import Candle, Candles
+from data.close_keeper import CloseKeeper
 from data.feed_catch_up import CatchUp, Pair
 from data.feed_events import Event, KlineEvent, KlineSequence, News, ShutdownEvent, parse_frame
 from data.feed_status import FeedCounters, FeedPaces, FeedState, FeedStatus
@@ -31,6 +33,9 @@ T = TypeVar("T")
 
 STREAMS_PER_CONNECTION = 200
 _WAITING_EVENTS = 20_000
+_GATHER_S = 0.01
+_AT_ONCE = 250
+"""Events taken in together, and seen together: the first need not wait for the last of hundreds."""
 _CLOCK_OFF_MS = 5_000
 _CLOCK_LEAP_MS = 60_000
 _MEASURE_AT_MOST_EVERY_S = 5.0
@@ -73,6 +78,7 @@ class MarketFeed:
         self._life = threading.Lock()
         self._groups: list[StreamGroup] = []
         self._workers: tuple[ThreadPoolExecutor, ...] = ()
+        self._keeper = CloseKeeper(partial(self._or_ask_again, market.keep))
         self._catch_up = CatchUp(gateway=gateway, market=market, clock=self._clock, paces=self._paces)
         self._sequences = {pair: KlineSequence(pair[1]) for pair in product(market.symbols, market.intervals)}
         self._inbox: asyncio.Queue[Event] | None = None
@@ -90,11 +96,11 @@ class MarketFeed:
             self._workers = (
                 ThreadPoolExecutor(1, thread_name_prefix="market-feed-writer"),
                 ThreadPoolExecutor(1, thread_name_prefix="market-feed-rest"),
-                ThreadPoolExecutor(1, thread_name_prefix="market-feed-store"),
             )
             self._groups = self._new_groups()
             self._loop.start()
-            self._loop.submit(self._run(*self._workers[:2]))
+            self._keeper.start()
+            self._loop.submit(self._run(*self._workers))
 
     def close(self) -> None:
         """Ends the connections and the threads. Does nothing when not running."""
@@ -102,6 +108,7 @@ class MarketFeed:
             if not self._loop.running:
                 return
             self._loop.close()
+            self._keeper.close()
             for worker in self._workers:
                 worker.shutdown(wait=False, cancel_futures=True)
             self._workers, self._groups = (), []
@@ -251,11 +258,15 @@ class MarketFeed:
             self._catch_up.want(pair)
 
     async def _write_events(self, inbox: asyncio.Queue[Event], writer: ThreadPoolExecutor) -> None:
-        """Hands what has come to the writing thread, in order, so that a slow disk does not stop the reading."""
+        """Hands what has come to the writing thread, in order, so that no reader of candles stops the reading here.
+
+        A short wait lets events gather: a change of threads for each cost more than taking it in.
+        """
         loop = asyncio.get_running_loop()
         while True:
             batch = [await inbox.get()]
-            while not inbox.empty():
+            await asyncio.sleep(_GATHER_S)
+            while len(batch) < _AT_ONCE and not inbox.empty():
                 batch.append(inbox.get_nowait())
             await loop.run_in_executor(writer, self._apply_all, batch)
 
@@ -268,14 +279,7 @@ class MarketFeed:
         for event in batch.after_closes:
             self._or_ask_again(self._market.on_forming, event.symbol, event.interval, event.candle, event.event_ms)
         if news:
-            self._store(news)
-
-    def _store(self, news: list[Candles]) -> None:
-        """Behind the readers' backs; what is not stored when the feed ends is asked for by the next start."""
-        workers = self._workers
-        if workers:
-            with suppress(RuntimeError):  # the feed is ending
-                workers[-1].submit(self._or_ask_again, self._market.keep, news)
+            self._keeper.put(news)
 
     def _or_ask_again(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
         """What cannot be kept now is asked for later."""

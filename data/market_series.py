@@ -130,7 +130,7 @@ def joined(older: Candles, newer: Candles, limit: int) -> Candles:
     if not len(older) or not len(newer):
         return (newer if len(newer) else older).tail(limit)
     if newer.open_time_ms[0] > older.last_open_time_ms:
-        return _appended(older.tail(max(0, limit - len(newer))), newer.tail(limit))
+        return _appended(older, newer, limit)
     times = np.concatenate([older.open_time_ms, newer.open_time_ms])
     _, last = np.unique(times[::-1], return_index=True)
     order = (len(times) - 1 - last)[-limit:]
@@ -138,7 +138,10 @@ def joined(older: Candles, newer: Candles, limit: int) -> Candles:
     return Candles.from_columns(newer.symbol, newer.interval, times[order], columns)
 
 
-def _appended(older: Candles, newer: Candles) -> Candles:
-    columns = [np.concatenate([getattr(older, name), getattr(newer, name)]) for name in FLOAT_COLUMNS]
-    times = np.concatenate([older.open_time_ms, newer.open_time_ms])
+def _appended(older: Candles, newer: Candles, limit: int) -> Candles:
+    """Most joins by far: the candle that has just closed."""
+    rest = slice(max(0, len(older) + len(newer) - limit), None)
+    more = slice(max(0, len(newer) - limit), None)
+    columns = [np.concatenate((getattr(older, name)[rest], getattr(newer, name)[more])) for name in FLOAT_COLUMNS]
+    times = np.concatenate((older.open_time_ms[rest], newer.open_time_ms[more]))
     return Candles.from_columns(newer.symbol, newer.interval, times, columns)

@@ -9,8 +9,11 @@ from typing import Any
 import numpy as np
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from data.gateway_parsing import (
+    is_sound,
     parse_exchange_info,
     parse_kline_event,
     parse_klines,
@@ -18,6 +21,7 @@ from data.gateway_parsing import (
     parse_ping,
     parse_server_time,
     parse_tickers,
+    sound_prices,
 )
 from data.interval import Interval
 from data.symbol import Symbol
@@ -243,6 +247,14 @@ def test_a_kline_event_closes_by_the_exchanges_word() -> None:
 def test_a_kline_event_without_sense_is_bad_data(changed: dict[str, Any]) -> None:
     with pytest.raises(BadData, match="makes no sense"):
         parse_kline_event(kline_event(**changed))
+
+
+_NUMBER = st.sampled_from([0.0, -1.0, 1.0, 2.0, 2.5, 3.0, math.nan, math.inf, -math.inf])
+
+
+@given(st.lists(_NUMBER, min_size=9, max_size=9))
+def test_one_candle_is_judged_as_a_table_of_them_is(floats: list[float]) -> None:
+    assert is_sound(floats) == sound_prices(np.array(floats).reshape(-1, 1))[0]
 
 
 def test_a_mini_ticker_event_is_a_ticker() -> None:
