@@ -9,8 +9,7 @@ from math import ceil
 from data.candle_store import CandleStore, WriteCount
 from data.candles import Candles
 from data.interval import Interval
-from data.market_series import MarketSeries, joined
-from data.reader_questions import RETRY_S
+from data.market_series import RETRY_S, MarketSeries, joined
 from utils.clock import Clock
 from utils.data_cache import DataCache
 from utils.errors import StoreError

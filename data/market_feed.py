@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from functools import partial
 from itertools import product
 from typing import Any, ParamSpec, TypeVar
 
@@ -78,7 +77,7 @@ class MarketFeed:
         self._life = threading.Lock()
         self._groups: list[StreamGroup] = []
         self._workers: tuple[ThreadPoolExecutor, ...] = ()
-        self._keeper = CloseKeeper(partial(self._or_ask_again, market.keep))
+        self._keeper = CloseKeeper(lambda closes: self._or_ask_again(market.keep, closes))
         self._catch_up = CatchUp(gateway=gateway, market=market, clock=self._clock, paces=self._paces)
         self._sequences = {pair: KlineSequence(pair[1]) for pair in product(market.symbols, market.intervals)}
         self._inbox: asyncio.Queue[Event] | None = None

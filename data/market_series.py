@@ -11,6 +11,10 @@ from data.candles import FLOAT_COLUMNS, Candle, Candles
 from data.interval import Interval
 from data.symbol import Symbol
 
+RETRY_S = 5.0
+_LONGEST_PAUSE_S = 300.0
+"""On behalf of readers the exchange is asked at most this often for one series."""
+
 
 @dataclass(frozen=True, slots=True)
 class SeriesNews:
@@ -32,8 +36,9 @@ class MarketSeries:
     `read_at_s`: when somebody last looked at its candles, by the monotonic clock."""
 
     __slots__ = (
+        "_asked_at_s",
         "_lock",
-        "asked_at_s",
+        "_pause_s",
         "changes",
         "digest",
         "filling",
@@ -60,7 +65,8 @@ class MarketSeries:
         self.digest = ""
         self.changes = 0
         self.problem = ""
-        self.asked_at_s = float("-inf")
+        self._asked_at_s = float("-inf")
+        self._pause_s = RETRY_S
         self.read_at_s = float("-inf")
         self._lock = threading.Lock()
 
@@ -84,6 +90,7 @@ class MarketSeries:
                 return
             self.digest, self.newest_open_ms = digest, newest
             self.changes += 1
+            self._pause_s = RETRY_S
             if self.forming is not None and self.forming.open_time_ms <= newest:
                 self.forming = None
 
@@ -116,13 +123,20 @@ class MarketSeries:
             self.changes, self.heard_ms, self.problem = news.changes, news.heard_ms, news.problem
             self.forming, self.forming_event_ms = news.forming, news.forming_event_ms
 
-    def may_ask(self, now_s: float, pause_s: float) -> bool:
-        """True for one asker every `pause_s` seconds."""
+    def may_ask(self, now_s: float) -> bool:
+        """True for one asker every five seconds, ever more rarely while the exchange has nothing new to tell: of a
+        market that is halted it never will."""
         with self._lock:
-            if now_s - self.asked_at_s < pause_s:
+            if now_s - self._asked_at_s < self._pause_s:
                 return False
-            self.asked_at_s = now_s
+            self._asked_at_s = now_s
             return True
+
+    def asked_in_vain(self, now_s: float) -> None:
+        """The exchange was asked, by whomever, and has no newer candle though one is due."""
+        with self._lock:
+            self._asked_at_s = now_s
+            self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)
 
 
 def joined(older: Candles, newer: Candles, limit: int) -> Candles:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from data.binance_gateway import PAGE_LIMIT, BinanceGateway
 from data.candles import Candles
 from data.kline_page import KlinePage
-from data.market_series import MarketSeries
+from data.market_series import RETRY_S, MarketSeries
 from utils.clock import Clock
 from utils.errors import ExchangeError, Rejected
 
-RETRY_S = 5.0
-"""A reader asks the exchange at most this often for one series; after failures nobody asks for 5, 10, 20… 60 s."""
 _LONGEST_PAUSE_S = 60.0
+"""After failures nobody asks for 5, 10, 20… 60 s."""
 _READER_DEADLINE_S = 1.5
 
 
@@ -29,9 +28,9 @@ class ReaderQuestions:
         self._pause_s = RETRY_S
 
     def may_ask(self, series: MarketSeries) -> bool:
-        """True for one reader every five seconds, unless the exchange has failed others meanwhile."""
+        """True for one reader of a series every few seconds, unless the exchange has failed others meanwhile."""
         now_s = self._clock.monotonic()
-        return not self.silent and now_s >= self._silent_until_s and series.may_ask(now_s, RETRY_S)
+        return not self.silent and now_s >= self._silent_until_s and series.may_ask(now_s)
 
     def ask(self, series: MarketSeries, known: Candles, history_candles: int) -> tuple[KlinePage, int | None] | None:
         """What has come after `known`, and from which open time on it was asked for; None where nothing came."""

@@ -150,6 +150,26 @@ def test_a_candle_is_read_again_only_when_it_can_have_changed(
     assert klines_asked(exchange) == 1
 
 
+def test_a_market_that_is_halted_is_asked_for_ever_more_rarely(
+    exchange: RunningExchange, market: MarketData, clock: ManualClock
+) -> None:
+    market.prime()
+    exchange.faults.add("gap", "/api/v3/klines", count=1000, times=1000)
+    exchange.journal.clear()
+    asked = []
+    for _ in range(12):
+        clock.tick(60)
+        for _ in range(10):
+            clock.tick(6)
+            market.candles(BTC, M1)
+        asked.append(klines_asked(exchange))
+    assert asked[0] >= 2
+    assert asked[-1] - asked[-7] <= 4
+    exchange.faults.clear()
+    clock.tick(300)
+    assert market.candles(BTC, M1).last_open_time_ms == M1.open_ms(clock.now_ms()) - M1.ms
+
+
 @pytest.mark.parametrize("cached", [True, False])
 def test_a_burst_of_readers_costs_one_call(
     exchange: RunningExchange, gateway: BinanceGateway, clock: ManualClock, tmp_path: Path, cached: bool
