@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from data.candle_store import CandleStore
 from data.candles import Candle, Candles
 from data.freshness import freshness_of
 from data.interval import Interval
+from data.kline_page import KlinePage
 from data.market_data import MarketData
 from data.symbol import Symbol
 from data.ticker import Ticker
@@ -151,23 +153,28 @@ def test_a_candle_is_read_again_only_when_it_can_have_changed(
 
 
 def test_a_market_that_is_halted_is_asked_for_ever_more_rarely(
-    exchange: RunningExchange, market: MarketData, clock: ManualClock
+    exchange: RunningExchange, market: MarketData, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     market.prime()
-    exchange.faults.add("gap", "/api/v3/klines", count=1000, times=1000)
-    exchange.journal.clear()
-    asked = []
-    for _ in range(12):
-        clock.tick(60)
-        for _ in range(10):
-            clock.tick(6)
+    asked_s: list[float] = []
+
+    def nothing_new(*_: object, **__: object) -> KlinePage:
+        asked_s.append(clock.monotonic())
+        return KlinePage(Candles.empty(BTC, M1), None, (), None)
+
+    clock.tick(60)
+    with monkeypatch.context() as halted:
+        halted.setattr(BinanceGateway, "klines", nothing_new)
+        for _ in range(400):
+            clock.tick(3)
             market.candles(BTC, M1)
-        asked.append(klines_asked(exchange))
-    assert asked[0] >= 2
-    assert asked[-1] - asked[-7] <= 4
-    exchange.faults.clear()
+    pauses = [after - before for before, after in pairwise(asked_s)]
+    assert pauses == sorted(pauses)
+    assert pauses[0] < 15
+    assert 300 <= pauses[-1] < 310
     clock.tick(300)
-    assert market.candles(BTC, M1).last_open_time_ms == M1.open_ms(clock.now_ms()) - M1.ms
+    assert market.candles(BTC, M1).last_open_time_ms == market.newest_closed_ms(M1)
+    assert klines_asked(exchange) == 3
 
 
 @pytest.mark.parametrize("cached", [True, False])
