@@ -111,8 +111,10 @@ class Job:
 
     @property
     def other_s(self) -> float:
-        """What an ended training took beside its epochs."""
-        return max(0.0, ((self.ended_ms or 0) - (self.started_ms or 0)) / 1000 - self.fit_s)
+        """What an ended training took beside its epochs, without the fetching of history before its process began."""
+        started_s, ended_s = (self.started_ms or 0) / 1000, (self.ended_ms or 0) / 1000
+        since_s = self.pid_since_s or 0.0
+        return max(0.0, ended_s - (since_s if started_s < since_s < ended_s else started_s) - self.fit_s)
 
 
 class JobStore:
@@ -191,7 +193,7 @@ class JobStore:
             .limit(_REMEMBERED_SPEEDS)
         )
         return [
-            Speed(job.request.recipe, job.windows_per_s, job.id)
+            Speed(job.request.recipe, job.windows_per_s, job.id, job.other_s, job.windows)
             for job in self._read(query)
             if job.windows_per_s and isinstance(job.request, TrainingRequest)
         ]

@@ -30,7 +30,16 @@ class Speed:
     windows_per_s: float
     job: int = 0
     other_s: float = START_S
-    """What it took beside its epochs."""
+    """What its process took beside its epochs."""
+    windows: int = 0
+    """Of an epoch of it; 0: not known."""
+
+    def other_s_of(self, recipe: Recipe, windows: int) -> float:
+        """What another one of that size takes beside its epochs: it starts as fast, and reads, prepares and judges as
+        many candles more as it has windows more."""
+        still_s = min(START_S, self.other_s)
+        seen = self.windows * self.recipe.stride
+        return still_s + (self.other_s - still_s) * (windows * recipe.stride / seen if seen else 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,17 +66,17 @@ def estimate(request: TrainingRequest, stored: Sequence[SeriesStats], speeds: Se
     train = round(sum(max(0.0, count * _TRAIN_PART - before) for count in fitted))
     validation = round(sum(max(0.0, count * (1 - _TRAIN_PART) - gap) for count in fitted))
     windows = train // request.recipe.stride + validation
-    rate, job, other_s = _rate(request.recipe, speeds)
+    rate, job, other_s = _rate(request.recipe, speeds, windows)
     seconds = other_s + windows * steps(request.recipe) / rate
     return Estimate(round(sum(counts)), len(counts), train, windows, seconds, rate, job)
 
 
-def _rate(recipe: Recipe, speeds: Sequence[Speed]) -> tuple[float, int, float]:
+def _rate(recipe: Recipe, speeds: Sequence[Speed], windows: int) -> tuple[float, int, float]:
     """An earlier training's windows per second, scaled by what the kind costs by, which it was, and its other time."""
     same = next((one for one in speeds if one.recipe.kind is recipe.kind), None)
     if same is None:
         return TRAITS[recipe.kind].speed * _cost(preset("standard", recipe.kind)) / _cost(recipe), 0, START_S
-    return same.windows_per_s * _cost(same.recipe) / _cost(recipe), same.job, same.other_s
+    return same.windows_per_s * _cost(same.recipe) / _cost(recipe), same.job, same.other_s_of(recipe, windows)
 
 
 def _cost(recipe: Recipe) -> float:

@@ -68,6 +68,10 @@ def test_two_wait_their_turn_and_a_bad_one_harms_nobody(shop: Workshop) -> None:
     assert list((shop.folder / "trainings").iterdir()) == []
     measured = shop.runner.estimate(request("next"))
     assert measured.measured_by == done.id
+    took_s = ((done.ended_ms or 0) - (done.started_ms or 0)) / 1000
+    assert 0.5 < done.other_s < took_s, "imports, reading, export and judging take their time too"
+    again = shop.runner.estimate(request("next", epochs=3))
+    assert again.seconds == pytest.approx(took_s, rel=0.2), "the same once more is said to take about as long"
 
 
 def test_a_cancelled_training_ends_and_leaves_nothing(shop: Workshop) -> None:

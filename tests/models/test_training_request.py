@@ -110,6 +110,12 @@ def test_the_time_rests_on_what_was_measured_here() -> None:
     measured = estimate(asked, series, [Speed(asked.recipe, 500.0, 7, 40.0)])
     assert measured.measured_by == 7
     assert measured.seconds == pytest.approx(40.0 + 10 * measured.windows / 500.0)
+    longer = Speed(asked.recipe, 500.0, 7, START_S + 20.0, measured.windows // 2)
+    assert estimate(asked, series, [longer]).seconds == pytest.approx(
+        START_S + 40.0 + 10 * measured.windows / 500.0, abs=0.1
+    )
+    brief = Speed(asked.recipe, 500.0, 7, 4.0, 10)
+    assert estimate(asked, series, [brief]).seconds == pytest.approx(4.0 + 10 * measured.windows / 500.0)
     larger = replace(asked, recipe=replace(asked.recipe, units=4, epochs=20))
     assert estimate(larger, series, [Speed(asked.recipe, 500.0, 7, 40.0)]).windows_per_s == 250.0
     other = replace(asked.recipe, kind=Kind.LSTM)
