@@ -14,7 +14,7 @@ from models.conformal import band_levels
 from models.following import Following
 from models.forecast import Forecast
 from models.ledger_models import known_models
-from models.ledger_rows import Batch
+from models.ledger_rows import Batch, own_answer
 from models.ledger_scores import LedgerModel, target_times
 from models.ledger_sums import BAND_SUMS, Bands
 from models.ledger_tables import BANDS, CALIBRATIONS, FORECASTS, RAW
@@ -22,22 +22,22 @@ from models.ledger_tables import BANDS, CALIBRATIONS, FORECASTS, RAW
 
 def keep_answers(connection: sa.Connection, model: LedgerModel, forecasts: Sequence[Forecast]) -> None:
     """Of calibrated forecasts just written: what the model itself said, and where its factors begin in a new market."""
-    stretched = {(str(one.symbol), one.last_open_time_ms): one.stretch for one in forecasts if one.stretch is not None}
-    if not stretched:
+    calibrated = {(str(one.symbol), one.last_open_time_ms): one for one in forecasts if one.stretch is not None}
+    if not calibrated:
         return
-    earliest = min(at_ms for _, at_ms in stretched)
+    earliest = min(at_ms for _, at_ms in calibrated)
     query = sa.select(FORECASTS.c.key, FORECASTS.c.symbol, FORECASTS.c.last_open_time_ms)
     keys = connection.execute(
         query.where(FORECASTS.c.model == model.key, FORECASTS.c.last_open_time_ms >= earliest)
     ).all()
     rows = [
-        {"forecast": key, "answer": np.ascontiguousarray(stretch.answer, dtype="<f4").tobytes()}
+        {"forecast": key, "answer": own_answer(calibrated[symbol, at_ms])}
         for key, symbol, at_ms in keys
-        if (stretch := stretched.get((symbol, at_ms))) is not None
+        if (symbol, at_ms) in calibrated
     ]
     connection.execute(sa.insert(RAW), rows)
     known = connection.execute(sa.select(CALIBRATIONS.c.symbol).where(CALIBRATIONS.c.model == model.key)).scalars()
-    begun = {symbol: Following.begun(stretch.start) for (symbol, _), stretch in stretched.items()}
+    begun = {symbol: Following.begun(one.stretch.start) for (symbol, _), one in calibrated.items() if one.stretch}
     if new := begun.keys() - set(known):
         connection.execute(sa.insert(CALIBRATIONS), [_row(model, symbol, begun[symbol]) for symbol in sorted(new)])
 

@@ -1,4 +1,8 @@
-"""Chain: each forecast's hash covers the one before it, so that no row can be changed, added or taken out unnoticed."""
+"""Chain: each forecast's hash covers the one before it, so that no row can be changed, added or taken out unnoticed.
+
+Two versions, told apart by their first byte and length, may follow each other in one chain: the older is a bare SHA-256
+of what was shown; the newer begins with VERSION and covers what the model itself answered, before calibration, too.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,8 @@ from typing import Any
 
 CONTENT = ("symbol", "last_open_time_ms", "made_at_ms", "last_close", "sigma", "log_returns")
 """The columns of a forecast that its hash covers; the model's follow from `model_hash`."""
+VERSION = b"\x02"
+_SHA256_BYTES = 32
 _NUMBERS = struct.Struct("<qqdd")
 
 
@@ -72,10 +78,41 @@ def link(
     last_close: float,
     sigma: float,
     log_returns: bytes,
+    *,
+    answer: bytes | None,
 ) -> bytes:
-    """SHA-256 over the previous row's hash and everything this row was written with."""
+    """VERSION and the SHA-256 over the previous row's hash and everything this row was written with. `answer`: what the
+    model itself said, in sigma; None where nothing was calibrated."""
+    shown = _shown(before, model, symbol, last_open_time_ms, made_at_ms, last_close, sigma, log_returns)
+    own = b"\0" if answer is None else b"\1" + answer
+    return VERSION + hashlib.sha256(VERSION + shown + own).digest()
+
+
+def newest_hash(chain: bytes) -> str:
+    """In hex, of either version."""
+    return chain[-_SHA256_BYTES:].hex()
+
+
+def _shown(
+    before: bytes,
+    model: bytes,
+    symbol: str,
+    last_open_time_ms: int,
+    made_at_ms: int,
+    last_close: float,
+    sigma: float,
+    log_returns: bytes,
+) -> bytes:
     numbers = _NUMBERS.pack(last_open_time_ms, made_at_ms, last_close, sigma)
-    return hashlib.sha256(b"".join((before, model, symbol.encode(), b"\0", numbers, log_returns))).digest()
+    return b"".join((before, model, symbol.encode(), b"\0", numbers, log_returns))
+
+
+def _expected(found: bytes | None, before: bytes, model: bytes, content: Sequence[Any]) -> bytes:
+    """By the version that the row was written in; `content` is the columns CONTENT and the model's own answer."""
+    *shown, answer = content
+    if found is not None and len(found) == _SHA256_BYTES:
+        return hashlib.sha256(_shown(before, model, *shown)).digest()
+    return link(before, model, *shown, answer=answer)
 
 
 class Walk:
@@ -89,13 +126,13 @@ class Walk:
         self._last = beginning(venue)
 
     def step(self, key: int, model_id: str, model: bytes, found: bytes | None, content: Sequence[Any]) -> bool:
-        """False where the row does not follow; `found` is its hash, `content` its columns CONTENT."""
+        """False where the row does not follow; `found` is its hash, `content` its columns CONTENT and the answer."""
         self.checked += 1
         self.key = key
         if found is None and self.unchained == self.checked - 1:
             self.unchained += 1
             return True
-        expected = link(self._last, model, *content)
+        expected = _expected(found, self._last, model, content)
         if found != expected:
             reason = "it has no hash" if found is None else "it was changed, or a row before it was taken out or put in"
             symbol, last_open_time_ms, *_ = content

@@ -77,6 +77,13 @@ def forecast_row(model: int, forecast: Forecast) -> dict[str, object]:
     }
 
 
+def own_answer(forecast: Forecast) -> bytes | None:
+    """What the model itself said, as RAW holds it; None where nothing was calibrated."""
+    if forecast.stretch is None:
+        return None
+    return np.ascontiguousarray(forecast.stretch.answer, dtype="<f4").tobytes()
+
+
 def unpack(content: bytes, model: LedgerModel) -> NDArray[np.float64]:
     return np.frombuffer(content, dtype="<f8").reshape(model.shape)
 

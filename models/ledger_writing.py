@@ -13,7 +13,7 @@ from models import ledger_calibrations, ledger_chain
 from models.forecast import Forecast
 from models.ledger_chain import Verification, Walk
 from models.ledger_models import known_models, model_hash, store_model
-from models.ledger_rows import forecast_row
+from models.ledger_rows import forecast_row, own_answer
 from models.ledger_scores import LedgerModel
 from models.ledger_tables import BANDS, CALIBRATIONS, FORECASTS, HEADS, MODELS, RAW, SCORES, SUM_TABLES
 
@@ -31,24 +31,30 @@ def append(database: Database, connection: sa.Connection, venue: str, forecasts:
     ).all()
     there = {(symbol, at_ms) for symbol, at_ms in known}
     new = {(str(one.symbol), one.last_open_time_ms): one for one in forecasts}
-    rows = [forecast_row(model.key, one) for place, one in new.items() if place not in there]
+    written = [one for place, one in new.items() if place not in there]
+    rows = [forecast_row(model.key, one) for one in written]
     if rows:
-        _chain(database, connection, venue, model, rows)
+        _chain(database, connection, venue, model, rows, [own_answer(one) for one in written])
         connection.execute(sa.insert(FORECASTS), rows)
-        written = [one for place, one in new.items() if place not in there]
         ledger_calibrations.keep_answers(connection, model, written)
     return len(rows)
 
 
 def _chain(
-    database: Database, connection: sa.Connection, venue: str, model: LedgerModel, rows: Sequence[dict[str, Any]]
+    database: Database,
+    connection: sa.Connection,
+    venue: str,
+    model: LedgerModel,
+    rows: Sequence[dict[str, Any]],
+    answers: Sequence[bytes | None],
 ) -> None:
-    """Gives each row its hash and moves the venue's head on."""
+    """Gives each row its hash, which covers the model's own answer too, and moves the venue's head on."""
     head = connection.execute(sa.select(HEADS).where(HEADS.c.venue == venue)).one_or_none()
     last = ledger_chain.beginning(venue) if head is None else head.chain
     hashed = model_hash(model, venue)
-    for row in rows:
-        last = row["chain"] = ledger_chain.link(last, hashed, *(row[name] for name in ledger_chain.CONTENT))
+    for row, answer in zip(rows, answers, strict=True):
+        content = (row[name] for name in ledger_chain.CONTENT)
+        last = row["chain"] = ledger_chain.link(last, hashed, *content, answer=answer)
     moved = {"venue": venue, "rows": (head.rows if head else 0) + len(rows), "chain": last}
     connection.execute(database.upsert(HEADS), [moved])
 
@@ -59,8 +65,9 @@ def walked(connection: sa.Connection, venue: str, walk: Walk, *, most: int | Non
     ours = FORECASTS.c.model.in_(list(models))
     rows = connection.execute(sa.select(sa.func.count()).select_from(FORECASTS).where(ours)).scalar_one()
     hashes = {key: model_hash(model, venue) for key, model in models.items()}
-    columns = [FORECASTS.c[name] for name in ("key", "model", "chain", *ledger_chain.CONTENT)]
-    query = sa.select(*columns).where(ours, FORECASTS.c.key > walk.key).order_by(FORECASTS.c.key).limit(most)
+    columns = [*(FORECASTS.c[name] for name in ("key", "model", "chain", *ledger_chain.CONTENT)), RAW.c.answer]
+    query = sa.select(*columns).outerjoin(RAW, RAW.c.forecast == FORECASTS.c.key).where(ours)
+    query = query.where(FORECASTS.c.key > walk.key).order_by(FORECASTS.c.key).limit(most)
     found = connection.execution_options(yield_per=_BATCH).execute(query)
     seen = 0
     for key, model, chained, *content in found:
@@ -71,7 +78,8 @@ def walked(connection: sa.Connection, venue: str, walk: Walk, *, most: int | Non
     complete = walk.broken is not None or most is None or seen < most
     if complete:
         walk.finish(head.rows if head else 0, head.chain if head else None)
-    return Verification(rows, walk.checked, walk.unchained, complete, head.chain.hex() if head else "", walk.broken)
+    newest = ledger_chain.newest_hash(head.chain) if head else ""
+    return Verification(rows, walk.checked, walk.unchained, complete, newest, walk.broken)
 
 
 def forget_simulations(connection: sa.Connection, venue: str) -> None:

@@ -2,82 +2,21 @@
 
 from __future__ import annotations
 
-import re
-import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-import sqlalchemy as sa
-from numpy.typing import NDArray
 
 from data.candles import Candles
 from data.database import Database, connect
 from data.interval import Interval
-from data.symbol import Symbol
-from data.venue import run
-from models import conformal, scoring
-from models.forecast import Forecast, Stretch
+from models import scoring
 from models.ledger import Ledger
-from models.ledger_scores import State, interval_95
-from models.ledger_sums import weather_of
+from models.ledger_scores import State
 from tests.support import tiny_model
-from tests.support.servers import PostgresServer, postgres_server
+from tests.support.ledgers import BTC, HOUR_MS, forecast, scored
 from utils.clock import ManualClock
-
-HOUR_MS = 3_600_000
-BTC = Symbol("BTCUSDT")
-QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[PostgresServer]:
-    with postgres_server() as server:
-        yield server
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Of an empty database."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'ledger.db'}"
-    server: PostgresServer = request.getfixturevalue("postgres")
-    return server.new_database()
-
-
-@pytest.fixture
-def database(url: str) -> Iterator[Database]:
-    opened = connect(url)
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def ledger(database: Database) -> Ledger:
-    return Ledger(database, ManualClock())
-
-
-def forecast(candles: Candles, row: int, *, bias: float = 0.001, **changes: object) -> Forecast:
-    """Made at the close of candle `row`; its bands are the naive ones moved by `bias`."""
-    naive = tiny_model.NAIVE * 0.01
-    whole = Forecast(
-        model_id="tiny",
-        model_digest="d" * 64,
-        symbol=candles.symbol,
-        interval=candles.interval,
-        candles_digest="c",
-        last_open_time_ms=int(candles.open_time_ms[row]),
-        last_close=float(candles.close[row]),
-        sigma=0.01,
-        made_at_ms=candles.interval.close_ms(int(candles.open_time_ms[row])) + 500,
-        quantiles=(0.05, 0.25, 0.5, 0.75, 0.95),
-        horizons=tuple(range(1, 25)),
-        log_returns=naive + bias,
-        baseline_log_returns=naive,
-    )
-    return replace(whole, **changes)  # type: ignore[arg-type]
 
 
 def test_a_forecast_is_written_once(ledger: Ledger) -> None:
@@ -211,28 +150,6 @@ def test_other_markets_and_intervals_decide_nothing(ledger: Ledger) -> None:
     assert ledger.score(Candles.empty(BTC, Interval.H1)) == 0
 
 
-def test_skill_is_told_by_model_digest_and_market(ledger: Ledger) -> None:
-    candles, other = tiny_model.candles(60), tiny_model.candles(60, symbol="ETHUSDT", seed=4)
-    ledger.append([forecast(candles, row) for row in range(5)])
-    ledger.append([forecast(other, row) for row in range(3)])
-    ledger.append([forecast(candles, row, model_digest="e" * 64, bias=0.1) for row in range(4)])
-    ledger.append([forecast(candles, row, model_id="else", model_digest="f" * 64) for row in range(2)])
-    ledger.score(candles)
-    ledger.score(other)
-    assert ledger.skill(model_id="tiny", horizon=1).count == 12
-    assert ledger.skill(model_id="tiny", horizon=1, symbol=BTC).count == 9
-    assert ledger.skill(model_id="tiny", horizon=1, digest="e" * 64).count == 4
-    assert ledger.skill(model_id="else", horizon=1).count == 2
-    assert ledger.skill(model_id="tiny", interval=Interval.D1).count == 0
-
-
-def test_nothing_scored_is_no_number(ledger: Ledger) -> None:
-    found = ledger.skill(model_id="nobody")
-    assert (found.count, found.loss, found.skill_fraction, found.coverage_90, found.directional_accuracy) == (
-        0, None, None, None, None,
-    )  # fmt: skip
-
-
 def test_recent_rows_come_newest_first_and_carry_everything(ledger: Ledger) -> None:
     candles = tiny_model.candles(60)
     ledger.append([forecast(candles, row) for row in range(3)])
@@ -244,110 +161,6 @@ def test_recent_rows_come_newest_first_and_carry_everything(ledger: Ledger) -> N
     assert rows[0].realised == pytest.approx(float(np.log(candles.close[3] / candles.close[2])))
     assert rows[1].realised is None
     np.testing.assert_allclose(rows[2].baseline_log_returns, tiny_model.NAIVE[2] * 0.01)
-
-
-def test_a_thousand_days_answer_quickly(ledger: Ledger) -> None:
-    candles = tiny_model.candles(4100)
-    ledger.append([forecast(candles, row) for row in range(4000)])
-    ledger.score(candles)
-    assert ledger.skill(model_id="tiny", horizon=24).count == 4000
-    took = []
-    for _ in range(5):
-        began = time.perf_counter()
-        ledger.skill(model_id="tiny", symbol=BTC, horizon=24)
-        took.append(time.perf_counter() - began)
-    assert min(took) < 0.05
-
-
-def scored(
-    ledger: Ledger, *, symbols: tuple[str, ...] = ("BTCUSDT", "ETHUSDT"), count: int = 150
-) -> dict[str, Candles]:
-    """Forecasts of two markets at every candle but the last 30, all decided."""
-    markets = {name: tiny_model.candles(count + 30, symbol=name, seed=seed) for seed, name in enumerate(symbols, 7)}
-    for candles in markets.values():
-        ledger.append([forecast(candles, row, sigma=0.005 * (1 + row % 3)) for row in range(count)])
-        ledger.score(candles)
-    return markets
-
-
-def change(database: Database, statement: str) -> None:
-    """SQLite's word for zero bytes is put into PostgreSQL's words."""
-    if database.engine.dialect.name == "postgresql":
-        statement = re.sub(r"zeroblob\((\d+)\)", r"decode(repeat('00', \1), 'hex')", statement)
-    with database.write() as connection:
-        assert connection.execute(sa.text(statement)).rowcount > 0
-
-
-def test_all_markets_asked_at_once_answer_as_each_alone(ledger: Ledger) -> None:
-    scored(ledger)
-    symbols = (BTC, Symbol("ETHUSDT"), Symbol("XRPUSDT"))
-    for horizon in (None, 6):
-        found = ledger.skills(model_id="tiny", symbols=symbols, horizon=horizon)
-        assert found == {one: ledger.skill(model_id="tiny", symbol=one, horizon=horizon) for one in symbols}
-        assert [found[one].count for one in symbols] == [150 * (1 if horizon else 24)] * 2 + [0]
-    by_horizon = ledger.skills_by_horizon(model_id="tiny", horizons=(1, 24), symbols=(None, BTC))
-    assert by_horizon[BTC, 24] == ledger.skill(model_id="tiny", symbol=BTC, horizon=24)
-    assert by_horizon[None, 1] == ledger.skill(model_id="tiny", horizon=1)
-    assert by_horizon[None, 1].count == 300
-
-
-def test_the_standard_error_is_that_of_the_blocks(ledger: Ledger) -> None:
-    """Recomputed from every single score, with the ratio estimator written out."""
-    scored(ledger, symbols=("BTCUSDT",))
-    rows = [row for row in ledger.recent(BTC, Interval.H1, 10_000) if row.horizon == 6]
-    days = np.array([row.last_open_time_ms // 86_400_000 for row in rows])
-    loss, naive = np.array([(row.loss, row.baseline_loss) for row in rows], dtype=np.float64).T
-    labels = np.unique(days, return_inverse=True)[1]
-    by_day = [np.bincount(labels, weights=column) for column in (loss, naive)]
-    found = ledger.skill(model_id="tiny", symbol=BTC, horizon=6)
-    ratio, groups = loss.sum() / naive.sum(), len(by_day[0])
-    spread = np.sqrt(((by_day[0] - ratio * by_day[1]) ** 2).sum() * groups / (groups - 1)) / naive.sum()
-    assert found.skill_standard_error == pytest.approx(spread)
-    assert found.coverage_90_standard_error is not None
-    bounds = interval_95(found.skill_fraction, found.skill_standard_error, found.blocks)
-    assert bounds is not None
-    assert bounds[1] - bounds[0] == pytest.approx(2 * 2.45 * spread, rel=0.01)  # Student's t of 6 degrees of freedom
-    assert interval_95(0.02, 0.01, 2) is None
-    assert interval_95(0.02, None, 9) is None
-
-
-def test_outcomes_are_counted_between_the_quantiles(ledger: Ledger) -> None:
-    markets = scored(ledger)
-    (model,) = ledger.models(Interval.H1)
-    expected = np.zeros(6)
-    for candles in markets.values():
-        realised = np.log(candles.close[6:156] / candles.close[:150])
-        expected += np.bincount((realised[:, None] > tiny_model.NAIVE[5] * 0.01 + 0.001).sum(axis=1), minlength=6)
-    np.testing.assert_array_equal(ledger.ranks(model, 6), expected)
-    assert ledger.ranks(model, 7).sum() == 0, "kept only where pages show it"
-
-
-def test_weather_adds_up_to_the_whole(ledger: Ledger) -> None:
-    scored(ledger)
-    (model,) = ledger.models(Interval.H1)
-    weather, whole = ledger.weather(model, 12), ledger.skill(model_id="tiny", horizon=12)
-    assert weather.count.shape == (24, 3)
-    assert weather.count.sum() == whole.count == 300
-    assert whole.loss is not None
-    assert weather.loss.sum() / 300 == pytest.approx(whole.loss)
-    np.testing.assert_array_equal(weather.count.sum(axis=0), [100, 100, 100])
-    assert weather.edges is not None
-    assert 0.005 < weather.edges[0] < 0.0101 < weather.edges[1] < 0.015
-    nothing = weather_of(np.array([], dtype=np.int64), np.array([], dtype=np.int64), {})
-    assert (nothing.count.sum(), nothing.edges) == (0, None)
-
-
-def test_the_course_keeps_its_size_however_long_it_runs(ledger: Ledger) -> None:
-    scored(ledger, count=960)
-    (model,) = ledger.models(Interval.H1)
-    whole = ledger.skill(model_id="tiny", horizon=1)
-    for points in (7, 40, 1000):
-        course = ledger.course(model, 1, points)
-        assert len(course.count) <= min(points, 40)
-        assert course.count.sum() == whole.count == 1920
-        assert (np.diff(course.from_ms) > 0).all()
-    assert len(ledger.course(model, 5, 10).count) > 0
-    assert len(ledger.course(model, 99, 10).count) == 0
 
 
 def test_the_newest_forecast_of_each_market(ledger: Ledger) -> None:
@@ -379,175 +192,54 @@ def test_the_version_changes_with_what_is_written_and_only_then(ledger: Ledger) 
     assert ledger.version == now
 
 
-def test_a_whole_chain_is_found_whole(ledger: Ledger, url: str) -> None:
-    empty = ledger.verify()
-    assert (empty.rows, empty.checked, empty.complete, empty.intact, empty.head) == (0, 0, True, True, "")
-    scored(ledger)
-    found = ledger.verify()
-    assert (found.rows, found.checked, found.unchained, found.complete, found.broken) == (300, 300, 0, True, None)
-    assert len(found.head) == 64
-    again = connect(url)
-    assert Ledger(again, ManualClock()).verify() == found
-    again.close()
-
-
-@pytest.mark.parametrize(
-    ("statement", "row", "says"),
-    [
-        ("UPDATE ledger_forecasts SET last_close = last_close * 1.0001 WHERE key = 17", 17, "changed"),
-        ("UPDATE ledger_forecasts SET made_at_ms = made_at_ms - 1 WHERE key = 17", 17, "changed"),
-        ("UPDATE ledger_forecasts SET sigma = sigma * 2 WHERE key = 300", 300, "changed"),
-        ("UPDATE ledger_forecasts SET symbol = 'XRPUSDT' WHERE key = 1", 1, "changed"),
-        ("UPDATE ledger_forecasts SET log_returns = zeroblob(960) WHERE key = 200", 200, "changed"),
-        ("UPDATE ledger_forecasts SET chain = NULL WHERE key = 5", 5, "no hash"),
-        ("UPDATE ledger_forecasts SET chain = zeroblob(32) WHERE key = 300", 300, "changed"),
-        ("DELETE FROM ledger_forecasts WHERE key = 40", 40, "taken out"),
-        ("DELETE FROM ledger_forecasts WHERE key > 297", 298, "3 of the newest rows were taken out"),
-        ("UPDATE ledger_models SET model_id = 'better'", 1, "changed"),
-        ("UPDATE ledger_heads SET chain = zeroblob(32)", 300, "not the one that was written last"),
-    ],
-)
-def test_tampering_is_found_and_the_first_broken_row_named(
-    database: Database, ledger: Ledger, statement: str, row: int, says: str
+@pytest.mark.parametrize("jump_hours", [-48, 1000], ids=lambda hours: f"{hours:+d}h")
+def test_clock_jumps_write_nothing_twice_and_change_no_word(
+    database: Database, tmp_path: Path, jump_hours: int
 ) -> None:
-    scored(ledger)
-    change(database, "DELETE FROM ledger_scores")
-    change(database, statement)
-    broken = ledger.verify().broken
-    assert broken is not None
-    assert broken.row == row
-    assert says in broken.reason
+    """Beside a ledger whose clock stands still, to the last byte of the chain and to the last score."""
+    candles, clock = tiny_model.candles(80), ManualClock(tiny_model.START_MS + 30 * HOUR_MS)
+    calm_database = connect(f"sqlite:///{tmp_path / 'calm.db'}")
+    ledger, calm = Ledger(database, clock), Ledger(calm_database, ManualClock())
+    for row in range(30, 38):
+        made = forecast(candles, row)
+        assert ledger.append([made]) == calm.append([made]) == 1
+        known = candles.slice(0, row + 2)
+        assert ledger.score(known) == calm.score(known)
+        before = clock.now_ms()
+        for now_ms in (before + jump_hours * HOUR_MS, before + HOUR_MS):  # and it is put right again
+            clock.set_wall(now_ms)
+            ledger = Ledger(database, clock)  # the dashboard is started again meanwhile
+            assert ledger.append([replace(made, made_at_ms=now_ms, log_returns=made.log_returns + 0.1)]) == 0
+            assert ledger.score(known) == 0
+            assert ledger.score(candles.slice(0, row + 1)) == 0, "the candles of before the jump once more"
+    assert ledger.verify() == calm.verify()
+    assert ledger.verify().rows == 8
+    assert ledger.recent(BTC, Interval.H1, 1000) == calm.recent(BTC, Interval.H1, 1000)
+    assert ledger.skill(model_id="tiny") == calm.skill(model_id="tiny")
+    calm_database.close()
 
 
-def test_rewriting_a_hash_moves_the_break_to_the_next_row(database: Database, ledger: Ledger) -> None:
-    """Whoever changes a row and its hash has to change every later one, and the head."""
-    scored(ledger)
-    change(
-        database, "UPDATE ledger_forecasts SET chain = (SELECT chain FROM ledger_forecasts WHERE key = 9) WHERE key = 8"
-    )
-    broken = ledger.verify().broken
-    assert broken is not None
-    assert (broken.row, broken.symbol, broken.model_id) == (8, "BTCUSDT", "tiny")
-
-
-def test_a_long_chain_is_walked_in_pieces(database: Database, ledger: Ledger) -> None:
-    scored(ledger)
-    pieces = [ledger.check(most=120) for _ in range(3)]
-    assert [(one.checked, one.complete) for one in pieces] == [(120, False), (240, False), (300, True)]
-    change(database, "UPDATE ledger_forecasts SET sigma = 9 WHERE key = 130")
-    first, second = ledger.check(most=120), ledger.check(most=120)
-    assert (first.intact, first.checked) == (True, 120)
-    assert second.broken is not None
-    assert second.broken.row == 130
-    assert not ledger.check(most=1000).intact
-
-
-def test_rows_from_before_the_chain_are_told_apart(database: Database, ledger: Ledger) -> None:
+def test_what_a_clock_far_ahead_says_is_not_counted_as_foresight(ledger: Ledger) -> None:
+    """Made, by its clock, five hours after its candle closed: the first five outcomes may have been known."""
     candles = tiny_model.candles(60)
-    ledger.append([forecast(candles, row) for row in range(10)])
-    with database.write() as connection:
-        connection.execute(sa.text("UPDATE ledger_forecasts SET chain = NULL"))
-        connection.execute(sa.text("DELETE FROM ledger_heads"))
-    ledger.append([forecast(candles, row) for row in range(10, 15)])
-    found = ledger.verify()
-    assert (found.rows, found.unchained, found.intact) == (15, 10, True)
-    change(database, "UPDATE ledger_forecasts SET chain = NULL WHERE key = 12")
-    assert not ledger.verify().intact
-
-
-def test_each_venue_has_its_own_chain(ledger: Ledger) -> None:
-    candles = tiny_model.candles(60)
-    ledger.append([forecast(candles, row) for row in range(5)])
-    real = ledger.verify()
-    ledger.use("run 1")
-    ledger.append([forecast(candles, row) for row in range(8)])
-    assert ledger.verify().rows == ledger.verify().checked == 8
-    ledger.use("binance")
-    assert ledger.verify() == real
-
-
-def test_sums_of_an_older_ledger_are_made_up_once(database: Database, ledger: Ledger) -> None:
-    """A ledger that knew only daily sums by market and horizon answers the same after the next start."""
-    scored(ledger)
-    (model,) = ledger.models(Interval.H1)
-    symbols = (None, BTC)
-    before = ledger.skills_by_horizon(model_id="tiny", horizons=(1, 24), symbols=symbols)
-    ranks, weather, whole = ledger.ranks(model, 24), ledger.weather(model, 24), ledger.skill(model_id="tiny")
-    change(database, "DELETE FROM ledger_ranks")
-    change(database, "DELETE FROM ledger_weather")
-    change(database, "DELETE FROM ledger_days WHERE symbol = '' OR horizon = 0")
-    newer = Ledger(database, ManualClock())
-    after = newer.skills_by_horizon(model_id="tiny", horizons=(1, 24), symbols=symbols)
-    for place, skill in before.items():
-        assert (after[place].count, after[place].coverage_90) == (skill.count, skill.coverage_90)
-        assert after[place].loss == pytest.approx(skill.loss)
-    np.testing.assert_array_equal(newer.ranks(model, 24), ranks)
-    np.testing.assert_allclose(newer.weather(model, 24).loss, weather.loss)
-    assert (
-        newer.skill(model_id="tiny").count
-        == whole.count
-        == Ledger(database, ManualClock()).skill(model_id="tiny").count
-    )
-
-
-def stretched(candles: Candles, row: int, factors: NDArray[np.float64], start: NDArray[np.float64]) -> Forecast:
-    """What the model says is twice as narrow as the naive bands."""
-    answer = (0.5 * tiny_model.NAIVE).astype(np.float32)
-    shown = conformal.stretched(answer.astype(np.float64) * 0.01, factors, QUANTILES)
-    made = forecast(candles, row)
-    return replace(made, log_returns=shown, stretch=Stretch(answer, factors, start, 0, 0))
-
-
-def test_factors_are_followed_once_whatever_happens_between(database: Database) -> None:
-    candles, start = tiny_model.candles(60), np.full((24, 2), 1.5)
-    ledger = Ledger(database, ManualClock())
-    for row in range(30):
-        now = ledger.followings("d" * 64).get(BTC)
-        factors = start if now is None else now.at(int(candles.open_time_ms[row]))
-        assert factors is not None
-        ledger.append([stretched(candles, row, factors, start)])
-        again = Ledger(database, ManualClock())  # a restart between any two steps
-        assert again.append([stretched(candles, row, start, start)]) == 0
-        again.score(candles.slice(0, row + 2))
-        assert again.score(candles.slice(0, row + 2)) == 0
-    found = Ledger(database, ManualClock()).followings("d" * 64)[BTC]
-    assert found.moment_ms == candles.open_time_ms[30]
-    assert found.outcomes == sum(min(30, 31 - ahead) for ahead in range(1, 25))
-    rows = [row for row in ledger.recent(BTC, Interval.H1, 2000) if row.state is State.SCORED]
-    given = np.array([[one.log_returns for one in rows if one.horizon == 1]])[0]
-    realised = np.array([one.realised for one in rows if one.horizon == 1], dtype=np.float64)
-    missed = ((realised < given[:, 0]) | (realised > given[:, -1])).astype(np.float64) - 0.1
-    np.testing.assert_allclose(found.after[0, 1], 1.5 * np.exp(conformal.GAMMA * missed.sum()))
-    assert found.after[0, 1] != found.before[0, 1]
-
-
-def test_coverage_is_kept_with_and_without_calibration(ledger: Ledger) -> None:
-    candles, start = tiny_model.candles(300), np.full((24, 2), 2.0)
-    ledger.append([forecast(candles, 0)])
-    ledger.append([stretched(candles, row, start, start) for row in range(1, 250)])
+    late = forecast(candles, 10)
+    ledger.append([replace(late, made_at_ms=late.made_at_ms + 5 * HOUR_MS)])
     ledger.score(candles)
-    for symbol in (BTC, None):
-        found = ledger.bands(digest="d" * 64, symbol=symbol, horizons=(1, 24))
-        assert found[1].scored == 249
-        skill = ledger.skill(model_id="tiny", horizon=1)
-        assert skill.count == 250
-        assert found[1].shown_90 == pytest.approx(skill.coverage_90, abs=0.005)
-        assert found[1].raw_90 is not None
-        assert found[1].shown_90 is not None
-        assert found[1].raw_90 < found[1].shown_90 - 0.1
-        assert found[1].raw_loss != found[1].shown_loss
-    nothing = ledger.bands(digest="e" * 64, symbol=None, horizons=(1,))[1]
-    assert (nothing.scored, nothing.raw_90) == (0, None)
-    assert ledger.verify().intact
+    states = {row.horizon: row.state for row in ledger.recent(BTC, Interval.H1, 100)}
+    assert [states[horizon] for horizon in (1, 5, 6, 24)] == [State.LATE, State.LATE, State.SCORED, State.SCORED]
 
 
-def test_a_venue_that_does_not_last_takes_its_factors_along(database: Database) -> None:
-    candles, start = tiny_model.candles(40), np.ones((24, 2))
-    ledger = Ledger(database, ManualClock(), venue=run(1))
-    ledger.append([stretched(candles, 0, start, start)])
-    ledger.score(candles)
-    assert BTC in ledger.followings("d" * 64)
-    ledger.use("binance")
-    assert ledger.followings("d" * 64) == {}
-    ledger.use(run(1))
-    assert ledger.followings("d" * 64) == {}
+@pytest.mark.parametrize("hole", [(12, 13), (11, 16), (13, 34)], ids=["one", "five", "many"])
+def test_a_gap_in_candles_is_unscorable_and_never_a_guess(ledger: Ledger, hole: tuple[int, int]) -> None:
+    """Horizons that end in the gap have no outcome; those beyond it have the one that really was."""
+    whole = tiny_model.candles(60)
+    ledger.append([forecast(whole, 10)])
+    ledger.score(tiny_model.without(whole, *hole))
+    rows = {row.horizon: row for row in ledger.recent(BTC, Interval.H1, 100)}
+    for horizon, row in rows.items():
+        if hole[0] <= 10 + horizon < hole[1]:
+            assert (row.state, row.realised, row.loss) == (State.HOLE, None, None)
+        else:
+            assert row.state is State.SCORED
+            assert row.realised == pytest.approx(np.log(whole.close[10 + horizon] / whole.close[10]))
+    assert ledger.score(whole) == 0, "a word once said of an outcome stands"
