@@ -14,7 +14,7 @@ class BatchStats:
     windows: int
     largest_batch: int
     newest_batch: int
-    mean_batch: float | None
+    windows_per_batch: float | None
     """Windows per batch; None before the first."""
     mean_batch_s: float | None
     waiting: int
@@ -44,7 +44,7 @@ class BatchRecord:
                 windows=self._windows,
                 largest_batch=self._largest,
                 newest_batch=self._newest,
-                mean_batch=self._windows / done if done else None,
+                windows_per_batch=self._windows / done if done else None,
                 mean_batch_s=self._seconds / done if done else None,
                 waiting=waiting,
             )

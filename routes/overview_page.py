@@ -216,10 +216,8 @@ def _gather(services: Services, interval: Interval, now_ms: int) -> Board:
     with span("candles"):
         known, waiting = _candles(services, interval)
     if not known:
-        raise NotReady(
-            services.connection.waiting_for
-            or f"no candles are known yet; {next(iter(waiting.values()), 'no markets are followed')}"
-        )
+        awaited = services.connection.waiting_for or next(iter(waiting.values()), "no markets are followed")
+        raise NotReady(f"no candles are known yet; waiting for: {awaited}")
     with span("forecasts"):
         answers = dict(zip(known, services.forecaster.answers(list(known.values())), strict=True))
     with span("score"):

@@ -356,11 +356,11 @@ def test_factors_that_cannot_be_read_do_not_stop_the_forecast(tmp_path: Path, ma
 
 def test_it_tells_its_batches(forecaster: Forecaster) -> None:
     before = forecaster.stats()
-    assert (before.batches, before.mean_batch, before.waiting) == (0, None, 0)
+    assert (before.batches, before.windows_per_batch, before.waiting) == (0, None, 0)
     markets = [tiny_model.candles(300, seed=seed, symbol=name) for seed, name in enumerate(("BTCUSDT", "ETHUSDT"))]
     forecaster.answers(markets)
     forecaster.answers(markets)  # kept: no second batch
     forecaster.answers([tiny_model.candles(300, seed=7, symbol="SOLUSDT")])
     after = forecaster.stats()
     assert (after.batches, after.windows, after.largest_batch, after.newest_batch) == (2, 3, 2, 1)
-    assert after.mean_batch == 1.5
+    assert after.windows_per_batch == 1.5

@@ -48,7 +48,10 @@ def test_nothing_known_yet_is_503_with_the_reason(tmp_path: Path) -> None:
             assert answer.status_code == 503, address
             assert int(answer.headers["Retry-After"]) >= 1
             assert answer.headers["Cache-Control"] == "no-store"
-        assert "the choice of the exchange" in client.get("/").text
+        page = client.get("/").text
+        assert "No candles are known yet; waiting for: the choice of the exchange" in page
+        assert 'data-retry-s="2"' in page
+        assert "/js/retry.js" in page
         assert client.get("/health").status_code == 200
         assert client.get("/ready").status_code == 503
         assert client.get("/performance").status_code == 200
