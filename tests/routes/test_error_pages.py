@@ -21,7 +21,7 @@ NASTY = '"><img src=x onerror=window.__x=1>'
 def test_an_unknown_market_is_told_those_that_exist(client: FlaskClient) -> None:
     answer = client.get("/symbol/NOPEUSDT")
     assert answer.status_code == 404
-    assert "market NOPEUSDT is not followed here" in answer.text
+    assert "Market NOPEUSDT is not followed here" in answer.text
     assert 'href="/symbol/ETHUSDT"' in answer.text
 
 
