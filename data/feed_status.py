@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 FeedState = Literal["starting", "live", "polling", "down"]
 
@@ -22,6 +23,16 @@ class FeedPaces:
     check_s: float = 1.0
     close_grace_s: float = 3.0
     rest_deadline_s: float = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionStatus:
+    """One connection of the feed: how many streams, since when it is up (None: it is down), when it last told
+    something. UTC ms."""
+
+    streams: int
+    up_since_ms: int | None
+    last_news_ms: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +58,12 @@ class FeedStatus:
     duplicates_ignored: int
     bad_frames: int
     last_error: str
+    each_connection: tuple[ConnectionStatus, ...] = ()
+
+    @classmethod
+    def of_words(cls, words: Mapping[str, Any]) -> FeedStatus:
+        """Back from what JSON makes of it."""
+        return cls(**{**words, "each_connection": tuple(ConnectionStatus(**one) for one in words["each_connection"])})
 
 
 @dataclass(slots=True)

@@ -135,6 +135,7 @@ class MarketFeed:
             duplicates_ignored=counters.duplicates_ignored,
             bad_frames=counters.bad_frames,
             last_error=counters.last_error,
+            each_connection=tuple(group.status() for group in self._groups),
         )
 
     def _current_state(self, connected: int) -> FeedState:
@@ -178,6 +179,7 @@ class MarketFeed:
                 on_up=self._on_up,
                 paces=self._paces,
                 counters=self._counters,
+                now_ms=self._clock.now_ms,
             )
             for i in range(0, len(names), self._per_connection)
         ]

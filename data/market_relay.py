@@ -230,7 +230,7 @@ class MarketFollower:
             self._side.gateway.follow_clock(state["offset_ms"])
             self._side.connection.follow(Exchange(**state["exchange"]))
             self._side.market.run = state["run"]
-            self._side.feed.told = FeedStatus(**state["feed"])
+            self._side.feed.told = FeedStatus.of_words(state["feed"])
             self._on_more(state["more"])
         for one in words.get("series", ()):
             self._side.market.take_series(series_news(one))

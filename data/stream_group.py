@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
-from data.feed_status import FeedCounters, FeedPaces
+from data.feed_status import ConnectionStatus, FeedCounters, FeedPaces
 from utils.errors import ExchangeUnavailable
 
 log = logging.getLogger(__name__)
@@ -41,6 +41,7 @@ class StreamGroup:
         on_up: Callable[[StreamGroup], None],
         paces: FeedPaces,
         counters: FeedCounters,
+        now_ms: Callable[[], int],
     ) -> None:
         self.streams = tuple(streams)
         self.up = False
@@ -50,6 +51,9 @@ class StreamGroup:
         self._on_up = on_up
         self._paces = paces
         self._counters = counters
+        self._now_ms = now_ms
+        self._up_since_ms = 0
+        self._last_news_ms: int | None = None
         self._silence_s = paces.silence_s
         self._renew = asyncio.Event()
         self._lives = 0
@@ -58,6 +62,10 @@ class StreamGroup:
     def untried(self) -> bool:
         """Whether no connection has come up or failed yet."""
         return not self._lives and not self.trouble
+
+    def status(self) -> ConnectionStatus:
+        """Of the connection in use; a second one that replaces it begins anew."""
+        return ConnectionStatus(len(self.streams), self._up_since_ms if self.up else None, self._last_news_ms)
 
     def renew(self) -> None:
         """Open another connection now and close this one when that one delivers."""
@@ -86,6 +94,7 @@ class StreamGroup:
                 fresh = await self._replacement(reader)
                 await _ended(reader)
                 reader = fresh
+                self._up_since_ms = self._now_ms()
                 self._counters.renewals += 1
         finally:
             await _ended(reader)
@@ -144,6 +153,7 @@ class StreamGroup:
                         raise ExchangeUnavailable(f"the streams were cut: {frame.get('type')} {frame.get('m')}")
                     if self._take(frame, self):
                         delivering.set()
+                        self._last_news_ms = self._now_ms()
                         self._silence_s = self._paces.silence_s
                         watchdog.reschedule(loop.time() + self._silence_s)
         except TimeoutError:
@@ -156,6 +166,7 @@ class StreamGroup:
             self._counters.reconnects += 1
         self._lives += 1
         self.up, self.trouble = True, ""
+        self._up_since_ms = self._now_ms()
         log.info("%d streams are up", len(self.streams))
         self._on_up(self)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ _OWN_PANELS = frozenset({"exchange", "feed", "market", "store", "database", "com
 _MOST_HOLDERS = 20
 _WORTH_A_ROW = 0.01
 _MOST_ENDPOINTS = 8
+_MOST_CONNECTIONS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,7 @@ class CacheRow:
     evictions: str
     loads: str
     load_time: str
+    age: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +103,35 @@ def exchange_panel(exchange: Mapping[str, Any], feed: Mapping[str, Any], now_ms:
         Fact("Clock offset", f"{exchange.get('clock_offset_ms', 0):,} ms"),
         Fact("Streams", f"{count(feed.get('streams'))} over {count(feed.get('connected'))} connections"),
         Fact("Newest event", "none" if last_ms is None else f"{max(0, now_ms - last_ms) / 1000:.1f} s ago"),
+        *_connection_facts(feed.get("each_connection") or (), now_ms),
         Fact("Reconnects, gaps", f"{count(feed.get('reconnects'))}, {count(feed.get('gaps'))}"),
         Fact("Event loop late", _lag(exchange)),
         Fact("Last problem", str(exchange.get("last_error") or feed.get("last_error") or "none")),
     )
     return Panel("Exchange", facts)
+
+
+def _connection_facts(connections: Sequence[Mapping[str, Any]], now_ms: int) -> tuple[Fact, ...]:
+    """How long each connection has been open, and how old its newest news is: a silent one stands out."""
+    if not connections:
+        return ()
+    opened = [one["up_since_ms"] for one in connections]
+    news = [one["last_news_ms"] for one in connections]
+    return (
+        Fact("Connections open for", _each(opened, now_ms, wording.duration, "down")),
+        Fact("Their newest news", f"{_each(news, now_ms, lambda age_s: f'{age_s:.1f} s', 'none')} old"),
+    )
+
+
+def _each(moments_ms: Sequence[int | None], now_ms: int, words: Callable[[float], str], absent: str) -> str:
+    """One by one while they are few, else from the youngest to the oldest."""
+    ages_s = [None if at_ms is None else max(0, now_ms - at_ms) / 1000 for at_ms in moments_ms]
+    if len(ages_s) <= _MOST_CONNECTIONS:
+        return ", ".join(absent if age_s is None else words(age_s) for age_s in ages_s)
+    known = sorted(age_s for age_s in ages_s if age_s is not None)
+    missing = len(ages_s) - len(known)
+    told = f"{words(known[0])} to {words(known[-1])}" if known else ""
+    return f"{told}, {missing} {absent}".strip(", ") if missing else told
 
 
 def process_panel(process: Mapping[str, Any], uptime_s: float | None) -> Panel:
@@ -219,6 +245,7 @@ def _cache(name: str, source: Mapping[str, Any], clearable: Collection[str]) -> 
         evictions=count(source.get("evictions")),
         loads=count(loads),
         load_time=seconds_text(took_s / loads if loads and took_s is not None else None),
+        age=_ages(source.get("age_median_s"), source.get("age_oldest_s")),
     )
 
 
@@ -226,8 +253,15 @@ def _unread(name: str) -> CacheRow:
     """One that does not count its reads but can be cleared."""
     nothing = wording.NOTHING
     return CacheRow(
-        name, heading(name), True, None, nothing, nothing, nothing, nothing, None, nothing, nothing, nothing
+        name, heading(name), True, None, nothing, nothing, nothing, nothing, None, nothing, nothing, nothing, nothing
     )
+
+
+def _ages(median_s: float | None, oldest_s: float | None) -> str:
+    """How long the middle one of its entries has been there, and the oldest."""
+    if median_s is None or oldest_s is None:
+        return wording.NOTHING
+    return f"{wording.duration(median_s)}, at most {wording.duration(oldest_s)}"
 
 
 def _holder(one: Mapping[str, Any], whole_bytes: float) -> Holder:

@@ -12,6 +12,7 @@ from sys import getsizeof
 from typing import Any, TypeVar, cast
 
 from utils.clock import SystemClock
+from utils.entry_ages import entry_ages
 from utils.second_level import Found, SecondLevel
 
 T = TypeVar("T")
@@ -44,6 +45,8 @@ class CacheStats:
     max_entries: int
     max_bytes: int
     load_time_s: float
+    age_median_s: float | None = None
+    age_oldest_s: float | None = None
 
     @property
     def hit_rate_fraction(self) -> float:
@@ -55,10 +58,13 @@ class CacheStats:
 class _Entry:
     """One kept value. Only `used`, `retry_at` and, when it is outdated, `expires_at` change after it is made."""
 
-    __slots__ = ("expires_at", "keep_until", "retry_at", "size_bytes", "used", "value")
+    __slots__ = ("expires_at", "keep_until", "made_at", "retry_at", "size_bytes", "used", "value")
 
-    def __init__(self, value: object, expires_at: float, keep_until: float, size_bytes: int, used: int) -> None:
+    def __init__(self, value: object, made_at: float, ttl_s: float, stale_s: float, size_bytes: int, used: int) -> None:
+        expires_at = made_at + ttl_s
+        keep_until = expires_at + stale_s
         self.value = value
+        self.made_at = made_at
         self.expires_at = expires_at
         self.keep_until = keep_until
         self.retry_at = expires_at
@@ -254,6 +260,7 @@ class DataCache:
 
     def stats(self) -> CacheStats:
         with self._lock:
+            ages = entry_ages((entry.made_at for entry in self._entries.values()), self._timer())
             return CacheStats(
                 name=self._name,
                 hits=self._hits,
@@ -268,6 +275,8 @@ class DataCache:
                 max_entries=self._max_entries,
                 max_bytes=self._max_bytes,
                 load_time_s=self._load_time_s,
+                age_median_s=ages.median_s,
+                age_oldest_s=ages.oldest_s,
             )
 
     def __len__(self) -> int:
@@ -399,8 +408,7 @@ class DataCache:
         if size_bytes > self._max_bytes or self._max_entries < 1:
             self._evictions += 1
             return
-        expires_at = now + ttl_s
-        self._entries[key] = _Entry(value, expires_at, expires_at + stale_s, size_bytes, next(self._ticks))
+        self._entries[key] = _Entry(value, now, ttl_s, stale_s, size_bytes, next(self._ticks))
         self._size_bytes += size_bytes
         if now >= self._next_sweep:
             self._sweep(now)

@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from utils.entry_ages import entry_ages
 from utils.errors import ModelLoadTimeout
 from utils.model_utils import Session
 
@@ -28,6 +29,8 @@ class ModelCacheStats:
     models: int
     max_models: int
     load_time_s: float
+    age_median_s: float | None = None
+    age_oldest_s: float | None = None
 
     @property
     def hit_rate_fraction(self) -> float | None:
@@ -76,6 +79,7 @@ class ModelCache:
             self._load_timeout_s = load_timeout_s
             self._timer = timer
             self._sessions: OrderedDict[_Key, Session] = OrderedDict()
+            self._loaded_at_s: dict[_Key, float] = {}
             self._loading: dict[_Key, _Load] = {}
             self._counts = _Counts()
 
@@ -119,7 +123,7 @@ class ModelCache:
 
     def stats(self) -> ModelCacheStats:
         with self._lock:
-            counts = self._counts
+            counts, ages = self._counts, entry_ages(self._loaded_at_s.values(), self._timer())
             return ModelCacheStats(
                 enabled=self._enabled,
                 hits=counts.hits,
@@ -131,6 +135,8 @@ class ModelCache:
                 models=len(self._sessions),
                 max_models=self._max_models,
                 load_time_s=counts.load_time_s,
+                age_median_s=ages.median_s,
+                age_oldest_s=ages.oldest_s,
             )
 
     def _wait(self, model_id: str, other: _Load) -> Session:
@@ -163,6 +169,7 @@ class ModelCache:
         with self._lock:
             if self._loading.get(key) is mine:  # else cleared or configured anew meanwhile
                 self._sessions[key] = session
+                self._loaded_at_s[key] = self._timer()
                 self._shrink(self._max_models)
 
     def _timed(self, load: Callable[[], Session]) -> Session:
@@ -181,7 +188,8 @@ class ModelCache:
     def _shrink(self, keep: int) -> int:
         dropped = max(0, len(self._sessions) - keep)
         for _ in range(dropped):
-            self._sessions.popitem(last=False)
+            key, _ = self._sessions.popitem(last=False)
+            self._loaded_at_s.pop(key, None)
         self._counts.evictions += dropped
         return dropped
 

@@ -18,6 +18,7 @@ from flask import Request, Response
 from werkzeug.datastructures import Headers
 
 from utils.content_encoding import IDENTITY, MIN_SIZE_BYTES, choose_encoding
+from utils.entry_ages import entry_ages
 from utils.page_bytes import HeaderList, Page, Variant
 from utils.request_trace import traced
 
@@ -91,6 +92,8 @@ class ResponseCacheStats:
     size_bytes: int
     max_bytes: int
     render_time_s: float
+    age_median_s: float | None = None
+    age_oldest_s: float | None = None
 
     @property
     def hit_rate_fraction(self) -> float | None:
@@ -205,6 +208,7 @@ class ResponseCache:
 
     def stats(self) -> ResponseCacheStats:
         with self._lock:
+            ages = entry_ages((page.made_at_s for page in self._pages.values()), self._timer())
             return ResponseCacheStats(
                 hits=self._hits,
                 misses=self._misses,
@@ -216,6 +220,8 @@ class ResponseCache:
                 size_bytes=self._size_bytes,
                 max_bytes=self.max_bytes,
                 render_time_s=self._render_time_s,
+                age_median_s=ages.median_s,
+                age_oldest_s=ages.oldest_s,
             )
 
     def _learn(self, request: Request, shortcut: Shortcut) -> None:
@@ -288,8 +294,9 @@ class ResponseCache:
             self._render_errors += 1
             raise
         self._renders += 1
-        self._render_time_s += self._timer() - started
-        return Page(version, body.encode() if isinstance(body, str) else body, choose_encoding(accept))
+        made_at_s = self._timer()
+        self._render_time_s += made_at_s - started
+        return Page(version, body.encode() if isinstance(body, str) else body, choose_encoding(accept), made_at_s)
 
     def _keep(self, key: Key, page: Page) -> None:
         old = self._pages.pop(key, None)

@@ -13,7 +13,7 @@ from flask.testing import FlaskClient
 from routes.budgets import Breach
 from routes.performance_health import health
 from routes.performance_history import area, compare, courses
-from routes.performance_panels import holders
+from routes.performance_panels import cache_rows, exchange_panel, holders
 from routes.performance_routes import slices, split_text
 from tests.support.browser import Replay
 from tests.support.pages import client, replay
@@ -128,6 +128,27 @@ def test_memory_holders_end_with_what_nobody_claims() -> None:
     ]
     assert holders({"rss_bytes": 30e6, "holders": [told]}, 100e6)[0].share == 100
     assert holders(None, 1e8) == holders({}, 1e8) == ()
+
+
+def test_each_connection_tells_how_long_it_is_open_and_how_old_its_news_is() -> None:
+    def told(*connections: tuple[int | None, int | None]) -> dict[str, str]:
+        each = [{"streams": 200, "up_since_ms": up, "last_news_ms": news} for up, news in connections]
+        panel = exchange_panel({"weight_limit": 6000, "used_weight": 60}, {"each_connection": each}, 10_000_000)
+        return {fact.name: fact.text for fact in panel.facts}
+
+    few = told((2_800_000, 9_999_600), (None, None))
+    assert few["Connections open for"] == "2 h, down"
+    assert few["Their newest news"] == "0.4 s, none old"
+    many = told(*((9_000_000 + 100_000 * number, 9_990_000 + number * 1000) for number in range(6)), (None, 9_000_000))
+    assert many["Connections open for"] == "8 min to 16 min, 1 down"
+    assert many["Their newest news"] == "5.0 s to 1000.0 s old"
+    assert "Their newest news" not in told()
+
+
+def test_a_cache_tells_how_old_its_entries_are() -> None:
+    read = {"hits": 1, "misses": 1, "entries": 3}
+    rows = cache_rows({"some": {**read, "age_median_s": 12.5, "age_oldest_s": 400.0}, "empty": read}, ())
+    assert [row.age for row in rows] == ["12 s, at most 6 min", "–"]
 
 
 def test_the_page_answers_first_and_shows_splits_and_budgets(client: FlaskClient) -> None:

@@ -332,8 +332,9 @@ def test_statistics_tell_what_happened(clock: ManualClock) -> None:
     cache.get_or_load("k", load)
     cache.get("k")
     cache.get("absent")
+    clock.tick(3)
     stats = cache.stats()
-    expected = CacheStats("test", 2, 2, 1, 0, 0, 0, 0, 1, 123, 7, 70_000, 0.25)
+    expected = CacheStats("test", 2, 2, 1, 0, 0, 0, 0, 1, 123, 7, 70_000, 0.25, age_median_s=3.0, age_oldest_s=3.0)
     assert stats == expected
     assert stats.hit_rate_fraction == 0.5
     assert DataCache().stats().hit_rate_fraction == 0.0

@@ -291,7 +291,7 @@ def test_disabled_it_renders_each_time_with_the_same_headers() -> None:
 
 
 def test_statistics_say_what_a_reader_would_count() -> None:
-    ticks = iter([10.0, 10.5])
+    ticks = iter([9.0, 10.0, 10.5, 13.5])
     site = Site(timer=lambda: next(ticks))
     assert site.cache.stats().hit_rate_fraction is None
     for _ in range(4):
@@ -300,6 +300,7 @@ def test_statistics_say_what_a_reader_would_count() -> None:
     assert (stats.hits, stats.misses, stats.renders) == (3, 1, 1)
     assert stats.hit_rate_fraction == 0.75
     assert stats.render_time_s == 0.5
+    assert (stats.age_median_s, stats.age_oldest_s) == (3.0, 3.0)
 
 
 @pytest.mark.parametrize(
