@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from models.ensemble import Ensemble
+from models.ensemble import MIN_SCORED, Ensemble
 from models.ensembles import Ensembles
 from models.registry import RegistryEntry
 from routes import wording
@@ -51,6 +51,8 @@ class EnsembleCard:
     moved: bool
     sure: bool
     """Whether any member's skill is beyond doubt, so that weights differ."""
+    least: int
+    """Scored forecasts before skill can be beyond doubt."""
     floor: str
     facts: tuple[Fact, ...]
 
@@ -104,6 +106,7 @@ def ensemble_card(parts: Services, name: str) -> EnsembleCard | None:
         coverage=wording.coverage_sentence(parts.ledger.skill(model_id=found.id, digest=digest)),
         moved=any(abs(weight - found.weights[member]) > _SAME_WEIGHT for member, weight in now.items()),
         sure=len({round(weight, 9) for weight in now.values()}) > 1,
+        least=MIN_SCORED,
         floor=wording.percent(found.floor, 0),
         facts=(Fact("Digest of members and weights", digest or wording.NOTHING),),
     )
