@@ -101,7 +101,7 @@ _ENTRIES_PER_SERIES = 4
 """Cache entries one market and interval needs: its candles, its indicators, and room for a reader's choice of them."""
 _MEGABYTE = 1024 * 1024
 _MB = 1_000_000
-_SWITCH_S = 0.001
+_SWITCH_S = 0.0003
 """How long a thread that makes a page may keep one waiting that has an answer to give; Python's own is 5 ms."""
 
 log = logging.getLogger("app")

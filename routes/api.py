@@ -20,7 +20,7 @@ from routes.forms import parse_interval, parse_limit, parse_model, parse_names, 
 from routes.performance_page import performance_data, performance_version
 from routes.services import ForecastFace, Services, SkillFace, services
 from routes.strict_json import JSON, dumps
-from routes.symbol_page import Gathered, chart_version, forming_bar, gather, symbol_version
+from routes.symbol_page import MOMENT_S, Gathered, chart_version, forming_bar, gather, symbol_version
 from utils.errors import NotReady
 
 bp = Blueprint("api", __name__, url_prefix="/api/v1")
@@ -188,5 +188,6 @@ def _market(
         key=("api", name, symbol, interval, *more),
         version=lambda: version(parts, symbol, interval),
         render=lambda: dumps(make(symbol, interval)),
+        stale_s=MOMENT_S,
         mimetype=JSON,
     )

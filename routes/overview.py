@@ -14,6 +14,7 @@ from routes.forms import parse_interval, parse_limit, parse_search, theme_of
 from routes.overview_page import overview_page, overview_version, parse_sort
 from routes.services import Services, services
 from routes.svg import SPARK_HEIGHT, SPARK_WIDTH
+from routes.symbol_page import MOMENT_S
 
 bp = Blueprint("overview", __name__)
 
@@ -58,6 +59,7 @@ def _respond(template: str, theme: str) -> Response:
             ("overview version", interval), lambda: overview_version(parts, interval), _BURST_S
         ),
         render=lambda: render_template(template, **overview_context(parts, asked)),
+        stale_s=MOMENT_S,
     )
 
 

@@ -20,7 +20,7 @@ from routes.forms import Zone, parse_choices, parse_interval, parse_model, parse
 from routes.services import Services, services
 from routes.strict_json import JSON, dumps
 from routes.svg import CHART_HEIGHT, CHART_WIDTH
-from routes.symbol_page import chart_version, forming_bar, gather, symbol_page, symbol_version
+from routes.symbol_page import MOMENT_S, chart_version, forming_bar, gather, symbol_page, symbol_version
 
 bp = Blueprint("symbol", __name__, url_prefix="/symbol")
 
@@ -59,6 +59,7 @@ def page(symbol: str) -> Response:
         key=("symbol", asked.symbol, asked.interval, asked.shown, asked.zone, asked.model, theme),
         version=lambda: symbol_version(parts, asked.symbol, asked.interval),
         render=lambda: render_template("symbol.html", **symbol_context(parts, asked)),
+        stale_s=MOMENT_S,
     )
 
 
@@ -74,6 +75,7 @@ def live(symbol: str) -> Response:
         key=("symbol-live", asked.symbol, asked.interval, asked.shown, asked.model),
         version=lambda: symbol_version(parts, asked.symbol, asked.interval),
         render=lambda: render_template("_symbol_live.html", **symbol_context(parts, asked)),
+        stale_s=MOMENT_S,
     )
 
 
@@ -89,6 +91,7 @@ def chart(symbol: str) -> Response:
         render=lambda: dumps(
             chart_data(parts, gather(parts, asked.symbol, asked.interval, asked.model), asked.shown, span)
         ),
+        stale_s=MOMENT_S,
         mimetype=JSON,
     )
 

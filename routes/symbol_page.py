@@ -24,6 +24,8 @@ from routes.svg import CandleChart, candle_chart
 from routes.wording import Outlook, Verdict
 
 CHART_CANDLES = 500
+MOMENT_S = 0.5
+"""While the answer after a price has moved is being made, its readers may be given the one before for so long."""
 _FALLBACK_CANDLES = 96
 
 

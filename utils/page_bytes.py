@@ -42,11 +42,16 @@ class Page:
     It is packed as its first reader wants it, so that nobody waits for a compression that nobody asked for.
     """
 
-    __slots__ = ("digest", "length", "lock", "made_at_s", "packed", "packing", "size_bytes", "variants", "version")
+    __slots__ = (
+        *("current_s", "digest", "length", "lock", "made_at_s", "packed", "packing"),
+        *("size_bytes", "variants", "version"),
+    )
 
     def __init__(self, version: str, body: bytes, encoding: str = IDENTITY, made_at_s: float = 0.0) -> None:
         self.version = version
         self.made_at_s = made_at_s
+        self.current_s = float("-inf")
+        """When this was last known to be the newest version, by its keeper's timer."""
         self.packing = encoding if encoding != IDENTITY else ZSTD
         self.packed = compress(body, self.packing) if len(body) >= MIN_SIZE_BYTES else body
         self.length = len(body)

@@ -49,6 +49,7 @@ class Shortcut(NamedTuple):
     key: Key
     version: Callable[[], str]
     version_age_s: float
+    stale_s: float
     form: Form
     rule: str
 
@@ -67,12 +68,16 @@ def rendering_anew() -> Iterator[None]:
 
 
 class StoredAnswer(NamedTuple):
-    """What is sent: `headers` is the caller's to change. `rule` is the route that answered this address before."""
+    """What is sent: `headers` is the caller's to change. `rule` is the route that answered this address before.
+
+    `stale`: there is a newer version, and nobody has rendered it yet.
+    """
 
     status: str
     headers: HeaderList
     body: bytes
     rule: str
+    stale: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +142,7 @@ class ResponseCache:
         version: str | Callable[[], str],
         render: Render,
         version_age_s: float = 0.0,
+        stale_s: float = 0.0,
         mimetype: str = "text/html",
         max_age: int = 0,
         vary: str = "Accept-Encoding, Cookie",
@@ -150,11 +156,12 @@ class ResponseCache:
 
         A `version` given as a function may be asked outside of a request: from then on `stored` answers the address. If
         it costs something to know, it is asked again for that key only after `version_age_s` seconds: a burst of
-        readers asks once, and nobody sees a page older than that.
+        readers asks once, and nobody sees a page older than that. For `stale_s` seconds after a page was last known to
+        be of its newest version, `stored` may send it to those who take one that is a moment old.
         """
         environ, form = request.environ, Form(mimetype, max_age, vary, tuple(headers))
         if not isinstance(version, str):
-            self._learn(request, Shortcut(key, version, version_age_s, form, ""))
+            self._learn(request, Shortcut(key, version, version_age_s, stale_s, form, ""))
             version = self.version_of(key, version, version_age_s)
         accept = environ.get("HTTP_ACCEPT_ENCODING", "")
         page = self._page(key, version, render, accept)
@@ -165,30 +172,47 @@ class ResponseCache:
             return _answer(b"", variant.unmodified_headers, HTTPStatus.NOT_MODIFIED)
         return _answer(variant.body, variant.headers, HTTPStatus.OK)
 
-    def stored(self, address: Hashable, accept_encoding: str, if_none_match: str | None) -> StoredAnswer | None:
+    def stored(
+        self, address: Hashable, accept_encoding: str, if_none_match: str | None, *, stale: bool = False
+    ) -> StoredAnswer | None:
         """The answer to an address that `respond` has answered, if the page of its present version is there.
 
-        None sends the caller the long way, which renders what is missing, or tells what went wrong.
+        `stale` takes the page before that too, within what `respond` allowed: whoever takes it sees to it that the
+        new one is rendered. None sends the caller the long way, which renders what is missing, or tells what went
+        wrong.
         """
         shortcut = self._shortcuts.get(address)
         if shortcut is None or not self.enabled:
             return None
-        key, version, version_age_s, form, rule = shortcut
+        key, version, version_age_s, stale_s, form, rule = shortcut
         try:
             current = self.version_of(key, version, version_age_s)
         except Exception:  # noqa: BLE001 - whatever it is, the long way meets it again and has the words for it
             return None
-        with self._lock:
-            page = self._pages.get(key)
-            if page is None or page.version != current:
-                return None
-            self._pages.move_to_end(key)
-            self._hits += 1
+        page = self._found(key, current, stale_s if stale else 0.0)
+        if page is None:
+            return None
+        old = page.version != current
         variant = self._variant(key, page, accept_encoding, form)
         if if_none_match is not None and variant.matches(if_none_match):
             self._not_modified += 1
-            return StoredAnswer("304 NOT MODIFIED", variant.unmodified_headers.copy(), b"", rule)
-        return StoredAnswer("200 OK", variant.headers.copy(), variant.body, rule)
+            return StoredAnswer("304 NOT MODIFIED", variant.unmodified_headers.copy(), b"", rule, old)
+        return StoredAnswer("200 OK", variant.headers.copy(), variant.body, rule, old)
+
+    def _found(self, key: Key, version: str, stale_s: float) -> Page | None:
+        """The stored page of that version; or of the one that was the newest until `stale_s` ago."""
+        now_s = self._timer()
+        with self._lock:
+            page = self._pages.get(key)
+            if page is None:
+                return None
+            if page.version == version:
+                page.current_s = now_s
+            elif now_s - page.current_s > stale_s:
+                return None
+            self._pages.move_to_end(key)
+            self._hits += 1
+            return page
 
     def clear(self) -> None:
         """Forgets every page; renders under way are delivered but not kept."""
@@ -296,7 +320,9 @@ class ResponseCache:
         self._renders += 1
         made_at_s = self._timer()
         self._render_time_s += made_at_s - started
-        return Page(version, body.encode() if isinstance(body, str) else body, choose_encoding(accept), made_at_s)
+        page = Page(version, body.encode() if isinstance(body, str) else body, choose_encoding(accept), made_at_s)
+        page.current_s = started
+        return page
 
     def _keep(self, key: Key, page: Page) -> None:
         old = self._pages.pop(key, None)

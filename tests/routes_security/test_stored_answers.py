@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from flask import Flask
-from werkzeug.test import TestResponse
+from werkzeug.test import EnvironBuilder, TestResponse, run_wsgi_app
 
+from app import AT_ONCE
 from routes.login import COOKIE
 from routes.performance_page import _EACH_MS
+from routes.stored_answers import StoredAnswers
 from tests.support.browser import Replay, replayed_app
 from tests.support.pages import THREE
 from utils.performance_monitor import performance_monitor
+from utils.response_cache import ResponseCache
 
 PASSWORD = "correct horse battery"
 STORED = (
@@ -135,6 +139,52 @@ def test_a_change_of_the_market_is_seen_by_the_next_reader(door: Door) -> None:
     closed = door.ask(path).get_json()
     assert closed["rows"][-1][0] == old["forming"][0]
     door.replay.tell_forming(0.2)
+
+
+def environ(path: str, **more: str) -> dict[str, Any]:
+    address, _, query = path.partition("?")
+    return EnvironBuilder(address, query_string=query, environ_overrides=more).get_environ()
+
+
+@pytest.mark.parametrize(
+    ("path", "formed"),
+    [
+        ("/api/v1/candles/BTCUSDT?interval=1h&limit=6", 0.65),
+        ("/symbol/BTCUSDT/live?interval=1h", 0.7),
+        ("/symbol/BTCUSDT", 0.75),
+        ("/", 0.8),
+    ],
+)
+def test_the_server_gives_the_page_before_at_once_while_the_new_one_is_made(
+    door: Door, path: str, formed: float
+) -> None:
+    served: StoredAnswers = door.app.extensions[AT_ONCE].__self__
+    old = door.ask(path, Accept_Encoding="identity").data
+    door.replay.tell_forming(formed)
+    time.sleep(0.11)  # the overview asks for its version ten times a second
+    asked = environ(path)
+    assert served.at_once(asked)
+    before = door.through_flask
+    body, status, _ = run_wsgi_app(door.app, asked)
+    assert (status, b"".join(body)) == ("200 OK", old)
+    served.settle()
+    assert door.through_flask == before + 1, "made once, behind"
+    asked = environ(path)
+    assert served.at_once(asked)
+    new = b"".join(run_wsgi_app(door.app, asked)[0])
+    assert new != old
+    assert new == door.ask(path, Accept_Encoding="identity").data
+    assert door.through_flask == before + 1
+
+
+def test_what_follows_an_action_and_what_has_no_page_before_is_not_given_at_once(door: Door) -> None:
+    served: StoredAnswers = door.app.extensions[AT_ONCE].__self__
+    door.app.extensions["services"].pages.clear()
+    assert not served.at_once(environ("/"))
+    for path in ("/forecasts", "/models"):
+        door.ask(path)
+    pages: ResponseCache = door.app.extensions["services"].pages
+    assert {shortcut.stale_s for shortcut in pages._shortcuts.values()} == {0.0}
 
 
 def test_themes_and_arguments_do_not_meet(door: Door) -> None:

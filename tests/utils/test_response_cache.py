@@ -15,7 +15,7 @@ from flask.testing import FlaskClient
 from flask_compress import Compress
 
 from utils.content_encoding import choose_encoding
-from utils.response_cache import ResponseCache
+from utils.response_cache import ADDRESS, ResponseCache
 
 LONG = "<p>closed candles, oldest first</p>\n" * 200
 DECODE: dict[str, Callable[[bytes], bytes]] = {
@@ -342,3 +342,33 @@ def test_a_page_is_kept_packed_and_a_large_one_is_unpacked_for_whoever_wants_it_
     assert zstd.decompress(ask("zstd")) == large.encode()
     assert cache.stats().renders == 1
     assert cache.stats().size_bytes < len(large) / 10
+
+
+def test_the_page_before_is_there_for_a_moment_after_it_was_the_newest_and_only_for_who_takes_it() -> None:
+    now_s = [100.0]
+    cache, version = ResponseCache(timer=lambda: now_s[0]), ["1"]
+    app = Flask("moment")
+
+    def page() -> Response:
+        request.environ[ADDRESS] = "/page"
+        return cache.respond(
+            request, key=("page",), version=lambda: version[0], render=lambda: version[0] * 600, stale_s=0.5
+        )
+
+    app.add_url_rule("/page", view_func=page)
+    app.test_client().get("/page")
+
+    def stored(*, stale: bool) -> tuple[bytes, bool] | None:
+        found = cache.stored("/page", "identity", None, stale=stale)
+        return None if found is None else (found.body[:1], found.stale)
+
+    now_s[0] += 60
+    assert stored(stale=True) == (b"1", False)
+    version[0] = "2"
+    now_s[0] += 0.4
+    assert stored(stale=False) is None
+    assert stored(stale=True) == (b"1", True)
+    now_s[0] += 0.2
+    assert stored(stale=True) is None, "0.6 s after it was last known to be the newest"
+    app.test_client().get("/page")
+    assert stored(stale=True) == (b"2", False)
