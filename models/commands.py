@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from data.candles import Candles
@@ -12,7 +12,7 @@ from data.interval import Interval
 from models.registry import Registry, RegistryEntry
 from models.spec import ModelSpec
 from models.split import parse_date
-from utils.errors import DashboardError, InvalidInput, ModelCorrupt
+from utils.errors import DashboardError, InvalidInput, ModelCorrupt, NotFound
 
 SAVED_MODELS = Path(__file__).resolve().parents[1] / "saved_models"
 
@@ -40,6 +40,18 @@ def klines(options: argparse.Namespace, interval: Interval) -> list[Candles]:
     from models.kline_files import markets, parse_symbols
 
     return markets(options.data, interval, parse_symbols(options.symbols))
+
+
+def beside(options: argparse.Namespace, spec: ModelSpec, found: Sequence[Candles]) -> list[Candles]:
+    """The market that the model looks at besides, where --data has it and it is not among those found."""
+    from models.kline_files import markets
+
+    if spec.context is None or any(one.symbol == spec.context for one in found):
+        return []
+    try:
+        return markets(options.data, spec.interval, [spec.context])
+    except NotFound:
+        return []
 
 
 def klines_between(options: argparse.Namespace) -> list[Candles]:

@@ -1,7 +1,8 @@
 """`python -m models.coverage`: how many outcomes fall into a model's bands, as given, calibrated, and followed online.
 
 Calibrates on one slice of time (and, if named, some markets) and judges on a later one (and others): coverage per
-horizon with bounds, and the skill that calibration costs or brings.
+horizon with bounds, and the skill that calibration costs or brings. Without a slice to calibrate on, bands begin where
+they do in serving: at the factors of the model's report, or at its own; *followed* is then what would have been shown.
 """
 
 from __future__ import annotations
@@ -17,11 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.candles import Candles
-from models.commands import add_klines, add_later, add_model, ended, usable
+from models.commands import add_klines, add_later, add_model, beside, ended, usable
 from models.conformal import GAMMA, Calibration, calibrate, outside
 from models.evaluation import Outcomes, outcomes
+from models.following import beginning
 from models.input_source import inputs_for
 from models.panel import Panel, followed
+from models.registry import RegistryEntry
 from models.samples import Ints
 from models.scoring import block_labels, pinball_loss, skill
 from models.significance import Bounds, share_bounds
@@ -32,6 +35,7 @@ from utils.model_utils import Session
 
 Floats = NDArray[np.float64]
 WAYS = ("as given", "calibrated", "followed")
+CALIBRATED = ("log_returns", "realised")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,42 +59,51 @@ class Slice:
     markets: Sequence[Candles]
     from_ms: int
     until_ms: int
+    beside: Sequence[Candles] = ()
+    """The other market that the model looks at, where it is not one of these."""
 
 
 def coverage_report(
     spec: ModelSpec, session: Session, calibration: Slice, judged: Slice, gamma: float = GAMMA
 ) -> tuple[Calibration, list[Covered]]:
     """Factors from the first slice, coverage on the second in each of the three WAYS."""
+    found = learned_factors(spec, session, calibration, judged)
+    return found, coverage_from(spec, session, found, judged, gamma)
+
+
+def learned_factors(spec: ModelSpec, session: Session, calibration: Slice, judged: Slice) -> Calibration:
+    """InvalidInput where the outcomes that are calibrated on reach into what is judged."""
     if calibration.until_ms + max(spec.horizons) * spec.interval.ms > judged.from_ms:
         raise InvalidInput(
             f"the calibration's last outcomes, {max(spec.horizons)} candles after it ends, reach into what is judged; "
             "leave a gap between the two"
         )
-    learned, later = (_forecasts(spec, session, one) for one in (calibration, judged))
-    found = calibrate(
-        np.concatenate([one.log_returns for one in learned]),
-        np.concatenate([one.realised for one in learned]),
-        spec.horizons,
-        spec.quantiles,
-    )
+    learned = _forecasts(spec, session, calibration)
+    forecasts, realised = (np.concatenate([getattr(one, name) for one in learned]) for name in CALIBRATED)
+    return calibrate(forecasts, realised, spec.horizons, spec.quantiles)
+
+
+def coverage_from(
+    spec: ModelSpec, session: Session, found: Calibration, judged: Slice, gamma: float = GAMMA
+) -> list[Covered]:
+    """With bands that begin at these factors."""
+    later = _forecasts(spec, session, judged)
     panel = Panel.of(later, spec.interval)
     naive = Panel.of([_as_naive(one) for one in later], spec.interval).forecast
     given = (panel.forecast, found.apply(panel.forecast), followed(panel, found, gamma=gamma)[0])
-    covered = [
+    return [
         _covered(way, spec, panel, bands, naive, place)
         for way, bands in zip(WAYS, given, strict=True)
         for place in range(len(spec.horizons))
     ]
-    return found, covered
 
 
 def _forecasts(spec: ModelSpec, session: Session, part: Slice) -> list[Outcomes]:
     """No more history is read than the first forecast needs."""
     early = part.from_ms - 2 * spec.history * spec.interval.ms
-    cut = [
-        _between(candles, early, part.until_ms + 2 * max(spec.horizons) * spec.interval.ms) for candles in part.markets
-    ]
-    inputs = inputs_for(spec, cut)
+    late = part.until_ms + 2 * max(spec.horizons) * spec.interval.ms
+    cut, others = ([_between(one, early, late) for one in markets] for markets in (part.markets, part.beside))
+    inputs = inputs_for(spec, [*cut, *others])
     return [outcomes(spec, session, candles, part.from_ms, part.until_ms, inputs) for candles in cut if len(candles)]
 
 
@@ -134,38 +147,52 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Everything the command prints, as plain values."""
-    from models.kline_files import markets, parse_symbols
-
     entry, spec = usable(options)
-    learned, judged = (
-        Slice(
-            markets(options.data, spec.interval, parse_symbols(names)),
-            parse_date(start),
-            parse_date(end, end=True),
-        )
-        for names, start, end in (
-            (options.calibrate_symbols, options.calibrate_from, options.calibrate_until),
-            (options.symbols, options.from_, options.until),
-        )
-    )
-    found, covered = coverage_report(spec, entry.open(), learned, judged, options.gamma)
+    session = entry.open()
+    judged = _slice(options, spec, options.symbols, options.from_, options.until)
+    if options.calibrate_from and options.calibrate_until:
+        names, start, end = options.calibrate_symbols, options.calibrate_from, options.calibrate_until
+        learned = _slice(options, spec, names, start, end)
+        markets, found = [str(one.symbol) for one in learned.markets], learned_factors(spec, session, learned, judged)
+    elif options.calibrate_from or options.calibrate_until:
+        raise InvalidInput("give both --calibrate-from and --calibrate-until, or neither")
+    else:
+        markets, found = [], _served(entry, spec)
+    covered = coverage_from(spec, session, found, judged, options.gamma)
     return {
         "model": entry.id,
         "digest": entry.digest,
         "gamma": options.gamma,
-        "calibrated_on": [str(one.symbol) for one in learned.markets],
+        "calibrated_on": markets,
         "judged_on": [str(one.symbol) for one in judged.markets],
         "calibration": found.to_dict(),
         "coverage": [asdict(one) for one in covered],
     }
 
 
+def _slice(options: argparse.Namespace, spec: ModelSpec, names: Sequence[str], start: str, end: str) -> Slice:
+    from models.kline_files import markets, parse_symbols
+
+    found = markets(options.data, spec.interval, parse_symbols(names))
+    return Slice(found, parse_date(start), parse_date(end, end=True), beside(options, spec, found))
+
+
+def _served(entry: RegistryEntry, spec: ModelSpec) -> Calibration:
+    """Where serving begins."""
+    found = beginning(entry.report, spec.horizons, spec.quantiles)
+    if found is None:
+        raise InvalidInput(f"the quantiles of {entry.id!r} make no bands around a median: nothing is calibrated")
+    return found
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m models.coverage", description=__doc__)
     add_model(parser)
     add_klines(parser)
-    parser.add_argument("--calibrate-from", required=True, metavar="DATE", help="first day calibrated on (UTC)")
-    parser.add_argument("--calibrate-until", required=True, metavar="DATE", help="last day calibrated on (UTC)")
+    parser.add_argument(
+        "--calibrate-from", metavar="DATE", help="first day calibrated on (UTC); without: as in serving"
+    )
+    parser.add_argument("--calibrate-until", metavar="DATE", help="last day calibrated on (UTC)")
     parser.add_argument("--calibrate-symbols", nargs="+", default=[], metavar="SYMBOL", help="default: every market")
     add_later(parser, "judged on")
     parser.add_argument("--gamma", type=float, default=GAMMA, help=f"how fast bands follow (default: {GAMMA})")
@@ -179,8 +206,9 @@ def _json(report: Mapping[str, Any]) -> str:
 
 def _table(report: Mapping[str, Any]) -> str:
     calibrated, judged = len(report["calibrated_on"]), len(report["judged_on"])
+    begun = f"on {calibrated} markets" if calibrated else "as in serving"
     lines = [
-        f"{report['model']}, calibrated on {calibrated} markets, judged on {judged}",
+        f"{report['model']}, calibrated {begun}, judged on {judged}",
         f"{'':10} {'horizon':>7} {'count':>8} {'50 %':>22} {'90 %':>22} {'skill':>7}",
     ]
     for one in report["coverage"]:

@@ -17,14 +17,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from data.candles import Candles
-from models.commands import add_klines, add_model, ended, klines, usable
+from models.commands import add_klines, add_model, beside, ended, klines, usable
 from models.evaluation import HorizonScore, Outcomes, evaluate
 from models.input_source import check_inputs
-from models.kline_files import between, markets
+from models.kline_files import between
 from models.spec import ModelSpec
 from models.split import parse_date
-from utils.errors import InvalidInput, NotFound
+from utils.errors import InvalidInput
 
 _FOREVER_MS = 2**53
 
@@ -42,7 +41,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     from_ms = parse_date(options.from_) if options.from_ else 0
     until_ms = parse_date(options.until, end=True) if options.until else _FOREVER_MS
     found = [part for part in (between(one, None, until_ms) for one in klines(options, spec.interval)) if len(part)]
-    others = [between(one, None, until_ms) for one in _beside(options.data, spec, found)]
+    others = [between(one, None, until_ms) for one in beside(options, spec, found)]
     progress = tqdm(total=len(found), desc="markets", unit="market", file=sys.stderr, disable=None)
     with _dump(options.dump, spec) as write:
 
@@ -62,16 +61,6 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         "quantiles": list(spec.quantiles),
         "horizons": [asdict(score) for score in scores],
     }
-
-
-def _beside(folder: Path, spec: ModelSpec, found: Sequence[Candles]) -> list[Candles]:
-    """The market that the model looks at besides, where the folder has it and it is not judged itself."""
-    if spec.context is None or any(one.symbol == spec.context for one in found):
-        return []
-    try:
-        return markets(folder, spec.interval, [spec.context])
-    except NotFound:
-        return []
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -68,6 +68,17 @@ def test_the_command(narrow: Path, tmp_path: Path, capsys: pytest.CaptureFixture
     assert {one["way"] for one in report["coverage"]} == {"as given", "calibrated", "followed"}
     assert coverage.main(arguments) == 0
     assert "followed" in capsys.readouterr().out
+    served = arguments[:6] + arguments[-4:]
+    assert coverage.main([*served, "--json"]) == 0
+    begun = json.loads(capsys.readouterr().out)
+    assert begun["calibrated_on"] == []
+    assert set(np.ravel(begun["calibration"]["factors"])) == {1.0}, "its report has no factors: its own bands"
+    by_way = {one["way"]: one for one in begun["coverage"] if one["horizon"] == 1}
+    assert by_way["as given"]["outer"] == by_way["calibrated"]["outer"] < by_way["followed"]["outer"]
+    assert coverage.main(served) == 0
+    assert "calibrated as in serving" in capsys.readouterr().out
+    assert coverage.main([*served, "--calibrate-from", "2024-01-20"]) == 2
+    assert "or neither" in capsys.readouterr().err
     assert coverage.main([*arguments, "--model", "none"]) == 2
     assert "known: narrow" in capsys.readouterr().err
 
