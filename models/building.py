@@ -53,6 +53,9 @@ class Order:
     """Whose candles of the store."""
     own: bool = False
     """Whether the model serves only the markets it was trained on; else it serves any."""
+    study: str = ""
+    """The search whose best recipe it is, of so many `trials`; empty: none."""
+    trials: int = 0
     refit: bool = False
     """Whether, once judged, it learns again from all candles; its scores are then those of the one that was judged."""
 
@@ -156,6 +159,7 @@ def _told_of(order: Order, learned: _Learned, parts: Split) -> dict[str, Any]:
             "validation_windows": learned.validation_windows,
         },
         "recipe": asdict(order.recipe),
+        **({"search": {"study": order.study, "trials": order.trials}} if order.study else {}),
         "curve": {
             "train_loss": list(trained.train_loss),
             "validation_loss": list(trained.validation_loss),

@@ -125,8 +125,13 @@ def history_from(request: Request, now_ms: int) -> int | None:
     wanted = _CANDLES.get(task_of(request), 0)
     if not wanted or not request.symbols:
         return None
-    count = min(wanted, MOST_CANDLES // len(request.symbols))
-    return max(0, request.interval.open_ms(now_ms) - count * request.interval.ms)
+    return newest_from(request.interval, len(request.symbols), wanted, now_ms)
+
+
+def newest_from(interval: Interval, markets: int, candles: int, now_ms: int) -> int:
+    """When the newest `candles` of each market begin, or as many as may be fetched of so many markets."""
+    count = min(candles, MOST_CANDLES // max(1, markets))
+    return max(0, interval.open_ms(now_ms) - count * interval.ms)
 
 
 def request_of(value: Mapping[str, Any]) -> Request:

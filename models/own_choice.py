@@ -71,6 +71,12 @@ def given_back(choices: Choices, model_id: str) -> dict[tuple[Interval, Symbol],
     return left
 
 
+def passed_on(choices: Choices, model_id: str, heir: ModelSpec) -> dict[tuple[Interval, Symbol], str]:
+    """The choices, with the heir in the model's place in each market that it can serve."""
+    mine = {place for place, model in choices.items() if model == model_id}
+    return {**choices, **{(at, one): heir.id for at, one in mine if at is heir.interval and heir.serves(one)}}
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     from models.registry import Registry
 

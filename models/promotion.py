@@ -12,7 +12,7 @@ from data.interval import Interval
 from data.symbol import Symbol
 from models.ensemble import ensemble_of
 from models.in_use import Choice, write_choices
-from models.own_choice import Choices, chosen_for, given_back, read_own, write_own
+from models.own_choice import Choices, chosen_for, given_back, passed_on, read_own, write_own
 from models.registry import Registry, RegistryEntry, fits, read_entry
 from models.spec import parse_id
 from utils.clock import Clock
@@ -90,6 +90,15 @@ class Promotion:
         """Its markets go back to the model that serves their interval. InvalidInput where it was chosen for none."""
         with self._lock:
             self._write_own(given_back(read_own(self.root), model_id))
+
+    def pass_on(self, model_id: str, heir_id: str) -> bool:
+        """Lets the heir serve the markets that the model serves alone; False where it serves none."""
+        with self._lock:
+            heir, choices = self._registry.get(heir_id).spec, read_own(self.root)
+            if heir is None or model_id not in choices.values():
+                return False
+            self._write_own(passed_on(choices, model_id, heir))
+            return True
 
     def pin(self, interval: Interval) -> None:
         """Keeps what serves now in use, so that a newer model does not replace it by being newer."""

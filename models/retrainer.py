@@ -129,12 +129,20 @@ class Retrainer:
                 self._promotion.archive(challenger.id)
             self._end(schedule, words)
             return
-        serving = self._registry.default(champion.spec.interval) if champion.spec is not None else None
-        if serving is not None and serving.id == champion.id:
-            self._promotion.promote(challenger.id)
+        if self._took_over(champion, challenger):
             words += "; it serves now"
         self.schedules.pass_on(schedule.model_id, challenger.id, words)
         log.info("%s", words)
+
+    def _took_over(self, champion: RegistryEntry, challenger: RegistryEntry) -> bool:
+        """The place that the old one has, in its interval or in its own markets; False where it serves nothing."""
+        if champion.spec is not None and champion.spec.symbols:
+            return self._promotion.pass_on(champion.id, challenger.id)
+        serving = self._registry.default(champion.spec.interval) if champion.spec is not None else None
+        if serving is None or serving.id != champion.id:
+            return False
+        self._promotion.promote(challenger.id)
+        return True
 
     def _end(self, schedule: Schedule, note: str) -> None:
         self.schedules.change(schedule.model_id, challenger="", note=note)

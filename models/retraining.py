@@ -10,7 +10,7 @@ from data.symbol import Symbol
 from models.recipe import Recipe
 from models.registry import RegistryEntry
 from models.spec import Kind
-from models.training_request import TrainingRequest
+from models.training_request import TrainingRequest, id_stem
 from utils.errors import InvalidInput
 
 
@@ -29,17 +29,25 @@ def recipe_of(entry: RegistryEntry) -> Recipe:
 
 
 def retraining(entry: RegistryEntry, followed: Sequence[Symbol], new_id: Callable[[str], str]) -> TrainingRequest:
-    """Same recipe, same first day, all candles since; of the markets it was trained on those that are followed here."""
+    """Same recipe, same first day, all candles since; of the markets it was trained on those that are followed here,
+    which it serves alone if the model does."""
     spec = entry.spec
     if spec is None:
         raise InvalidInput(f"model {entry.id!r} cannot be trained again: {entry.reason}")
-    if spec.symbols:
-        raise InvalidInput(
-            f"model {entry.id!r} serves some markets only; one that serves any can be retrained by itself"
-        )
     symbols = tuple(one for one in spec.trained_on if one in followed)
     if not symbols:
         raise InvalidInput(f"none of the markets that model {entry.id!r} was trained on is followed here")
     first = datetime.fromtimestamp(spec.train_from_ms / 1000, UTC).strftime("%Y-%m-%d")
     recipe = recipe_of(entry)
-    return TrainingRequest(new_id(f"{recipe.kind}-{spec.interval}"), spec.interval, symbols, recipe, first)
+    own = bool(spec.symbols)
+    name = new_id(id_stem(f"{recipe.kind}-{spec.interval}", symbols if own else ()))
+    study, trials = search_of(entry) or ("", 0)
+    return TrainingRequest(name, spec.interval, symbols, recipe, first, own=own, study=study, trials=trials)
+
+
+def search_of(entry: RegistryEntry) -> tuple[str, int] | None:
+    """The search that found the model's recipe, and of how many trials it was the best; None where it was none."""
+    found = (entry.report or {}).get("search")
+    if not isinstance(found, dict) or not isinstance(found.get("study"), str) or not found["study"]:
+        return None
+    return found["study"], int(found["trials"]) if isinstance(found.get("trials"), int) else 0

@@ -41,6 +41,8 @@ def _trained(options: argparse.Namespace, tell: Tell) -> str:
         database=options.database,
         venue=options.venue,
         own=options.own,
+        study=parse_id(options.study) if options.study else "",
+        trials=options.trials,
     )
     return build_model(order, tell)
 
@@ -72,6 +74,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--until", metavar="DATE", help="last day fitted on (UTC, included); what follows is the test")
     parser.add_argument("--id", help="name of the model (default: KIND-INTERVAL)")
+    parser.add_argument("--study", default="", metavar="NAME", help="the search that found the recipe, for the card")
+    parser.add_argument("--trials", type=int, default=0, metavar="N", help="of how many it was the best")
     parser.add_argument("--preset", choices=list(PRESET_NAMES), default="standard")
     add_options(parser)
     for name, kind in (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -20,6 +21,9 @@ _FRACTIONS = ("learning_rate", "dropout", "half_life_days")
 _RESERVED = ("train", "rollback", "archive", "import", "diff", "search", "ensemble")
 """Words that are addresses of pages beside the models'."""
 _LONGEST_TEXT = 40
+_PLAIN = re.compile("[a-z0-9]+")
+ALONE, EACH = "yes", "each"
+"""One model that serves the chosen markets alone; one such model for each of them."""
 
 
 class WrongFields(InvalidInput):
@@ -42,6 +46,9 @@ class TrainingRequest:
     until_date: str = ""
     own: bool = False
     """Whether the model serves those markets alone; else it serves any."""
+    study: str = ""
+    """The search whose best recipe this is, the best of so many `trials`; empty: of none."""
+    trials: int = 0
 
     def arguments(self) -> list[str]:
         """For `python -m models.train`."""
@@ -52,6 +59,7 @@ class TrainingRequest:
         for name, text in (("--from", self.from_date), ("--until", self.until_date)):
             given += [name, text] if text else []
         given += ["--own"] if self.own else []
+        given += ["--study", self.study, "--trials", str(self.trials)] if self.study else []
         for name, value in recipe.items():
             given += [f"--{name.replace('_', '-')}", f"{value!r}"]
         return given
@@ -72,6 +80,8 @@ class TrainingRequest:
             from_date=value["from_date"],
             until_date=value["until_date"],
             own=value.get("own", False),
+            study=value.get("study", ""),
+            trials=value.get("trials", 0),
         )
 
 
@@ -118,7 +128,23 @@ def read_request(
         _check_together(recipe, problems)
     if problems:
         raise WrongFields(problems)
-    return TrainingRequest(model_id, interval, chosen, recipe, span[0], span[1], own=texts.get("own") == "yes")
+    return TrainingRequest(model_id, interval, chosen, recipe, span[0], span[1], own=texts.get("own") in (ALONE, EACH))
+
+
+def each_alone(request: TrainingRequest, named: bool, new_id: Callable[[str], str]) -> list[TrainingRequest]:
+    """One request per market for a model that serves it alone, `named` after the request's own name or by `new_id`."""
+
+    def name(symbol: Symbol) -> str:
+        stem = id_stem(request.model_id if named else f"{request.recipe.kind}-{request.interval}", (symbol,))
+        return stem if named else new_id(stem)
+
+    return [replace(request, model_id=name(one), symbols=(one,), own=True) for one in request.symbols]
+
+
+def id_stem(stem: str, own: Sequence[Symbol] = ()) -> str:
+    """With the market, where it is of one alone and can be part of a model's name."""
+    plain = own[0].lower() if len(own) == 1 else ""
+    return f"{stem}-{plain}" if _PLAIN.fullmatch(plain) else stem
 
 
 def _check_together(recipe: Recipe, problems: dict[str, str]) -> None:

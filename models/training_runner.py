@@ -137,13 +137,20 @@ class TrainingRunner:
 
     def submit(self, request: TrainingRequest, *, repeats: int | None = None) -> Job:
         """Queues it. InvalidInput says what does not fit; NotReady while no exchange is chosen."""
+        return self.submit_all([request], repeats=repeats)[0]
+
+    def submit_all(self, requests: Sequence[TrainingRequest], *, repeats: int | None = None) -> list[Job]:
+        """Queues all of them, or none where one does not fit."""
         if self._venue == UNKNOWN:
             raise NotReady("the exchange is not chosen yet, so it is not known whose candles to train on")
         with self._submitting:
-            self._check(request)
-            job = self.jobs.add(request, venue=self._venue, now_ms=self._clock.now_ms(), repeats=repeats)
+            self._check_queue(len(requests))
+            for one in requests:
+                self._check(one)
+            now_ms = self._clock.now_ms()
+            made = [self.jobs.add(one, venue=self._venue, now_ms=now_ms, repeats=repeats) for one in requests]
         self._wake.set()
-        return job
+        return made
 
     def cancel(self, job_id: int) -> Job:
         """Takes it out of the queue, or ends its process within seconds. InvalidInput where it has already ended."""
@@ -262,8 +269,12 @@ class TrainingRunner:
                 self.jobs.progressed(job.id, stage="", message="")
                 return True
         except DashboardError as error:
-            self._end(job.id, JobState.FAILED, f"its history could not be fetched: {error}")
-            return False
+            told = f"its history could not be fetched: {error}"
+            if isinstance(job.request, TrainingRequest):
+                self._end(job.id, JobState.FAILED, told)
+                return False
+            self.jobs.progressed(job.id, stage="", message=f"{told}; it goes on with what is stored.")
+            return True  # which may be enough for a check: it says itself if not
         if self.jobs.get(job.id).cancelling:
             self._end(job.id, JobState.CANCELLED, "cancelled while its history was fetched; what had come was kept")
         else:
@@ -325,7 +336,6 @@ class TrainingRunner:
         log.info("training %d: %s %s", job_id, state, message)
 
     def _check(self, request: TrainingRequest) -> None:
-        self._check_queue()
         if self._is_taken(request.model_id):
             raise WrongFields({"model_id": f"a model named {request.model_id!r} is there or about to be; take another"})
         self._history.check(request)
@@ -339,10 +349,13 @@ class TrainingRunner:
                 }
             )
 
-    def _check_queue(self) -> None:
+    def _check_queue(self, more: int = 1) -> None:
         waiting = len(self.jobs.within(JobState.QUEUED))
-        if waiting >= MAX_WAITING:
-            raise InvalidInput(f"{waiting} trainings are waiting already; cancel one first")
+        if more > MAX_WAITING:
+            raise InvalidInput(f"{more} trainings are more than may wait, {MAX_WAITING}; choose fewer markets")
+        if waiting + more > MAX_WAITING:
+            told = "cancel one first" if more == 1 else f"{more} more do not fit, for {MAX_WAITING} may wait"
+            raise InvalidInput(f"{waiting} trainings are waiting already; {told}")
 
     def _is_taken(self, name: str) -> bool:
         asked = (job.model_id for job in self.jobs.within(*UNFINISHED) if job.task is Task.TRAIN)

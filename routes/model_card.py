@@ -10,6 +10,7 @@ from typing import Any
 from data.interval import Interval
 from data.venue import BINANCE, TESTNET
 from models.registry import RegistryEntry, Status
+from models.retraining import search_of
 from models.spec import parse_id
 from routes import wording
 from routes.loss_curve import LossCurve, loss_curves
@@ -47,6 +48,8 @@ class ModelCard:
 
     row: ModelRow
     summary: str
+    searched: str
+    """Of how many recipes its own was the best; empty where none was searched for."""
     live: tuple[str, ...]
     """What the ledger says of it, one sentence per horizon shown."""
     live_coverage: str
@@ -78,6 +81,7 @@ def model_card(parts: Services, model_id: str) -> ModelCard:
     return ModelCard(
         row=row,
         summary=_summary(scores, entry),
+        searched=_searched(entry),
         live=_live(parts, entry),
         live_coverage=wording.coverage_sentence(skill),
         data=_data_facts(entry, report),
@@ -145,6 +149,17 @@ def _summary(scores: Sequence[Any], entry: RegistryEntry) -> str:
     text = f"On candles {whose} no change beyond doubt (two standard errors) at {len(sure)} of "
     text += f"{len(scores)} horizons"
     return text + (f" and loses to it at {len(worse)}." if worse else ".")
+
+
+def _searched(entry: RegistryEntry) -> str:
+    found = search_of(entry)
+    if found is None:
+        return ""
+    study, trials = found
+    return (
+        f"Its recipe is the best of {trials:,} trials of the search {study}. The best of many is partly luck: it "
+        "counts only on candles that no trial saw, and what was scored live is such."
+    )
 
 
 def _margin(score: Mapping[str, Any]) -> float:

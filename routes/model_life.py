@@ -52,7 +52,7 @@ class ChallengeView:
 
 def schedule_of(parts: Services, entry: RegistryEntry) -> ScheduleView | None:
     """None where models are not retrained here, or this one cannot be."""
-    if parts.retrainer is None or entry.spec is None or entry.spec.symbols:
+    if parts.retrainer is None or entry.spec is None:
         return None
     found = parts.retrainer.schedules.get(entry.id)
     if found is None:

@@ -7,14 +7,12 @@ from typing import Any
 from flask import Blueprint, Response, render_template, request, url_for
 
 from models.jobs import Job
-from models.recipe import Recipe
-from models.spec import Kind
-from models.training_request import preset_texts, recipe_texts
+from models.training_request import preset_texts
 from routes.budgets import budget
 from routes.forms import theme_of
 from routes.loss_curve import CURVE_HEIGHT, CURVE_WIDTH
 from routes.services import Services, services
-from routes.training_form import DEFAULT_PRESET, chosen, first_texts, form, typed
+from routes.training_form import DEFAULT_PRESET, chosen, first_texts, form, search_named, texts_of_search, typed
 from routes.training_page import job_page, job_rows, job_version, trainings_version
 from utils.errors import InvalidInput, NotFound, NotReady
 
@@ -43,10 +41,10 @@ def ask() -> Response:
     if action == "estimate":
         return _form_page(parts, texts, symbols, _wrong(parts, texts, symbols))
     try:
-        job = parts.training.submit(typed(parts, texts, symbols))
+        made = parts.training.submit_all(typed(parts, texts, symbols))
     except InvalidInput as error:
         return _form_page(parts, texts, symbols, error)
-    return _to_job(job)
+    return _to_job(made[0]) if len(made) == 1 else _to_jobs()
 
 
 @bp.get("/live")
@@ -94,12 +92,10 @@ def _found_by(parts: Services, study: str) -> dict[str, str]:
     """What a search found best, as texts; nothing where none was asked for. NotFound where there is no such study."""
     if not study:
         return {}
-    found = [one.result for one in parts.results.searches() if one.model_id == study]
-    if not found:
+    found = search_named(parts, study)
+    if found is None:
         raise NotFound(f"there is no search {study[:70]!r}")
-    recipe = dict(found[0]["recipe"])
-    kind, interval = str(recipe["kind"]), str(found[0]["interval"])
-    return recipe_texts(Recipe(**recipe | {"kind": Kind(kind)})) | {"kind": kind, "interval": interval}
+    return texts_of_search(found)
 
 
 def _parts() -> Services:
@@ -131,6 +127,10 @@ def _form_page(
 
 def _to_job(found: Job) -> Response:
     return Response(status=303, headers={"Location": url_for("training.job", job_id=found.id)})
+
+
+def _to_jobs() -> Response:
+    return Response(status=303, headers={"Location": url_for("training.page") + "#jobs"})
 
 
 def _fresh(html: str, status: int = 200) -> Response:

@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from models.job_requests import WALKED_CANDLES, newest_from
 from models.kinds import LEARNED
-from models.recipe import LIMITS, limits
+from models.recipe import LIMITS, Recipe, limits
+from models.result_store import StoredResult
+from models.search_request import TRIED
 from models.spec import Kind
 from models.training_estimate import Estimate
-from models.training_request import TrainingRequest, WrongFields, preset_texts, read_request
+from models.training_request import (
+    ALONE,
+    EACH,
+    TrainingRequest,
+    WrongFields,
+    each_alone,
+    preset_texts,
+    read_request,
+    recipe_texts,
+)
 from models.traits import PRESET_NAMES, TRAITS
+from routes import wording
 from routes.services import Services
 from utils.errors import InvalidInput
 
@@ -71,7 +84,11 @@ class Form:
     markets: tuple[Option, ...]
     markets_note: str
     markets_problem: str
-    own: bool
+    scopes: tuple[Option, ...]
+    """Whom the model is for."""
+    search_note: str
+    study: str
+    """The search whose recipe fills the form; empty: none."""
     kind_note: str
     name: Field
     dates: tuple[Field, ...]
@@ -82,20 +99,49 @@ class Form:
     estimate_basis: str
 
 
-def typed(parts: Services, texts: Mapping[str, str], symbols: Sequence[str]) -> TrainingRequest:
-    """What was typed as a request; WrongFields where it is none."""
-    return read_request(
+def typed(parts: Services, texts: Mapping[str, str], symbols: Sequence[str]) -> list[TrainingRequest]:
+    """What was typed as one request, or as one for each market; WrongFields where it is none."""
+    request = read_request(
         texts,
         symbols,
         intervals=parts.market.intervals,
         markets=parts.market.symbols,
         new_id=parts.training.free_id,
     )
+    found = search_named(parts, texts.get("study", ""))
+    if found is not None and _is_best(request, found):
+        request = replace(request, study=found.model_id, trials=int(found.result["trials"]))
+    if texts.get("own") != EACH:
+        return [request]
+    return each_alone(request, bool(texts.get("model_id", "").strip()), parts.training.free_id)
+
+
+def search_named(parts: Services, study: str) -> StoredResult | None:
+    if not study or parts.results is None:
+        return None
+    return next((one for one in parts.results.searches() if one.model_id == study), None)
+
+
+def texts_of_search(found: StoredResult) -> dict[str, str]:
+    """What the search found best, as the form's texts."""
+    recipe, kind = dict(found.result["recipe"]), str(found.result["recipe"]["kind"])
+    there = {"kind": kind, "interval": str(found.result["interval"]), "study": found.model_id}
+    return recipe_texts(Recipe(**recipe | {"kind": Kind(kind)})) | there
+
+
+def _is_best(request: TrainingRequest, found: StoredResult) -> bool:
+    """Whether the numbers that the search tried are still those it found best."""
+    wanted, asked = texts_of_search(found), recipe_texts(request.recipe)
+    same = all(asked[name] == wanted[name] for name in TRIED)
+    return same and wanted["kind"] == str(request.recipe.kind) and wanted["interval"] == str(request.interval)
 
 
 def first_texts(parts: Services, preset: str) -> dict[str, str]:
-    """A form nobody has typed into yet."""
-    return {"kind": str(Kind.TCN), "interval": str(parts.market.intervals[0]), **preset_texts(preset)}
+    """A form nobody has typed into yet: so far back that there is enough to learn from, whatever is stored yet."""
+    interval = parts.market.intervals[0]
+    from_ms = newest_from(interval, len(parts.market.symbols), WALKED_CANDLES, parts.clock.now_ms())
+    there = {"kind": str(Kind.TCN), "interval": str(interval), "from": wording.utc(from_ms)[:10]}
+    return there | preset_texts(preset)
 
 
 def chosen(parts: Services, texts: Mapping[str, str]) -> tuple[str, str]:
@@ -118,7 +164,9 @@ def form(parts: Services, texts: Mapping[str, str], symbols: Sequence[str], erro
         markets=tuple(Option(str(one), str(one), one in symbols) for one in parts.market.symbols),
         markets_note=_stored(found) if found else "",
         markets_problem=problems.get("symbols", ""),
-        own=texts.get("own") == "yes",
+        scopes=_scopes(texts.get("own", ""), len(symbols) or len(parts.market.symbols)),
+        search_note=_search_note(search_named(parts, texts.get("study", ""))),
+        study=texts.get("study", ""),
         kind_note=f"{trait.title} ({trait.source})",
         name=Field(
             "model_id",
@@ -131,7 +179,7 @@ def form(parts: Services, texts: Mapping[str, str], symbols: Sequence[str], erro
             Field(
                 "from",
                 "First day",
-                "UTC; what is not stored is fetched",
+                "UTC; what lacks is fetched; empty: what is stored",
                 texts.get("from", ""),
                 problems.get("from", ""),
             ),
@@ -151,6 +199,25 @@ def form(parts: Services, texts: Mapping[str, str], symbols: Sequence[str], erro
         problem=str(error) if error is not None and not problems else "",
         estimate=about(found.seconds) if found else "",
         estimate_basis=basis(found) if found else "",
+    )
+
+
+def _scopes(chosen: str, markets: int) -> tuple[Option, ...]:
+    each = f"a model for each of these markets, {markets} trainings one after the other"
+    return (
+        Option("", "one model for any market, which learns from all of these together", chosen not in (ALONE, EACH)),
+        Option(ALONE, "one model for these markets alone", chosen == ALONE),
+        Option(EACH, each if markets > 1 else "a model for each of these markets", chosen == EACH),
+    )
+
+
+def _search_note(found: StoredResult | None) -> str:
+    if found is None:
+        return ""
+    trials = found.result["trials"]
+    return (
+        f"The numbers are those of the best of {trials} trials of the search {found.model_id}. The model’s card will "
+        "say so, as long as window, size, learning rate, dropout and half-life stay as they are."
     )
 
 
@@ -203,14 +270,24 @@ def _number(name: str, kind: Kind, texts: Mapping[str, str], problems: Mapping[s
 
 
 def _estimated(parts: Services, asked: Sequence[Mapping[str, str]], symbols: Sequence[str]) -> list[Estimate | None]:
-    """One per set of texts; None for what cannot be trained anyway."""
+    """One per set of texts, all of its trainings together; None for what cannot be trained anyway."""
     requests = [_typed_or_none(parts, dict(texts) | {"model_id": ""}, symbols) for texts in asked]
-    found = iter(parts.training.estimates([one for one in requests if one is not None]))
-    return [next(found) if one is not None else None for one in requests]
+    found = iter(parts.training.estimates([one for some in requests for one in some]))
+    return [together([next(found) for _ in some]) if some else None for some in requests]
 
 
-def _typed_or_none(parts: Services, texts: Mapping[str, str], symbols: Sequence[str]) -> TrainingRequest | None:
+def together(found: Sequence[Estimate]) -> Estimate:
+    """Of trainings one after the other."""
+    return replace(
+        found[0],
+        **{name: sum(getattr(one, name) for one in found) for name in ("candles", "markets", "train_windows")},
+        windows=sum(one.windows for one in found),
+        seconds=sum(one.seconds for one in found),
+    )
+
+
+def _typed_or_none(parts: Services, texts: Mapping[str, str], symbols: Sequence[str]) -> list[TrainingRequest]:
     try:
         return typed(parts, texts, symbols)
     except InvalidInput:
-        return None
+        return []

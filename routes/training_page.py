@@ -173,6 +173,8 @@ def _training_facts(job: Job, request: TrainingRequest) -> tuple[Fact, ...]:
     return (
         Fact("Kind", f"{recipe.kind}, window {recipe.window}, size {recipe.units}"),
         Fact("Markets", f"{markets}, {request.interval} candles"),
+        Fact("Serves", "these markets alone" if request.own else "any market"),
+        *([Fact("Recipe", f"best of {request.trials} trials of {request.study}")] if request.study else []),
         Fact("Span", span),
         Fact("Candles of", venue_text(job.venue)),
         Fact("Epochs", f"{recipe.epochs} at most, early stopping after {recipe.patience}"),

@@ -56,6 +56,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 
 def fill(page: Page, **fields: str) -> None:
+    """Nothing is fetched: no exchange is there."""
+    page.fill("#from", "")
     for name, value in fields.items():
         page.fill(f"#{name}", value)
 

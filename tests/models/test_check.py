@@ -13,18 +13,19 @@ from data.interval import Interval
 from data.symbol import Symbol
 from models import check, leaktest
 from models.job_requests import CHECKS, CheckRequest, SearchRequest, Task, request_of
-from models.jobs import JobState
+from models.jobs import Job, JobState
 from models.leaktest import Depth
 from models.learners import probe
-from models.registry import write_model
+from models.registry import Registry, write_model
 from models.result_store import ResultStore
+from models.retraining import retraining
 from models.spec import Kind
 from models.training_process import TrainingProcess
 from models.walk import FEATURES
 from tests.support import tiny_model
 from tests.support.trainings import MARKETS, Workshop
 from utils.clock import SystemClock
-from utils.errors import InvalidInput, NotReady, StoreError
+from utils.errors import ExchangeUnavailable, InvalidInput, NotReady, StoreError
 
 RECIPE = {"kind": "tcn", "window": 16, "seed": 7}
 TESTED = "2024-01-01 … 2024-08-01"
@@ -126,14 +127,17 @@ def test_requests_go_through_json_unharmed() -> None:
     assert check_one.command()[-2:] == ["--against", "b"]
 
 
-def test_a_model_for_some_markets_is_not_retrained_by_itself(tmp_path: Path) -> None:
-    from models.registry import Registry
-    from models.retraining import retraining
-
-    spec = tiny_model.spec("own", symbols=MARKETS)
-    write_model(tmp_path, spec, tiny_model.graph(spec), {"recipe": RECIPE})
-    with pytest.raises(InvalidInput, match="serves some markets only"):
-        retraining(Registry(tmp_path).get("own"), MARKETS, str)
+def test_a_model_of_its_own_markets_is_retrained_as_one(tmp_path: Path) -> None:
+    start_ms, mine = tiny_model.START_MS, MARKETS[:1]
+    until_ms = start_ms + 1000 * Interval.H1.ms
+    spec = tiny_model.spec("own", symbols=mine, trained_on=mine, train_from_ms=start_ms, train_until_ms=until_ms)
+    report = {"recipe": RECIPE, "search": {"study": "search-tcn-1h", "trials": 24}}
+    write_model(tmp_path, spec, tiny_model.graph(spec), report)
+    asked = retraining(Registry(tmp_path).get("own"), MARKETS, str)
+    assert (asked.own, asked.symbols, asked.model_id) == (True, mine, "tcn-1h-btcusdt")
+    assert (asked.study, asked.trials) == ("search-tcn-1h", 24)
+    with pytest.raises(InvalidInput, match="none of the markets"):
+        retraining(Registry(tmp_path).get("own"), MARKETS[1:], str)
 
 
 def test_a_check_is_given_the_history_it_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,6 +151,9 @@ def test_a_check_is_given_the_history_it_needs(tmp_path: Path, monkeypatch: pyte
 
     def nobody(*_: object, **__: object) -> TrainingProcess:
         raise StoreError("no process here")
+
+    def failing(*_: object) -> list[tuple[int, int]]:
+        raise ExchangeUnavailable("no answer")
 
     monkeypatch.setattr(TrainingProcess, "start", nobody)
     newest = tiny_model.candles(500, start_ms=now_ms - 500 * Interval.H1.ms)
@@ -167,6 +174,17 @@ def test_a_check_is_given_the_history_it_needs(tmp_path: Path, monkeypatch: pyte
     there.runner.ask(CheckRequest(Task.CHALLENGE, "walker", Interval.H1, against="worse"))
     there.runner.step()
     assert len(told) == 20
+    seen: list[str] = []
+
+    def looked(job: Job, **_: object) -> TrainingProcess:
+        seen.append(there.jobs.get(job.id).message)
+        return nobody()
+
+    monkeypatch.setattr(TrainingProcess, "start", looked)
+    monkeypatch.setattr(there.store, "missing", failing)
+    there.runner.ask(CheckRequest(Task.PLACEBO, "walker", Interval.H1, symbols=MARKETS))
+    there.runner.step()
+    assert seen == ["its history could not be fetched: no answer; it goes on with what is stored."]
     there.database.close()
 
 

@@ -59,6 +59,7 @@ def trained(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("models")
     finished = run(
         "models.train", "--model", "tcn", "--interval", "1h", "--data", data, "--symbols", "AAAUSDT,bbbusdt",
+        "--study", "found", "--trials", "7",
         "--until", "2024-05-15", "--preset", "quick", "--epochs", "6", "--stride", "1", "--batch-size", "128",
         "--id", "quick", "--out", out,
     )  # fmt: skip
@@ -81,6 +82,7 @@ def test_the_command_leaves_a_whole_model(trained: Path) -> None:
     assert entry.spec.trained_on == ("AAAUSDT", "BBBUSDT")
     assert entry.report["parity"]["largest_difference"] <= 1e-5
     assert entry.report["data"]["gap_candles"] == 48
+    assert entry.report["search"] == {"study": "found", "trials": 7}
     # the day's rhythm of volatility was planted: it must be found, and on the test period
     assert entry.report["test"][0]["skill_fraction"] > 0.02
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from data.interval import Interval
+from data.symbol import Symbol
 from data.venue import BINANCE
 from models import schedule
 from models.job_requests import CheckRequest, Task
@@ -51,10 +52,16 @@ class Life:
             clock=self.clock,
         )
 
-    def put(self, name: str) -> None:
+    def put(self, name: str, symbols: tuple[Symbol, ...] = ()) -> None:
         start_ms = tiny_model.START_MS
         until_ms = start_ms + 1000 * HOUR_MS
-        spec = tiny_model.spec(name, trained_on=MARKETS, train_from_ms=start_ms, train_until_ms=until_ms)
+        spec = tiny_model.spec(
+            name,
+            symbols=symbols,
+            trained_on=symbols or MARKETS,
+            train_from_ms=start_ms,
+            train_until_ms=until_ms,
+        )
         write_model(self.shop.models, spec, tiny_model.graph(spec, seed=len(name)), REPORT)
 
     def waiting(self) -> list[Job]:
@@ -68,8 +75,8 @@ class Life:
         self.clock.set_wall(self.clock.now_ms() + round(hours * HOUR_MS))
         self.retrainer.tick()
 
-    def judged(self, challenger: str, *, won: bool) -> None:
-        entry, champion = self.shop.registry.get(challenger), self.shop.registry.get("champion")
+    def judged(self, challenger: str, *, won: bool, against: str = "champion") -> None:
+        entry, champion = self.shop.registry.get(challenger), self.shop.registry.get(against)
         result: dict[str, Any] = {"won": won, "words": f"{challenger} was judged"}
         self.results.put(entry.digest, Task.CHALLENGE, result, model_id=challenger, now_ms=1, against=champion.digest)
 
@@ -210,3 +217,25 @@ def test_from_the_command_line(life: Life, capsys: pytest.CaptureFixture[str]) -
     assert schedule.main(["set", "nobody", "--hours", "1", *place]) == 2
     assert schedule.main(["off", "champion", *place]) == 0
     assert life.retrainer.schedules.all() == []
+
+
+def test_a_model_of_its_own_markets_hands_them_to_its_winner(life: Life) -> None:
+    btc = MARKETS[0]
+    life.put("mine", symbols=(btc,))
+    life.shop.promotion.choose_own("mine")
+    life.retrainer.set("mine", 1, "hours")
+    life.after(1)
+    (job,) = life.waiting()
+    assert isinstance(job.request, TrainingRequest)
+    assert (job.request.own, job.request.symbols) == (True, (btc,))
+    life.put(job.model_id, symbols=(btc,))
+    life.end(job)
+    life.after(0)
+    (judging,) = life.waiting()
+    life.judged(job.model_id, won=True, against="mine")
+    life.end(judging)
+    life.after(0)
+    assert life.shop.promotion.owned() == {job.model_id: [btc]}
+    assert life.serving() == "champion"
+    (found,) = life.retrainer.schedules.all()
+    assert (found.model_id, found.note) == (job.model_id, f"{job.model_id} was judged; it serves now")

@@ -14,7 +14,7 @@ from models.recipe import LIMITS, preset
 from models.spec import Kind
 from models.train import _parser, _recipe
 from models.training_estimate import START_S, Speed, estimate
-from models.training_request import TrainingRequest, WrongFields, preset_texts, read_request
+from models.training_request import TrainingRequest, WrongFields, each_alone, preset_texts, read_request
 from models.traits import PRESET_NAMES, TRAITS
 from tests.support.trainings import MARKETS, request
 from utils.errors import InvalidInput
@@ -149,8 +149,21 @@ def test_a_model_of_its_own_markets_is_asked_for() -> None:
     assert asked.own
     assert "--own" in asked.arguments()
     assert TrainingRequest.from_json(asked.to_json()) == asked
-    older = {name: value for name, value in read().to_json().items() if name != "own"}
+    older = {name: value for name, value in read().to_json().items() if name not in ("own", "study", "trials")}
     assert not TrainingRequest.from_json(older).own
+    assert TrainingRequest.from_json(older).study == ""
+
+
+def test_one_model_for_each_market_is_one_training_each() -> None:
+    asked = read({"own": "each"}, symbols=("BTCUSDT", "ETHUSDT"))
+    made = each_alone(asked, False, lambda stem: f"{stem}-free")
+    assert [one.model_id for one in made] == ["tcn-1h-btcusdt-free", "tcn-1h-ethusdt-free"]
+    assert all(one.own and len(one.symbols) == 1 for one in made)
+    named = each_alone(replace(asked, model_id="mine", symbols=(Symbol("BTCUSDT"), Symbol("币安人生USDT"))), True, str)
+    assert [one.model_id for one in named] == ["mine-btcusdt", "mine"]
+    found = replace(asked, study="search-tcn-1h", trials=24)
+    assert found.arguments().count("24") == 1
+    assert TrainingRequest.from_json(found.to_json()) == found
 
 
 def test_a_steady_kind_costs_by_what_it_is() -> None:

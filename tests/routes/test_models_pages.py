@@ -248,6 +248,33 @@ def test_a_search_is_asked_for_and_its_best_recipe_fills_the_form(made: Bench, c
     assert 'name="units" value="48"' in form
     assert 'name="dropout" value="0.25"' in form
     assert client.get("/models/train?study=nobody").status_code == 404
+    assert "best of 12 trials of the search search-tcn-1h" in form
+    typed = preset_texts("quick") | {"units": "48", "dropout": "0.25"}
+    typed |= {name: f"{recipe[name]:g}" for name in ("window", "learning_rate", "half_life_days")}
+    typed |= {"kind": "tcn", "interval": "1h", "action": "start", "study": "search-tcn-1h"}
+    for units, study in (("48", "search-tcn-1h"), ("47", "")):
+        answer = post(client, "/models/train", **typed | {"units": units})
+        asked = made.runner.jobs.get(int(answer.headers["Location"].rpartition("/")[2])).request
+        assert isinstance(asked, TrainingRequest)
+        assert (asked.study, asked.trials) == (study, 12 if study else 0)
+    spec = tiny_model.spec("winner")
+    write_model(made.models, spec, tiny_model.graph(spec), {"search": {"study": "search-tcn-1h", "trials": 12}})
+    assert "Its recipe is the best of 12 trials of the search search-tcn-1h." in text_of(client.get("/models/winner"))
+    assert "trials of the search" not in text_of(client.get("/models/alpha"))
+
+
+def test_one_model_for_each_market_is_asked_for_at_once(made: Bench, client: FlaskClient) -> None:
+    answer = post(client, "/models/train", **FORM | {"own": "each", "model_id": "mine"})
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/models/train#jobs")
+    waiting = made.runner.jobs.within(JobState.QUEUED)
+    assert [job.model_id for job in waiting] == ["mine-btcusdt", "mine-ethusdt"]
+    again = post(client, "/models/train", **FORM | {"own": "each", "model_id": "mine"})
+    assert again.status_code == 400
+    assert "a model named 'mine-btcusdt' is there or about to be" in text_of(again)
+    assert 'value="each" checked' in again.text
+    assert len(made.runner.jobs.within(JobState.QUEUED)) == 2, "all of them or none"
+    both = text_of(post(client, "/models/train", **FORM | {"own": "each", "action": "estimate"}))
+    assert "2 trainings one after the other" in both
 
 
 def upload(client: FlaskClient, content: bytes) -> TestResponse:
