@@ -1,0 +1,67 @@
+"""A pure random walk on the pages: nothing can be learned of it, and every place that speaks of skill says so."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from html import unescape
+from pathlib import Path
+
+import pytest
+
+from data.interval import Interval
+from data.symbol import Symbol
+from models.forecast import Forecast
+from models.job_requests import Task
+from models.learners import probe
+from models.ledger import Ledger
+from models.placebo import placebo
+from models.registry import write_model
+from models.walk import Plan, walk
+from tests.support import tiny_model
+from tests.support.workbench import Bench, bench
+
+BTC = Symbol("BTCUSDT")
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Iterator[Bench]:
+    """A model that is hardly more than the naive forecast, in a market that is a random walk."""
+    spec = tiny_model.spec("guess")
+    write_model(tmp_path / "models", spec, tiny_model.graph(spec, strength=0.002), {"note": "made for a test"})
+    with bench(tmp_path, count=1500) as built:
+        yield built
+
+
+def shown(made: Bench, address: str) -> str:
+    answer = made.app.test_client().get(address)
+    assert answer.status_code == 200
+    return unescape(" ".join(re.sub(r"<[^>]+>", " ", answer.text).split()))
+
+
+def test_the_card_of_a_model_that_was_walked_over_a_random_walk_says_not_better(made: Bench) -> None:
+    whole = tiny_model.candles(4000, symbol="AAAUSDT", seed=3)
+    found = walk([placebo(whole, 1)], probe, Plan(folds=2, horizons=(1, 6)))
+    digest = made.services.registry.get("guess").digest
+    made.services.results.put(digest, Task.WALKFORWARD, found.to_dict(), model_id="guess", now_ms=1_000)
+    told = shown(made, "/models/guess")
+    assert "✕ not better" in told
+    assert "Better than no change beyond doubt at 0 of 2 horizons" in told
+
+
+def test_the_page_of_a_market_says_not_better_than_no_change(made: Bench) -> None:
+    parts = made.services
+    candles = parts.market.candles(BTC, Interval.H1)
+    forecasts = []
+    for row in range(len(candles) - 200, len(candles)):
+        (one,) = parts.forecaster.answers([candles.slice(0, row + 1)])
+        assert isinstance(one, Forecast)
+        forecasts.append(replace(one, made_at_ms=one.interval.close_ms(one.last_open_time_ms) + 500))
+    ledger: Ledger = made.app.extensions["parts"].ledger
+    ledger.append(forecasts)
+    assert ledger.score(candles) > 4000
+    told = shown(made, "/symbol/BTCUSDT?interval=1h")
+    assert re.search(
+        r"over 1\d\d scored \d+ h forecasts this model is not better than “no change”", told, re.IGNORECASE
+    )
