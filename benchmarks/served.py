@@ -11,9 +11,11 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import psutil
+import pyarrow.parquet as parquet
 from flask import Flask, Response
 
 from benchmarks.load import fetch
@@ -24,6 +26,7 @@ COLD = "/benchmark/cold"
 KLINES = ROOT.parent / "shared" / "klines"
 """Real candles to replay, where there are some: `SYMBOL-INTERVAL.parquet`."""
 _START_S = 120.0
+_MONTH_MS = 30 * 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +47,19 @@ def market(count: int = 20) -> dict[str, str]:
         {path.name.partition("-")[0] for path in KLINES.glob(f"*USDT-{end}.parquet")} for end in ("1h", "1d")
     )
     names = ["BTCUSDT", *sorted(hourly - {"BTCUSDT"}), *sorted(daily - hourly)]
-    real = [name for name in names if name in daily][:count]
+    real = [name for name in names if name in daily]
+    real = sorted(real, key=lambda name: _ends_long_before(name, real[0]))[:count]
     return {"EXCHANGE": "simulated", "SIMULATED_REPLAY_PATH": str(KLINES), "SYMBOLS": ",".join(real)}
+
+
+@cache
+def _ends_long_before(name: str, other: str) -> bool:
+    """Whether that market's candles end a month or more before the other's: nothing would ever happen in it."""
+    ends_ms = []
+    for each in (name, other):
+        rows = parquet.read_metadata(KLINES / f"{each}-1d.parquet")
+        ends_ms.append(max(rows.row_group(place).column(0).statistics.max for place in range(rows.num_row_groups)))
+    return bool(ends_ms[0] < ends_ms[1] - _MONTH_MS)
 
 
 def market_words(settings: Mapping[str, str]) -> str:

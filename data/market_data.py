@@ -214,7 +214,10 @@ class MarketData:
         series = self._followed(symbol, interval)
         series.problem = ""
         self.on_closed(page.closed)
-        if (series.newest_open_ms or 0) < self.newest_closed_ms(interval):
+        known_ms = (
+            series.newest_open_ms
+        )  # of a market of which nothing is known the next reader asks for whatever it has
+        if known_ms is not None and known_ms < self.newest_closed_ms(interval):
             series.asked_in_vain(self._clock.monotonic())
         if asked_from_ms is not None and page.answered_to_ms is not None and not page.refused_open_ms:
             self.on_answered(symbol, interval, asked_from_ms, page.answered_to_ms)
