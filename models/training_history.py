@@ -51,20 +51,16 @@ class TrainingHistory:
         ]
 
     def series(self, request: Request) -> list[SeriesStats]:
-        """What the store will hold of the request's markets, at most: a market may be younger than its first day."""
-        stored = {
-            one.symbol: one for one in self._store.stats().series if one.interval is request.interval and one.candles
-        }
-        for symbol, first, after in self.lacking(request):
-            count = (after - first) // request.interval.ms
-            last = after - request.interval.ms
-            one = stored.get(symbol) or SeriesStats(symbol, request.interval, 0, first, last)
-            stored[symbol] = replace(
-                one,
-                candles=one.candles + count,
-                first_open_ms=min(first, one.first_open_ms or first),
-                last_open_ms=max(last, one.last_open_ms or last),
-            )
+        """What the store will hold of the request's markets, at most: a market may be younger than its first day. From
+        counts alone, however much is stored: gaps between stored candles are not looked for."""
+        now_ms, interval = self._clock.now_ms(), request.interval
+        stored = {one.symbol: one for one in self._store.stats().series if one.interval is interval and one.candles}
+        start_ms, end_ms = history_from(request, now_ms), interval.open_ms(now_ms)
+        if start_ms is None or start_ms >= end_ms:
+            return list(stored.values())
+        for symbol in request.symbols:
+            nothing = SeriesStats(symbol, interval, 0, end_ms, end_ms - interval.ms)
+            stored[symbol] = _reaching(stored.get(symbol, nothing), interval.open_ms(start_ms), end_ms)
         return list(stored.values())
 
     def check(self, request: Request) -> None:
@@ -88,6 +84,19 @@ class TrainingHistory:
                     return False
             done += (after - first) // request.interval.ms
         return True
+
+
+def _reaching(one: SeriesStats, start_ms: int, end_ms: int) -> SeriesStats:
+    """The series, with what lies before and after it in [start_ms, end_ms) fetched."""
+    first = end_ms if one.first_open_ms is None else one.first_open_ms
+    last = end_ms - one.interval.ms if one.last_open_ms is None else one.last_open_ms
+    before, after = max(0, first - start_ms), max(0, end_ms - one.interval.ms - last)
+    return replace(
+        one,
+        candles=one.candles + (before + after) // one.interval.ms,
+        first_open_ms=first - before,
+        last_open_ms=last + after,
+    )
 
 
 def _count(ranges: Iterable[Range], interval: Interval) -> int:
