@@ -6,11 +6,12 @@ import logging
 import threading
 from collections.abc import Callable
 
+from data import venue as venues
 from data.binance_gateway import BinanceGateway
 from data.exchange import Exchange
 from data.market_data import MarketData
 from data.market_feed import MarketFeed
-from utils.errors import DashboardError
+from utils.errors import DashboardError, NotReady
 
 log = logging.getLogger(__name__)
 
@@ -144,6 +145,10 @@ class MarketConnection:
         return True
 
     def _connect(self) -> None:
+        if self._exchange is not PENDING and not venues.lasts(self._exchange.venue):
+            # Decided before another one is started and told of: whoever heard of that would have to begin anew too.
+            self._renew()
+            raise NotReady(f"{self._exchange.name} ended with the process that had started it")
         chosen = self._choose()
         if self._exchange is not PENDING and self._exchange.venue != chosen.venue:
             self._renew()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from data import venue as venues
 from data.exchange import Exchange
 from data.interval import Interval
 from data.market_connection import MarketConnection
@@ -79,3 +81,27 @@ def test_a_start_with_many_series_learns_the_limit_and_is_not_refused(tmp_path: 
         assert gateway.status().weight_limit == 60
         assert {entry.status for entry in exchange.journal} == {200}
         assert [entry.path for entry in exchange.journal].count("/api/v3/exchangeInfo") == 1
+
+
+def test_a_follower_of_a_simulation_that_ended_begins_anew_before_it_starts_another() -> None:
+    """Else each process that takes over would tell the next one of a market that ends with it, without end."""
+    clock = ManualClock()
+    quiet: Any = Quiet(clock)
+    market: Any = Slow()
+    chosen, renewed = threading.Event(), threading.Event()
+
+    def choose() -> Exchange:
+        chosen.set()
+        return CHOSEN
+
+    connection = MarketConnection(
+        choose=choose, gateway=quiet, market=market, feed=quiet, enter=lambda _: None, renew=renewed.set
+    )
+    connection.follow(replace(CHOSEN, venue=venues.run(1)))
+    connection.start()
+    try:
+        assert renewed.wait(30)
+        assert not chosen.is_set()
+        assert not connection.ready
+    finally:
+        connection.close()
