@@ -7,10 +7,11 @@ PYTEST_FLAGS ?=
 BENCH_FLAGS ?=
 LOAD_FLAGS ?=
 SOAK ?=
+SOAK_FLAGS ?=
 # one worker per core, a file's tests together: they share what is dear to set up
 PARALLEL := -n auto --maxprocesses 4 --dist loadfile
 
-.PHONY: run test check bench load default-model screenshots clean
+.PHONY: run test check bench load soak default-model screenshots clean
 
 run: $(VENV)/.installed
 	@$(PY) download_assets.py
@@ -34,6 +35,11 @@ bench: $(VENV)/.installed-dev
 load: $(VENV)/.installed-dev
 	@$(PY) download_assets.py
 	@$(PY) -m benchmarks.loadtest $(if $(SOAK),--soak $(SOAK)) $(LOAD_FLAGS)
+
+# SOAK_FLAGS: such as --minutes 30 --days 30; a week of the simulated exchange in nine minutes by default
+soak: $(VENV)/.installed-dev
+	@$(PY) download_assets.py
+	@$(PY) -m benchmarks.soak $(SOAK_FLAGS)
 
 # DATA: a folder of SYMBOL-1h.parquet files (see `python -m data.import_klines --help` for the columns)
 DATA ?= ../shared/klines
