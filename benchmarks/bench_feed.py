@@ -36,6 +36,8 @@ _INTERVALS = (Interval.M1, Interval.M5)
 _LISTENING = re.compile(r"listening on (http://\S+)")
 _START_S = 300.0
 _LOOK_S = 0.1
+_SETTLE_S = 5.0
+_DAY = "2026-03-02"
 
 
 class Watched(MarketData):
@@ -60,9 +62,9 @@ class Watched(MarketData):
 
 
 def run(*, short: bool = False) -> dict[str, Any]:
-    symbols, seconds = (60, 10) if short else (500, 90)
-    live = _live(symbols, seconds)
-    starts = _starts(symbols, weight_limit=max(60, symbols))
+    symbols, seconds, full_starts = (60, 8, 1) if short else (500, 40, 3)
+    live = _live(symbols, seconds, over_a_turn=not short)
+    starts = _starts(symbols, weight_limit=2 * symbols, full_starts=full_starts)
     rows = [*_live_rows(symbols, live), *_start_rows(symbols, starts)]
     print_rows(f"The feed, {symbols} markets", rows)
     return result("feed", rows, live=live, starts=starts)
@@ -81,7 +83,7 @@ def _live_rows(symbols: int, live: dict[str, Any]) -> list[Row]:
 
 def _start_rows(symbols: int, starts: dict[str, Any]) -> list[Row]:
     used, allowed = reading([starts["used_weight"]], "weight"), reading([starts["weight_limit"]], "weight")
-    full = reading([starts["full_ready_s"]], "s")
+    full = reading(starts["full_ready_s"], "s")
     return [
         at_least(f"most request weight used in a minute of an empty start, {symbols} markets × 1000 candles",
                  used, allowed, used.median / allowed.median, 0.9),
@@ -104,10 +106,14 @@ def exchange(*arguments: str, port: int = 0) -> Iterator[tuple[str, psutil.Proce
         process.wait(20)
 
 
-def _live(count: int, seconds: int) -> dict[str, Any]:
-    """The market layer alone in this process, so that what is measured is the feed and nothing else."""
+def _live(count: int, seconds: int, *, over_a_turn: bool) -> dict[str, Any]:
+    """The market layer alone in this process, so that what is measured is the feed and nothing else. `over_a_turn`: in
+    the middle of the time candles of all markets close at once, those of five minutes too."""
     hold_less()
-    with exchange("--symbols", str(count)) as (url, _), tempfile.TemporaryDirectory() as folder:
+    with (
+        exchange("--symbols", str(count), "--start", f"{_DAY}T12:04:10") as (url, _),
+        tempfile.TemporaryDirectory() as folder,
+    ):
         gateway = BinanceGateway(rest_url=f"{url}/api", stream_url=url.replace("http", "ws", 1))
         database = connect(f"sqlite:///{folder}/feed.db")
         cache = DataCache("feed")
@@ -122,6 +128,10 @@ def _live(count: int, seconds: int) -> dict[str, Any]:
             feed.start()
             try:
                 market.prime()
+                time.sleep(_SETTLE_S)
+                if over_a_turn:
+                    begin_s = 60 - seconds // 2
+                    time.sleep((begin_s - gateway.clock.now_ms() / 1000) % 60)
                 return _observed(market, feed, seconds)
             finally:
                 feed.close()
@@ -132,7 +142,6 @@ def _live(count: int, seconds: int) -> dict[str, Any]:
 
 def _observed(market: Watched, feed: MarketFeed, seconds: int) -> dict[str, Any]:
     process = psutil.Process()
-    time.sleep(10)  # the catching up after the connections are up
     gc.collect()
     market.latencies_ms.clear()
     market.closes_ms.clear()
@@ -163,9 +172,10 @@ def _observed(market: Watched, feed: MarketFeed, seconds: int) -> dict[str, Any]
     }
 
 
-def _starts(count: int, weight_limit: int) -> dict[str, Any]:
-    """The whole application. The exchange allows so little weight a minute that an empty start takes three of them, of
-    which at least one is used from its begin to its end; the full start is held up by no limit."""
+def _starts(count: int, weight_limit: int, full_starts: int) -> dict[str, Any]:
+    """The whole application. The exchange allows so little weight a minute that an empty start takes more than one, and
+    its clock begins shortly before a full one: that is used from its begin on. The full starts are held up by no limit,
+    and lie within the same hour: what is stored is all there is."""
     from data.simulated_exchange.synthetic import SyntheticSource
 
     symbols = ",".join(SyntheticSource(symbols=count).listings)
@@ -175,20 +185,21 @@ def _starts(count: int, weight_limit: int) -> dict[str, Any]:
             "EXCHANGE": "binance", "INSTANCE_PATH": f"{folder}/instance", "SYMBOLS": symbols, "INTERVALS": "1h",
             "HISTORY_CANDLES": "1000", "ENABLE_MODEL_PRELOADING": "False",
         }  # fmt: skip
-        with exchange("--symbols", symbols, "--weight-limit", str(weight_limit), port=port) as (url, _):
+        limited = ("--weight-limit", str(weight_limit), "--start", f"{_DAY}T12:10:56")
+        with exchange("--symbols", symbols, *limited, port=port) as (url, _):
             empty = _start({**given, **_addresses(url)}, watched=True)
-        with exchange("--symbols", symbols, port=port) as (url, _):
+        with exchange("--symbols", symbols, "--start", f"{_DAY}T12:30:00", port=port) as (url, _):
             _let_invent(port)
-            full = _start({**given, **_addresses(url)}, watched=False)
+            full = [_start({**given, **_addresses(url)}, watched=False) for _ in range(full_starts)]
     return {
         "weight_limit": weight_limit,
         "used_weight": empty["used"],
         "errors": empty["errors"],
         "said": empty["said"],
         "empty_ready_s": empty["ready_s"],
-        "full_ready_s": full["ready_s"],
-        "full_cpu_s": full["cpu_s"],
-        "full_calls": full["calls"],
+        "full_ready_s": [one["ready_s"] for one in full],
+        "full_cpu_s": [one["cpu_s"] for one in full],
+        "full_calls": [one["calls"] for one in full],
     }
 
 

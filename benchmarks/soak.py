@@ -87,7 +87,7 @@ def _read_on(server: Served, seconds: float) -> dict[str, Any]:
     began_s = sampled_s = time.perf_counter()
     rss, count, failed = [], 0, 0
     while (now_s := time.perf_counter()) - began_s < seconds:
-        failed += fetch(server.port, paths[count % len(paths)])[0] >= 500
+        failed += not _answered(server.port, paths[count % len(paths)])
         count += 1
         if now_s - sampled_s >= 1:
             sampled_s = now_s
@@ -95,6 +95,14 @@ def _read_on(server: Served, seconds: float) -> dict[str, Any]:
     told = _sources(server)
     return {"asked": count, "failed": failed, "rss_mb": rss, "closes": told["market"]["closes"] - filled,
             "holders": told.get("memory_holders")}  # fmt: skip
+
+
+def _answered(port: int, path: str) -> bool:
+    """Whether there was an answer that is not the server's failure."""
+    try:
+        return fetch(port, path)[0] < 500
+    except OSError:
+        return False
 
 
 def _sources(server: Served) -> dict[str, Any]:
