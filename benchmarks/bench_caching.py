@@ -55,8 +55,8 @@ def run(*, short: bool = False) -> dict[str, Any]:
     print_rows(f"{blocks * views} views by {_CLIENTS} clients of {market_words(played)}", rows)
     notes = [
         f"{blocks * views} views of {markets} market pages in blocks of {views} by {_CLIENTS} clients, "
-        f"{market_words(played)}; calls and data time are sums over all of them, each market's first view included. The "
-        f"two that keep nothing are given {fewer * views} views, and their sums stand for as many as the other's. "
+        f"{market_words(played)}; calls and data time are sums over all of them, each market's first view included. "
+        f"The two that keep nothing are given {fewer * views} views, and their sums stand for as many as the other's. "
         "Without the cache setting candles still come from the database, not from the exchange; the naive way is the "
         "data layer of a first draft, where each view asks the exchange for 1000 candles."
     ]

@@ -23,6 +23,7 @@ from benchmarks.served import Served, served
 from utils.plain import plain
 
 _MB = 1_000_000
+_LOOK_S = 15.0
 _DAY_S = 86_400.0
 _SYMBOLS = ("BTCUSDT", "ETHUSDT", "BNBUSDT", "SOLUSDT", "XRPUSDT")
 _INTERVALS = ("1h", "15m")
@@ -85,16 +86,30 @@ def _read_on(server: Served, seconds: float) -> dict[str, Any]:
         paths += [f"/api/v1/candles/{symbol}?interval=15m&limit=500", f"/api/v1/indicators/{symbol}?interval=1h"]
     filled = _sources(server)["market"]["closes"]
     began_s = sampled_s = time.perf_counter()
-    rss, count, failed = [], 0, 0
+    rss, course, count, failed = [], list[dict[str, Any]](), 0, 0
     while (now_s := time.perf_counter()) - began_s < seconds:
         failed += not _answered(server.port, paths[count % len(paths)])
         count += 1
         if now_s - sampled_s >= 1:
             sampled_s = now_s
             rss.append(round(server.process.memory_info().rss / _MB, 2))
+            if now_s - began_s >= _LOOK_S * len(course):
+                course.append({"at_s": round(now_s - began_s, 1), **_news(server, filled)})
     told = _sources(server)
     return {"asked": count, "failed": failed, "rss_mb": rss, "closes": told["market"]["closes"] - filled,
-            "holders": told.get("memory_holders")}  # fmt: skip
+            "course": course, "holders": told.get("memory_holders")}  # fmt: skip
+
+
+def _news(server: Served, filled: int) -> dict[str, Any]:
+    """How the market fares: where candles stop coming, this tells when and why."""
+    try:
+        told = _sources(server)
+    except OSError as error:
+        return {"state": f"no answer: {error}"}
+    feed, exchange = told["feed"], told["exchange"]
+    return {"closes": told["market"]["closes"] - filled, "state": feed["state"], "events": feed["events"],
+            "reconnects": feed["reconnects"], "errors": exchange["errors"],
+            "trouble": feed["last_error"] or exchange["last_error"]}  # fmt: skip
 
 
 def _answered(port: int, path: str) -> bool:

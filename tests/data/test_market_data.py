@@ -177,6 +177,15 @@ def test_a_market_that_is_halted_is_asked_for_ever_more_rarely(
     assert klines_asked(exchange) == 3
 
 
+def test_of_a_market_that_was_halted_long_ago_the_first_reader_has_the_old_candles(
+    exchange: RunningExchange, market: MarketData
+) -> None:
+    market.on_page(BTC, M1, KlinePage(Candles.empty(BTC, M1), None, (), None), NOON - 10 * M1.ms)
+    assert klines_asked(exchange) == 0
+    assert len(market.candles(BTC, M1)) == 100
+    assert klines_asked(exchange) == 1
+
+
 @pytest.mark.parametrize("cached", [True, False])
 def test_a_burst_of_readers_costs_one_call(
     exchange: RunningExchange, gateway: BinanceGateway, clock: ManualClock, tmp_path: Path, cached: bool
