@@ -10,7 +10,9 @@ from data.symbol import Symbol
 from models.inputs import INPUTS, WARM_UP, input_matrix
 from models.kinds import inputs_of
 from models.samples import Inputs
-from models.scale_inputs import CONTEXT, HISTORY, OWN, ScaleInputs
+from models.scale_catalogue import OWN
+from models.scale_inputs import CONTEXT, ScaleInputs
+from models.scale_series import HISTORY
 from models.season import Season, fit_season
 from models.spec import Kind, ModelSpec
 from models.split import Period

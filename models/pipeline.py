@@ -14,7 +14,8 @@ from data.features import FEATURES
 from models.baseline import horizon_returns
 from models.inputs import INPUTS, input_matrix
 from models.samples import Inputs, Ints, Samples, known_sigma, usable_ends
-from models.scale_inputs import CONTEXT, OWN
+from models.scale_catalogue import OWN
+from models.scale_inputs import CONTEXT
 from models.scaling import fit_scaler
 from models.spec import SIGMA_HALF_LIFE
 from models.split import Split, split
@@ -91,8 +92,10 @@ def written_in(name: str) -> str:
 
 
 def _feature_file(name: str) -> str:
-    if name in OWN or name in CONTEXT:
+    if name in CONTEXT:
         return "models/scale_inputs.py"
+    if name in OWN:
+        return "models/scale_catalogue.py"
     return "data/features.py" if name in FEATURES else "models/inputs.py"
 
 

@@ -28,7 +28,7 @@ from models.learners import follow
 from models.parallel import Workers
 from models.recipe import Recipe, preset
 from models.result_store import ResultStore
-from models.scale_inputs import HISTORY
+from models.scale_series import HISTORY
 from models.search_request import MOST_TRIALS, SEARCHABLE, TRIED
 from models.spec import HORIZONS, Kind, parse_id
 from models.split import parse_date, split

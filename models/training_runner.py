@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import math
-import signal
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -23,6 +22,7 @@ from models.jobs import MAX_WAITING, UNFINISHED, Job, JobState, JobStore
 from models.promotion import Promotion
 from models.training_estimate import MIN_WINDOWS, Estimate, estimate
 from models.training_history import Fetched, TrainingHistory
+from models.training_outcome import outcome
 from models.training_process import TrainingProcess, log_tail
 from models.training_request import TrainingRequest, WrongFields
 from utils.clock import Clock
@@ -36,12 +36,6 @@ TICK_S = 15.0
 """How often schedules are looked at."""
 PATIENCE_S = 5.0
 """Given to a training to end when it is asked to, before it is killed."""
-NO_WORD = "the process was gone without a word: it was killed, or the machine was restarted; repeat it"
-KILLED = (
-    "the training was killed from outside ({name}); most often memory ran out: choose fewer markets, a shorter range, "
-    "a smaller batch or a smaller size, and repeat it"
-)
-ENDED = "the training ended with code {code} without saying why; its log says more"
 
 
 class TrainingRunner:
@@ -325,7 +319,7 @@ class TrainingRunner:
     def _conclude(self, process: TrainingProcess, job: Job) -> None:
         if process.last:
             self._write_down(process)
-        state, message = _outcome(process, job)
+        state, message = outcome(process, job)
         self._end(job.id, state, message)
         process.clear(self._models_path)
         self._live.pop(job.id, None)
@@ -360,19 +354,3 @@ class TrainingRunner:
     def _is_taken(self, name: str) -> bool:
         asked = (job.model_id for job in self.jobs.within(*UNFINISHED) if job.task is Task.TRAIN)
         return self._promotion.taken(name) or name in asked
-
-
-def _outcome(process: TrainingProcess, job: Job) -> tuple[JobState, str]:
-    """By its last word, or where it had none by how it ended."""
-    stage, code = process.last.get("stage"), process.exit_code
-    if stage == "done":
-        return JobState.DONE, str(process.last.get("message", ""))
-    if job.cancelling:
-        return JobState.CANCELLED, "cancelled while it ran; nothing of it was kept"
-    if stage == "failed":
-        return JobState.FAILED, str(process.last.get("message", ""))
-    if code is None:
-        return JobState.LOST, NO_WORD
-    if code < 0:
-        return JobState.FAILED, KILLED.format(name=signal.Signals(-code).name)
-    return JobState.FAILED, ENDED.format(code=code)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from models.scale_inputs import CONTEXT, OWN
+from models.scale_catalogue import OWN
+from models.scale_inputs import CONTEXT
 from models.spec import Kind
 
 Numbers = Mapping[str, float]

@@ -27,7 +27,7 @@ from models.learners import PROBE, Learner, Predict
 from models.naive_forecasts import centres, naive_quantiles
 from models.parallel import ALONE, Workers, run_all
 from models.samples import Inputs, Ints, Samples, cut, decided, gather
-from models.scale_inputs import HISTORY
+from models.scale_series import HISTORY
 from models.spec import QUANTILES, SIGMA_HALF_LIFE, Kind
 from models.verdicts import Comparison, Coverage, Rows, Verdict, compared, covered, verdict
 from utils.errors import InvalidInput

@@ -1,6 +1,6 @@
 """Window readers: means, extremes and lags of series, for every row of one market or for the newest of many at once.
 
-The formulas of `models.scale_inputs` are written once over these: training reads every row, serving the last alone,
+The formulas of `models.scale_catalogue` are written once over these: training reads every row, serving the last alone,
 where a decayed mean of 720 candles is one dot product instead of ten passes.
 """
 

@@ -22,7 +22,8 @@ from models.conformal import Calibration
 from models.following import Following
 from models.forecaster import Beside, Forecast, Forecaster, NoForecast, nobody
 from models.registry import Registry, write_model
-from models.scale_inputs import HISTORY, KNOWN
+from models.scale_inputs import KNOWN
+from models.scale_series import HISTORY
 from models.season import Season
 from models.spec import HORIZONS, QUANTILES
 from tests.support import tiny_model

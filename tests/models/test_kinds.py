@@ -25,7 +25,7 @@ from models.leak_models import check_forecasts
 from models.recipe import LIMITS, Recipe, limits, preset
 from models.registry import Registry, write_model
 from models.samples import Samples, cut, decided, gather
-from models.scale_inputs import HISTORY
+from models.scale_series import HISTORY
 from models.spec import HORIZONS, QUANTILES, SIGMA_HALF_LIFE, Kind, ModelSpec
 from models.split import Period
 from models.traits import NETWORKS, PRESET_NAMES, TRAITS
@@ -309,15 +309,16 @@ def planted(kind: Kind) -> tuple[Samples, NDArray[np.float64]]:
     return replace(samples, features=features, returns=noise * wide[:, None] * samples.sigma[:, None]), wide
 
 
-@pytest.mark.parametrize("kind", [Kind.BOOSTING, Kind.FOREST, Kind.RIDGE])
-def test_a_planted_width_is_learned(kind: Kind) -> None:
+@pytest.mark.parametrize(("kind", "times"), [(Kind.BOOSTING, 2.3), (Kind.FOREST, 1.9), (Kind.RIDGE, 1.6)])
+def test_a_planted_width_is_learned(kind: Kind, times: float) -> None:
+    """Four times as wide is planted; a tree finds the step better than a line does, and all are held back."""
     samples, wide = planted(kind)
     # a forest's split sees a third of the inputs: with few leaves many trees never meet the one that matters
     made = fit(replace(recipe(kind), epochs=25, units=16), task(kind, samples))
     unseen = decided(samples, samples.ends)[-150:]
     answers = session_of(made.graph, "planted").run(cut(samples.features, unseen, 1))
     band = answers[:, 0, 4] - answers[:, 0, 0]
-    assert np.median(band[wide[unseen] > 1]) > 1.5 * np.median(band[wide[unseen] < 1])
+    assert np.median(band[wide[unseen] > 1]) > times * np.median(band[wide[unseen] < 1])
 
 
 def test_thresholds_are_rounded_down() -> None:

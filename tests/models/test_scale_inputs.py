@@ -9,7 +9,9 @@ from data.candles import FLOAT_COLUMNS, Candles
 from data.interval import Interval
 from data.symbol import Symbol
 from models.pipeline import with_other_future
-from models.scale_inputs import CONTEXT, HISTORY, KNOWN, OWN, ScaleInputs
+from models.scale_catalogue import OWN
+from models.scale_inputs import CONTEXT, KNOWN, ScaleInputs
+from models.scale_series import HISTORY
 from models.season import HOURS, SLOTS, Season, fit_season, slots
 from models.synthetic_candles import synthetic_candles
 from utils.errors import InvalidInput

@@ -19,7 +19,8 @@ from models.leak_beside import check_beside, with_context
 from models.pipeline import with_other_future
 from models.recipe import preset
 from models.samples import Samples, decided, gather
-from models.scale_inputs import CONTEXT, HISTORY, KNOWN, ScaleInputs
+from models.scale_inputs import CONTEXT, KNOWN, ScaleInputs
+from models.scale_series import HISTORY
 from models.season import Season
 from models.spec import HORIZONS, QUANTILES, Kind, ModelSpec
 from models.split import split
