@@ -59,9 +59,10 @@ def run(*, short: bool = False) -> dict[str, Any]:
     print_rows(f"Chromium, {market_words(played)}", rows)
     notes = [
         f"{rounds} rounds, each visit in a fresh profile and a window that is there already, {market_words(played)}. "
-        f"To the far host every byte takes {_DELAY_S * 1e3:.0f} ms in each direction, and a new connection the two "
-        "round trips of its handshakes (TCP, TLS 1.3) before its first request; no name to resolve, no loss, which "
-        "would cost more. The page itself comes from near, and asks the far host for what it always asks for."
+        f"To the far host every byte takes {_DELAY_S * 1e3:.0f} ms in each direction, over a line that the question "
+        "for its name (a round trip) and the handshakes of each connection (two, TCP and TLS 1.3) take as well; without "
+        "loss or slow start, which would cost more. The page itself comes from near, and asks the far host for what "
+        "it always asks for."
     ]
     visits = {name: {"first": first, "second": second} for name, (first, second) in twice.items()}
     return result("browser", rows, notes=notes, visits=visits, plots={"bytes": _plot(twice)})
@@ -131,7 +132,7 @@ def _paint_rows(paints: Mapping[str, list[float]]) -> list[Row]:
 
 def _place_row(paints: Mapping[str, list[float]]) -> Row:
     near, far = reading(paints[_NEAR], "ms"), reading(paints[_FAR], "ms")
-    away = f"{_DELAY_S * 1e3:.0f} ms away each way, handshakes included"
+    away = f"{_DELAY_S * 1e3:.0f} ms away each way, name and handshakes included"
     return saves(f"page load with its own assets, against assets of a host {away} (LCP)", near, far, 0.6)
 
 

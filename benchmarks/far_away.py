@@ -1,8 +1,9 @@
 """Far away: a port of this machine seen over a long line, every byte late by the same time in each direction.
 
-What a line costs is counted where it arises, in the connection, not per request: the handshakes of TCP and of TLS 1.3
-take a round trip each before the first byte goes out, what is sent on a connection that stands is late but not held up
-by what was sent before it. Left out, as they only cost more: the name to resolve, loss, slow start.
+What a line costs is counted where it arises, in the connection, not per request. A reader who comes anew asks for the
+name first, over the same line (a round trip, once); each connection then takes a round trip for TCP and one for TLS 1.3
+before its first byte goes out; what is sent on a connection that stands is late but not held up by what was sent before
+it. Left out, as they only cost more: loss and slow start.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-HANDSHAKES = 2
-"""Round trips before a new connection carries a request: TCP, then TLS 1.3."""
+NAME, HANDSHAKES = 1, 2
+"""Round trips before a connection carries a request: the name for a reader who has no other, then TCP and TLS 1.3."""
 _CHUNK_BYTES = 65536
 _LAST_TURNS_S = 0.02
 _Due = tuple[float, bytes]
@@ -26,17 +27,22 @@ class _Line:
 
     port: int
     delay_s: float
+    named_s: float = 0.0
+    """When the name of this host is known to whoever is connected."""
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.get_running_loop().create_task(self._connection(reader, writer))
+        loop = asyncio.get_running_loop()
+        if not self.tasks:
+            self.named_s = loop.time() + NAME * 2 * self.delay_s
+        standing_s = max(loop.time(), self.named_s) + HANDSHAKES * 2 * self.delay_s
+        task = loop.create_task(self._connection(reader, writer, standing_s))
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
 
-    async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, standing_s: float) -> None:
         there, back = await asyncio.open_connection("127.0.0.1", self.port)
         try:
-            standing_s = asyncio.get_running_loop().time() + HANDSHAKES * 2 * self.delay_s
             async with asyncio.TaskGroup() as both:
                 both.create_task(self._carry(reader, back, standing_s))
                 both.create_task(self._carry(there, writer, standing_s))
