@@ -60,7 +60,7 @@ def run(*, short: bool = False) -> dict[str, Any]:
     notes = [
         f"{rounds} rounds, each visit in a fresh profile and a window that is there already, {market_words(played)}. "
         f"To the far host every byte takes {_DELAY_S * 1e3:.0f} ms in each direction, over a line that the question "
-        "for its name (a round trip) and the handshakes of each connection (two, TCP and TLS 1.3) take as well; without "
+        "for its name (a round trip) and the handshakes of each connection (two: TCP, TLS 1.3) take as well; without "
         "loss or slow start, which would cost more. The page itself comes from near, and asks the far host for what "
         "it always asks for."
     ]
