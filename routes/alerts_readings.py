@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from routes.health import READY_PATH
 from routes.metrics import ModelSkill, feed_age_s
 from routes.services import Services
 from routes.wording import MIN_SCORED
 from utils.metrics_export import is_cache, percentile_s, timings
+from utils.minutes import READY_ROUTE
 from utils.performance_monitor import PerformanceMonitor
 
 WINDOW_S = 300.0
@@ -100,7 +100,7 @@ class AlertReadings:
             before, failed_before = then.routes.get(name, (0, 0)) if then else (0, 0)
             seen = np.maximum(buckets - before, 0)
             count = int(seen.sum())
-            if name != READY_PATH:
+            if name != READY_ROUTE:
                 requests += count
                 errors += max(0, failed - failed_before)
             if count >= LEAST_REQUESTS and (p95_s := percentile_s(seen, 0.95)) is not None:

@@ -7,11 +7,9 @@ from flask import Blueprint, Response
 from routes.budgets import budget
 from routes.services import Services, services
 from routes.strict_json import JSON, dumps
+from utils.minutes import READY_ROUTE
 
 bp = Blueprint("health", __name__)
-
-READY_PATH = "/ready"
-"""Says 503 while starting, to whoever asks again and again: that is its answer, not an error."""
 
 _RETRY_S = 2
 _SHOWN_SERIES = 20
@@ -25,7 +23,7 @@ def health() -> Response:
     return _answer({"status": "ok", "version": parts.app_version, "started_at_ms": parts.started_at_ms}, 200)
 
 
-@bp.get(READY_PATH)
+@bp.get(READY_ROUTE)
 @budget(p95_ms=25, size_bytes=2_000)
 def ready() -> Response:
     """200 once every followed market has candles and every part is in place, else 503 with what is waited for."""

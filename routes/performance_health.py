@@ -8,9 +8,8 @@ from typing import Any, Literal
 
 from routes import wording
 from routes.budgets import Breach
-from routes.health import READY_PATH
 from routes.performance_parts import count, percent, seconds_text
-from utils.minutes import Minute, RouteMinute, added
+from utils.minutes import Minute
 
 State = Literal["live", "late", "stale"]
 """Well, worth a look, or bad: the states of the page's marks."""
@@ -79,13 +78,8 @@ def _answers(now: Minute, broken: Sequence[Breach]) -> Check:
     return Check("Answers", "late", f"{told}, {routes} route{'' if routes == 1 else 's'} over budget")
 
 
-def judged_by_errors(now: Minute) -> RouteMinute:
-    """All routes together but the one whose errors are its answer while the program starts."""
-    return added(one for name, one in now.routes.items() if name != READY_PATH)
-
-
 def _errors(now: Minute) -> Check:
-    whole = judged_by_errors(now)
+    whole = now.judged_by_errors
     if not whole.errors:
         return Check("Errors", "live", "none in the last minutes")
     share = whole.errors / whole.count

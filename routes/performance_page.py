@@ -10,7 +10,7 @@ import numpy as np
 
 from routes import wording
 from routes.budgets import breaches
-from routes.performance_health import Health, health, judged_by_errors
+from routes.performance_health import Health, health
 from routes.performance_history import Comparison, Course, compare, courses
 from routes.performance_panels import (
     CacheRow,
@@ -134,7 +134,7 @@ def _headlines(
     compression = sources.get("compression", {})
     taken, given = compression.get("in_bytes", 0), compression.get("out_bytes", 0)
     rate = f"{rates[-1]:,.1f}" if len(rates) else f"{whole.count / max(now.seconds, 1.0):,.1f}"
-    failing = judged_by_errors(now)
+    failing = now.judged_by_errors
     errors = percent(failing.errors / failing.count * 100, 2) if failing.count else wording.NOTHING
     return (
         Headline("Requests per second", rate, f"{count(whole.count)} in the last minutes", sparkline(rates)),

@@ -53,7 +53,8 @@ class MinuteHistory:
 def _figures(minute: Minute) -> Floats:
     whole = minute.all_routes
     percentiles = [_ms(whole, fraction) for fraction in (0.5, 0.95, 0.99)]
-    errors = whole.errors / whole.count * 100 if whole.count else np.nan
+    failing = minute.judged_by_errors
+    errors = failing.errors / failing.count * 100 if failing.count else np.nan
     gauges = [minute.gauges.get(name, np.nan) for name in _GAUGES]
     groups = [_ms(added(_of_group(minute, group)), 0.95) for group in GROUPS]
     return np.array([whole.count / max(minute.seconds, 1.0), errors, *percentiles, *gauges, *groups])

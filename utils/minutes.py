@@ -13,6 +13,8 @@ from utils.histogram import middle_s
 from utils.timing_series import Counted
 
 MINUTE_MS = 60_000
+READY_ROUTE = "/ready"
+"""Says 503 while starting, to whoever asks again and again: that is its answer, not an error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,11 @@ class Minute:
     @property
     def all_routes(self) -> RouteMinute:
         return added(self.routes.values())
+
+    @property
+    def judged_by_errors(self) -> RouteMinute:
+        """All routes together but the one whose errors are its answer while the program starts."""
+        return added(one for name, one in self.routes.items() if name != READY_ROUTE)
 
 
 def difference(now: Mapping[str, Counted], before: Mapping[str, Counted]) -> dict[str, RouteMinute]:

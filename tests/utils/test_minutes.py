@@ -57,6 +57,19 @@ class Watched:
         self.sample()
 
 
+def test_an_answer_that_the_start_is_not_over_is_no_error_of_the_minute() -> None:
+    watched = Watched()
+    watched.ask("/ready", 1, times=9, status=503)
+    watched.pass_minute()
+    watched.ask("/ready", 1, times=9, status=503)
+    watched.ask("/a", 2, times=3)
+    watched.ask("/a", 2, status=500)
+    watched.pass_minute()
+    errors = watched.recorder.history(2)["error_percent"]
+    assert np.isnan(errors[0])
+    assert errors[1] == 25
+
+
 def test_a_minute_holds_what_happened_in_it_alone() -> None:
     watched = Watched()
     watched.ask("/a", 2, times=30, queries=9)
