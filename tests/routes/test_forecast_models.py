@@ -139,7 +139,7 @@ def test_an_ensemble_is_among_the_models_of_a_market(replay: Replay, client: Fla
     mixed, *members = (
         get(client, f"/api/v1/forecast/BTCUSDT?model={name}")["prices"] for name in ("mix", "challenger", common)
     )
-    np.testing.assert_allclose(np.log(mixed), (np.log(members[0]) + np.log(members[1])) / 2, rtol=1e-9)
+    np.testing.assert_allclose(np.log(mixed), (np.log(members[0]) + np.log(members[1])) / 2, rtol=1e-8)
     assert "(ensemble)" in client.get("/symbol/BTCUSDT?model=mix").text
     write_ensembles(parts.registry.path, [Ensemble("mix", Interval.H1, {"challenger": 0.5, "gone": 0.5})])
     parts.data_cache.clear()
