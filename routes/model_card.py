@@ -192,7 +192,9 @@ def _data_facts(entry: RegistryEntry, report: Mapping[str, Any]) -> tuple[Fact, 
         return ()
     candles = sum(count for count in _object(data.get("markets")).values() if isinstance(count, int))
     facts = [
-        Fact("Candles", f"{spec.interval}, of {len(spec.trained_on)} markets" + (f", {candles:,}" if candles else "")),
+        Fact(
+            "Candles", f"{spec.interval}, of {_markets(len(spec.trained_on))}" + (f", {candles:,}" if candles else "")
+        ),
         Fact("Fitted on", f"{wording.utc(spec.train_from_ms)[:10]} … {wording.utc(spec.train_until_ms - 1)[:10]}"),
         Fact("From", venue_text(str(data.get("venue", "")))),
         Fact("Data hash", spec.data_hash),
@@ -202,6 +204,10 @@ def _data_facts(entry: RegistryEntry, report: Mapping[str, Any]) -> tuple[Fact, 
         Fact("Scaler", spec.scaler),
     ]
     return tuple(facts)
+
+
+def _markets(count: int) -> str:
+    return f"{count} {'market' if count == 1 else 'markets'}"
 
 
 def _other(parts: Services, entry: RegistryEntry) -> str:

@@ -15,6 +15,8 @@ from models.ensemble import read_ensembles
 from models.registry import RegistryEntry, Status
 from models.result_store import StoredResult
 from models.search_request import SEARCHABLE, TRIED
+from models.spec import Kind
+from models.traits import TRAITS
 from routes import wording
 from routes.services import Services
 from utils.errors import ModelError
@@ -144,7 +146,8 @@ def some(markets: Sequence[str]) -> str:
 
 def _search(stored: StoredResult) -> SearchRow:
     result = stored.result
-    recipe = [f"{name.replace('_', ' ')} {value:g}" for name, value in result["recipe"].items() if name in TRIED]
+    read = set(TRIED) & set(TRAITS[Kind(result["kind"])].uses)
+    recipe = [f"{name.replace('_', ' ')} {value:g}" for name, value in result["recipe"].items() if name in read]
     counts: Mapping[str, int] = result["counts"]
     ended = ", ".join(f"{count} {name}" for name, count in counts.items() if name != "complete")
     return SearchRow(
