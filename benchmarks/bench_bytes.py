@@ -5,12 +5,13 @@ from __future__ import annotations
 import http.client
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measure import Reading, print_rows, result, saves
+from benchmarks import report
+from benchmarks.measure import Reading, Row, print_rows, result, saves
 from benchmarks.served import market, market_words, served
 from config import load_settings
 
@@ -18,6 +19,27 @@ _ENCODINGS = {"as Chrome asks": "gzip, deflate, br, zstd", "gzip": "gzip", "br":
 _PLAIN = "identity"
 _TEXT = re.compile(r"text/|application/(json|javascript|xml|openmetrics-text)|image/svg\+xml")
 _SHOWN = 14
+_KINDS = {
+    "styles and scripts": r"^/assets/",
+    "tables as CSV": r"\.csv$",
+    "JSON": r"^/api/|\.json$|^/(health|ready)$",
+    "metrics": r"^/metrics$",
+    "pages and their living parts": "",
+}
+_READERS_ASK = {
+    "overview": "/",
+    "overview, news": "/live",
+    "market": r"/symbol/\w+",
+    "market, news": r"/symbol/\w+/live",
+    "market, chart data": r"/symbol/\w+/chart\.json",
+    "forecasts": "/forecasts",
+    "models": "/models",
+    "performance": "/performance",
+    "API, candles": r"/api/v1/candles/\w+",
+    "API, indicators": r"/api/v1/indicators/\w+",
+    "API, forecast": r"/api/v1/forecast/\w+",
+}
+"""Which address stands for each kind of request of `benchmarks/locustfile.py`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +59,9 @@ def run(*, short: bool = False) -> dict[str, Any]:
         answers = [found for path in paths if (found := _answer(server.port, path)) is not None]
     rows = [saves(f"text answers, all bytes, {name}", *_weighed(answers, name), 0.85) for name in _ENCODINGS]
     rows.append(saves("text answers, mean of each for itself, as Chrome asks", *_unweighed(answers), 0.0))
+    rows += _kind_rows(answers)
+    if not short:
+        rows += _asked_row(answers, report.read())
     print_rows(f"{len(answers)} text answers of {market_words(played)}", rows)
     notes = [f"{len(answers)} text answers: every route that answers GET, and every style and script; bodies alone."]
     return result("bytes", rows, notes=notes, answers=answers, plots={"compression": _plot(answers)})
@@ -102,6 +127,35 @@ def _weighed(answers: Sequence[Answer], name: str) -> tuple[Reading, Reading]:
     sent = sum(answer.sent_bytes[name] for answer in answers) / 1000
     plain = sum(answer.plain_bytes for answer in answers) / 1000
     return Reading(sent, 0.0, "KB"), Reading(plain, 0.0, "KB")
+
+
+def _kind_rows(answers: Sequence[Answer]) -> list[Row]:
+    """By kind of answer, without a target: digits do not compress, words do."""
+    by_kind: dict[str, list[Answer]] = {}
+    for answer in answers:
+        by_kind.setdefault(next(kind for kind, fits in _KINDS.items() if re.search(fits, answer.path)), []).append(
+            answer
+        )
+    return [
+        saves(f"{kind}, {len(found)} answers, as Chrome asks", *_weighed(found, "as Chrome asks"), 0.0)
+        for kind, found in by_kind.items()
+    ]
+
+
+def _asked_row(answers: Sequence[Answer], results: Sequence[Mapping[str, Any]]) -> list[Row]:
+    """Each answer as often as Locust's readers asked for it in the kept run under load; nothing without such a run."""
+    requests: Sequence[Mapping[str, Any]] = next((one["requests"] for one in results if one["name"] == "load"), [])
+    counts = {one["name"]: one["count"] for one in requests}
+    sent = plain = 0.0
+    for name, fits in _READERS_ASK.items():
+        answer = next((one for one in answers if re.fullmatch(fits, one.path)), None)
+        if answer is not None:
+            sent += counts.get(name, 0) * answer.sent_bytes["as Chrome asks"]
+            plain += counts.get(name, 0) * answer.plain_bytes
+    if not plain:
+        return []
+    what = "text answers, each as often as readers under load ask for it, as Chrome asks"
+    return [saves(what, Reading(sent / 1e6, 0.0, "MB"), Reading(plain / 1e6, 0.0, "MB"), 0.85)]
 
 
 def _unweighed(answers: Sequence[Answer]) -> tuple[Reading, Reading]:
