@@ -113,7 +113,7 @@ def test_the_forecast_is_the_one_of_the_market_page(client: FlaskClient) -> None
     mine = {row["horizon"]: row for row in rows if row["symbol"] == "BTCUSDT"}
     for horizon, row in mine.items():
         assert row["median"] == pytest.approx(forecast["prices"][horizon - 1][2] / forecast["last_close"] - 1, abs=1e-7)
-        assert forecast["scores"][str(horizon)]["skill_fraction"] == row["skill"]
+        assert forecast["scores"][str(horizon)]["skill_fraction"] == pytest.approx(row["skill"], rel=1e-7)
     assert forecast["score"] == forecast["scores"]["24"]
 
 
