@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Iterable
 from urllib.parse import unquote
 
@@ -16,6 +17,8 @@ from data.simulated_exchange.limits import Limits
 from data.simulated_exchange.market import Market
 from data.simulated_exchange.settings import ExchangeSettings
 from utils.clock import Clock
+
+log = logging.getLogger(__name__)
 
 _AT_ONCE = 50
 """Streams told before whoever else waits has a turn."""
@@ -85,11 +88,17 @@ class StreamHub:
         """In portions, each with the time at which it is told: hundreds of closes at a full minute take a while to
         write, and the first need not wait for the last."""
         while True:
-            for portion in self._portions(self._clock.now_ms()):
-                self._tell(portion, self._clock.now_ms())
-                await asyncio.sleep(0)
-            self._look(self._clock.now_ms())
+            try:
+                await self._tell_everyone()
+            except Exception:  # a stream that cannot be told must not end all the others without a word
+                log.exception("telling the streams failed; it goes on with the next round")
             await asyncio.sleep(self._settings.pace_s)
+
+    async def _tell_everyone(self) -> None:
+        for portion in self._portions(self._clock.now_ms()):
+            self._tell(portion, self._clock.now_ms())
+            await asyncio.sleep(0)
+        self._look(self._clock.now_ms())
 
     def tell(self, now_ms: int) -> None:
         """Hands every due event to every connection that subscribed to it; each is written once."""
