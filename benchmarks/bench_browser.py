@@ -41,7 +41,7 @@ def run(*, short: bool = False) -> dict[str, Any]:
     """Fresh profiles throughout; near and far assets in turns."""
     from playwright.sync_api import sync_playwright
 
-    rounds = 2 if short else 4
+    rounds = 2 if short else 3
     played = market(20)
     with (
         served(played) as server,

@@ -62,7 +62,7 @@ class Watched(MarketData):
 
 
 def run(*, short: bool = False) -> dict[str, Any]:
-    symbols, seconds, full_starts = (60, 8, 1) if short else (500, 40, 3)
+    symbols, seconds, full_starts = (60, 8, 1) if short else (500, 30, 2)
     live = _live(symbols, seconds, over_a_turn=not short)
     starts = _starts(symbols, weight_limit=2 * symbols, full_starts=full_starts)
     rows = [*_live_rows(symbols, live), *_start_rows(symbols, starts)]

@@ -16,7 +16,7 @@ SETTLE_S = 10.0
 
 
 def run(*, short: bool = False) -> dict[str, Any]:
-    starts = 1 if short else 3
+    starts = 1 if short else 2
     seen = [_one() for _ in range(starts)]
     rows = [
         at_most("serving process, resident", reading([one["rss_mb"] for one in seen], "MB"), 150),

@@ -19,7 +19,7 @@ _KEY = ("candles", "BTCUSDT", "1h")
 
 
 def run(*, short: bool = False) -> dict[str, Any]:
-    rounds, calls, seconds = (3, 50, 2.0) if short else (15, 200, 8.0)
+    rounds, calls, seconds = (3, 50, 2.0) if short else (15, 200, 5.0)
     with tempfile.TemporaryDirectory() as folder, redis_server(Path(folder)) as server:
         rows, sizes = _one_value(server.url, rounds, calls)
         with two_apps(Path(folder), server.url) as apps, Readers([app.port for app in apps]) as readers:

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import sys
+import threading
+import time
+
+_EVERY_S = 5.0
+"""A model that serves is asked: library pages that nobody uses would be let go of."""
 
 
 def serve_with_tensorflow() -> None:
@@ -19,7 +24,15 @@ def serve_with_tensorflow() -> None:
     model: keras.Model = build(
         Kind.TCN, window, [0.0] * features, [1.0] * features, Head(HORIZONS, naive, 2), features, 0.0
     )
-    model.predict(np.zeros((1, window, features), np.float32), verbose=0)
+    windows = np.zeros((20, window, features), np.float32)
+    model.predict(windows, verbose=0)
+
+    def forecast_on() -> None:
+        while True:
+            time.sleep(_EVERY_S)
+            model.predict(windows, verbose=0)
+
+    threading.Thread(target=forecast_on, daemon=True).start()
     sys.exit(application.main([]))
 
 

@@ -13,12 +13,16 @@ _SHORTEST_SECRET = 6
 
 _NAMED = re.compile(
     r"""(?ix)
-    (?P<name> (?: [\w-]*api[_-]?(?:key|secret) | x-mbx-apikey | signature | secret(?:[_-]?key)? | password | passwd
+    (?P<name> (?: api[_-]?(?:key|secret) | x-mbx-apikey | signature | secret(?:[_-]?key)? | password | passwd
                 | authorization | cookie | session | listen[_-]?key | token ) )
     (?P<between> ["'\\]* \s* [=:] \s* (?:bearer\s+|basic\s+)? ["'\\]* )
     (?P<value> (?<=") [^"\\]+ (?=["\\]) | (?<=') [^'\\]+ (?=['\\]) | [^\s"'&,;}\])\\]+ )
     """
 )
+
+
+_IN_NAMES = ("key", "secret", "signature", "passw", "authorization", "cookie", "session", "token")
+"""Each name has one of these in it. Looked for first: hardly a text has any, which takes a tenth of the time to see."""
 
 
 class Redaction:
@@ -32,6 +36,9 @@ class Redaction:
     def __call__(self, text: str) -> str:
         if self._known is not None:
             text = self._known.sub(MASK, text)
+        folded = text.casefold()
+        if not any(part in folded for part in _IN_NAMES):
+            return text
         return _NAMED.sub(rf"\g<name>\g<between>{MASK}", text)
 
 
