@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import itertools
 import time
-from pathlib import Path
 from statistics import mean
 from typing import Any
 
-import psutil
-
 from benchmarks.bench_memory import SETTLE_S
 from benchmarks.load import fetch, load_each
-from benchmarks.measure import Reading, Row, at_most, faster, print_rows, reading, result, saves
+from benchmarks.measure import Reading, Row, at_most, faster, own_memory_mb, print_rows, reading, result, saves
 from benchmarks.served import market, market_words, served
 
 _MB = 1_000_000
@@ -76,21 +73,11 @@ def _growth(played: dict[str, str], requests: int) -> Row:
         for _ in range(_READINGS + _READINGS // 5):
             seen = load_each(server.port, itertools.islice(asked, requests // _READINGS))
             assert set(seen.statuses) == {200}, seen.statuses
-            seen_mb.append(_own_mb(server.process))
+            seen_mb.append(own_memory_mb(server.process))
     tenth = _READINGS // 10
     before, after = mean(seen_mb[2 * tenth : 3 * tenth]), mean(seen_mb[-tenth:])
     growth = Reading(round(100 * (after / before - 1), 3), 0.0, "%")
     return at_most(f"growth of its own memory over {requests:,} requests, from {before:.1f} MB", growth, 2)
-
-
-def _own_mb(process: psutil.Process) -> float:
-    """Resident memory without pages of library files, which the machine lends and takes back; elsewhere than on Linux,
-    resident memory."""
-    try:
-        lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
-        return next(1024 * int(line.split()[1]) for line in lines if line.startswith("RssAnon:")) / _MB
-    except (OSError, StopIteration):
-        return float(process.memory_info().rss) / _MB
 
 
 if __name__ == "__main__":

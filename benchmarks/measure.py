@@ -6,7 +6,10 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
+
+import psutil
 
 from utils.system_info import machine_facts
 
@@ -107,3 +110,13 @@ def print_rows(title: str, rows: Sequence[Row]) -> None:
         mark = {True: "met", False: "MISSED", None: ""}[row.met]
         against = f" against {row.reference}" if row.reference else ""
         print(f"  {row.what}: {row.ours}{against} → {row.ratio:.3g} {row.target} {mark}")
+
+
+def own_memory_mb(process: psutil.Process) -> float:
+    """Megabytes of resident memory without pages of library files, which the machine lends and takes back; elsewhere
+    than on Linux, all of it."""
+    try:
+        lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
+        return next(1024 * int(line.split()[1]) for line in lines if line.startswith("RssAnon:")) / 1e6
+    except (OSError, StopIteration):
+        return float(process.memory_info().rss) / 1e6
