@@ -35,6 +35,6 @@ def test_the_stores_candles_are_found(store_url: str) -> None:
 
 def test_an_empty_store_says_what_to_do() -> None:
     with pytest.raises(
-        NotFound, match=r"no 1d candles of XUSDT; .* --data, or load some by python -m data\.import_klines"
+        NotFound, match=r"no 1d candles of XUSDT; follow .* load some by python -m data\.import_klines, or .*--data"
     ):
         stored_markets(Interval.D1, [Symbol("XUSDT")])

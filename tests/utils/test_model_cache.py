@@ -97,9 +97,20 @@ def test_sixteen_threads_load_once(cache: ModelCache) -> None:
     assert made == ["a"]
 
 
+class Hanging:
+    """A load in another thread that ends when it is let go."""
+
+    def __init__(self, release: threading.Event, thread: threading.Thread) -> None:
+        self._release, self._thread = release, thread
+
+    def end(self) -> None:
+        self._release.set()
+        self._thread.join(90)
+
+
 @pytest.fixture
-def hanging(cache: ModelCache) -> Iterator[threading.Event]:
-    """A load of model `slow` that hangs in another thread until the event is set."""
+def hanging(cache: ModelCache) -> Iterator[Hanging]:
+    """Of model `slow`."""
     cache.configure(enabled=True, max_models=2, load_timeout_s=0.01)
     began, release = threading.Event(), threading.Event()
 
@@ -111,24 +122,21 @@ def hanging(cache: ModelCache) -> Iterator[threading.Event]:
     thread = threading.Thread(target=lambda: cache.get("slow", "1", load))
     thread.start()
     assert began.wait(90)
-    yield release
-    release.set()
-    thread.join(90)
+    load_under_way = Hanging(release, thread)
+    yield load_under_way
+    load_under_way.end()
 
 
-def test_waiting_for_another_load_has_an_end(cache: ModelCache, hanging: threading.Event) -> None:
+def test_waiting_for_another_load_has_an_end(cache: ModelCache, hanging: Hanging) -> None:
     with pytest.raises(ModelLoadTimeout, match=r"'slow' is still being loaded after 0\.01 s.*MODEL_LOAD_TIMEOUT"):
         cache.get("slow", "1", never)
     assert cache.stats().load_timeouts == 1
     assert cache.get("other", "1", lambda: session("other")) == session("other")
 
 
-def test_a_load_that_ends_after_a_clear_is_not_kept(cache: ModelCache, hanging: threading.Event) -> None:
+def test_a_load_that_ends_after_a_clear_is_not_kept(cache: ModelCache, hanging: Hanging) -> None:
     cache.clear_cache()
-    hanging.set()
-    for thread in threading.enumerate():
-        if thread is not threading.current_thread():
-            thread.join(90)
+    hanging.end()
     assert cache.stats().models == 0
 
 
