@@ -23,27 +23,11 @@ from data.interval import Interval
 from data.ranges import merged
 from data.symbol import Symbol
 from tests.support.made_candles import START_MS, made_candles
-from tests.support.servers import PostgresServer, postgres_server
 from utils.errors import InvalidInput, StoreError
 
 ROOT = Path(__file__).resolve().parents[2]
 BTC = Symbol("BTCUSDT")
 HOUR_MS = 3_600_000
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[PostgresServer]:
-    with postgres_server() as server:
-        yield server
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Of an empty database."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/candles.db"
-    server: PostgresServer = request.getfixturevalue("postgres")
-    return server.new_database()
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import re
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,6 @@ from data.symbol import Symbol
 from models import ledger_tables
 from models.ledger import Ledger
 from tests.support.made_candles import START_MS, made_candles
-from tests.support.servers import PostgresServer, postgres_server
 from utils.clock import ManualClock
 from utils.errors import StoreError
 
@@ -65,21 +63,6 @@ ROWS: dict[str, list[tuple[str, Any]]] = {
         ),
     ],
 }
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[PostgresServer]:
-    with postgres_server() as server:
-        yield server
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Of an empty database."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/dashboard.db"
-    server: PostgresServer = request.getfixturevalue("postgres")
-    return server.new_database()
 
 
 def engine_of(url: str) -> sa.Engine:
