@@ -58,11 +58,13 @@ def compute_indicators(candles: Candles, names: Sequence[str] | None = None) -> 
 def indicators(candles: Candles) -> Indicators:
     """All indicators through the cache, keyed by the candles' content and the catalogue's version.
 
-    Kept until a minute after the candle that is open now will have closed: then nobody asks for these again.
+    Kept until the market's next candle comes, and at most until a minute after it should have: then nobody asks for
+    these again. Of a stretch that ends earlier than what is kept of the market nothing is kept.
     """
     key = ("indicators", VERSION, candles.digest)
+    lane = ("indicators", candles.symbol, candles.interval), candles.last_open_time_ms if len(candles) else 0
     kept_s = min(candles.interval.ms / 1000 + _KEPT_BEYOND_CLOSE_S, _LONGEST_KEPT_S)
-    return data_cache.get_or_load(key, lambda: compute_indicators(candles), ttl_s=kept_s)
+    return data_cache.get_or_load(key, lambda: compute_indicators(candles), ttl_s=kept_s, lane=lane)
 
 
 @cache

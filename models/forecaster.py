@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
@@ -24,24 +22,18 @@ from models.forecast import NoForecast as NoForecast
 from models.forecast import Novelty, Stretch
 from models.input_source import check_inputs
 from models.joining import Joined
+from models.kept_answers import Answer, AnswerKey, KeptAnswers
 from models.novelty import Known, known_by, novelties
 from models.registry import Registry, RegistryEntry
 from models.spec import ModelSpec
 from models.windows import Windows, newest_windows
 from utils.clock import Clock
-from utils.data_cache import size_bytes_of
 from utils.errors import InvalidInput, ModelError, SchemaMismatch, StoreError
 from utils.model_cache import ModelCache
 from utils.model_utils import Session, predict_batches
 
 log = logging.getLogger(__name__)
 
-_KEPT = 8192
-"""Forecasts kept, of about 3 KB each."""
-
-Answer = Forecast | NoForecast
-_Key = tuple[str, str]
-"""Digests of a model and of the candles it was shown, the other market's included."""
 _Job = tuple[RegistryEntry, Candles, Candles | None]
 """A model, a market, and the other market that the model looks at."""
 Beside = Callable[[Symbol, Interval], Candles | None]
@@ -80,11 +72,11 @@ class Forecaster:
         self._clock = clock
         self._beside = beside
         self._followings = followings
-        self._lock = threading.Lock()
         self._trained: dict[str, Known | None] = {}
-        self._kept: OrderedDict[_Key, Answer] = OrderedDict()
+        self._kept = KeptAnswers()
+        self._models: frozenset[str] = frozenset()
         self._batches = BatchRecord()
-        self._joined: Joined[_Key, _Job, Answer] = Joined(self._computed, min(max_workers, os.cpu_count() or 1))
+        self._joined: Joined[AnswerKey, _Job, Answer] = Joined(self._computed, min(max_workers, os.cpu_count() or 1))
 
     def models(self, interval: Interval, symbol: Symbol | None = None) -> tuple[RegistryEntry, ...]:
         """The usable models of this interval, or those that serve this market of it, the one that serves first, then
@@ -158,14 +150,11 @@ class Forecaster:
 
     def held(self) -> tuple[int, int]:
         """(how many answers are kept, about how many bytes they take)."""
-        with self._lock:
-            answers = list(self._kept.values())
-        return len(answers), sum(map(size_bytes_of, answers))
+        return self._kept.held()
 
     def clear(self) -> None:
         """Forgets every kept forecast, for instance under memory pressure; they are computed again when asked for."""
-        with self._lock:
-            self._kept.clear()
+        self._kept.clear()
 
     def _jobs(
         self, asked: Sequence[tuple[RegistryEntry | None, Candles]], shown: Sequence[Candles]
@@ -183,24 +172,31 @@ class Forecaster:
 
         return [None if entry is None else (entry, one, context(entry, one.interval)) for entry, one in asked]
 
-    def _found(self, jobs: Mapping[_Key, _Job]) -> dict[_Key, Answer]:
-        with self._lock:
-            known = {key: self._kept[key] for key in jobs if key in self._kept}
+    def _found(self, jobs: Mapping[AnswerKey, _Job]) -> dict[AnswerKey, Answer]:
+        known = self._kept.find(jobs)
         missing = {key: job for key, job in jobs.items() if key not in known}
         return known | self._joined.get(missing) if missing else known
 
-    def _computed(self, jobs: Mapping[_Key, _Job]) -> dict[_Key, Answer]:
+    def _computed(self, jobs: Mapping[AnswerKey, _Job]) -> dict[AnswerKey, Answer]:
         """Interval by interval; kept for whoever asks next."""
-        answers: dict[_Key, Answer] = {}
+        answers: dict[AnswerKey, Answer] = {}
         for interval in {candles.interval for _, candles, _ in jobs.values()}:
             answers |= self._of_interval([job for job in jobs.values() if job[1].interval is interval])
-        with self._lock:
-            self._kept |= {key: one for key, one in answers.items() if isinstance(one, Forecast) or one.lasting}
-            while len(self._kept) > _KEPT:
-                self._kept.popitem(last=False)
+        self._keep(answers, jobs)
         return answers
 
-    def _of_interval(self, jobs: Sequence[_Job]) -> dict[_Key, Answer]:
+    def _keep(self, answers: Mapping[AnswerKey, Answer], jobs: Mapping[AnswerKey, _Job]) -> None:
+        """Where a model is new, another may be gone: what it forecast goes too."""
+        if not self._models.issuperset(key.model for key in answers):
+            there = {entry.digest for entry in self._registry.usable()}
+            self._models = frozenset(there | {key.model for key in answers})
+            self._kept.keep_only(self._models)
+            for gone in self._trained.keys() - self._models:
+                self._trained.pop(gone, None)
+        lasting = {key: one for key, one in answers.items() if isinstance(one, Forecast) or one.lasting}
+        self._kept.keep(lasting, {key: jobs[key][1] for key in lasting})
+
+    def _of_interval(self, jobs: Sequence[_Job]) -> dict[AnswerKey, Answer]:
         entries = {entry.digest: entry for entry, _, _ in jobs}
         markets = {candles.digest: candles for _, candles, _ in jobs}
         contexts = {entry.digest: context for entry, _, context in jobs}
@@ -263,7 +259,7 @@ class Forecaster:
         """How far each market's newest inputs lie from what the model was trained on."""
         if entry.digest not in self._trained:
             self._trained[entry.digest] = known_by(entry)
-        known = self._trained[entry.digest]
+        known = self._trained.get(entry.digest)
         if known is None:
             return [None] * len(windows.places)
         return novelties(known, np.concatenate([block[:, -1] for block in windows.blocks]), spec.features)
@@ -329,16 +325,17 @@ def _forecasts(
         )
 
 
-def _key(job: _Job) -> _Key:
+def _key(job: _Job) -> AnswerKey:
     entry, candles, context = job
-    return entry.digest, candles.digest if context is None else f"{candles.digest}+{context.digest}"
+    shown = candles.digest if context is None else f"{candles.digest}+{context.digest}"
+    return AnswerKey(entry.digest, shown)
 
 
 def _serves(entry: RegistryEntry, candles: Candles) -> bool:
     return entry.spec is not None and entry.spec.serves(candles.symbol)
 
 
-def _answer(job: _Job | None, candles: Candles, found: Mapping[_Key, Answer]) -> Answer:
+def _answer(job: _Job | None, candles: Candles, found: Mapping[AnswerKey, Answer]) -> Answer:
     if job is None:
         return NoForecast(candles.symbol, f"there is no model for {candles.interval} candles yet; train one")
     return found[_key(job)]

@@ -13,6 +13,7 @@ from typing import Any, TypeVar, cast
 
 from utils.clock import SystemClock
 from utils.entry_ages import entry_ages
+from utils.newest import Newest
 from utils.second_level import Found, SecondLevel
 
 T = TypeVar("T")
@@ -22,6 +23,8 @@ _STALE_RETRY_S = 1.0
 _SWEEP_EVERY_S = 30.0
 _SAMPLED_ITEMS = 64
 _ENTRY_BYTES = 200
+_MOST_IN_LANE = 4
+_MOST_LANES = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +109,7 @@ class DataCache:
       expiry: then that is returned, and the load is not tried again for a second.
     - `delete`, `clear` and `set` win over a load that began before them: its value goes to its waiters and is not kept.
     - Disabled, nothing is kept and every read is a miss, but concurrent loads of one key are still one load.
+    - What is loaded for a `lane` (utils.newest) drops what the lane had of earlier moments; what comes late is not kept.
     - A `second_level` is asked on a miss, and told of every `set`, `delete` and `clear`, for the keys that it shares.
     """
 
@@ -135,6 +139,7 @@ class DataCache:
             self._timer = timer or SystemClock().monotonic
             self._entries: dict[Hashable, _Entry] = {}
             self._flights: dict[Hashable, _Flight] = {}
+            self._newest: Newest[Hashable, Hashable] = Newest(most_each=_MOST_IN_LANE, most_lanes=_MOST_LANES)
             self._size_bytes = 0
             self._next_sweep = self._timer() + _SWEEP_EVERY_S
             self._hits = self._misses = self._loads = self._load_errors = 0
@@ -177,10 +182,12 @@ class DataCache:
         ttl_s: TimeToLive[T] = None,
         size_bytes: int | None = None,
         stale_if_error_s: float = 0.0,
+        lane: tuple[Hashable, int] | None = None,
     ) -> T:
         """The value, loaded by one caller while the others who ask for the same key wait for it.
 
         `stale_if_error_s` is how long past its time the value may still stand in when a later load fails.
+        `lane`: what the value is the newest of, and of which moment, where nobody will ask for earlier ones.
         Raises whatever `load` raises, to all who waited. Loads of different keys never wait for each other.
         """
         entry = self._entries.get(key)
@@ -188,7 +195,12 @@ class DataCache:
             entry.used = next(self._ticks)
             self._hits += 1
             return cast("T", entry.value)
-        return self._join_or_load(key, load, ttl_s, size_bytes, stale_if_error_s)
+        value = self._join_or_load(key, load, ttl_s, size_bytes, stale_if_error_s)
+        if lane is not None:
+            with self._lock:
+                for outdated in self._newest.add(*lane, key):
+                    self._drop(outdated)
+        return value
 
     def delete(self, key: Hashable) -> None:
         """Forget one key; no error where it is unknown."""
@@ -220,6 +232,7 @@ class DataCache:
                 del self._flights[key]
             for key, _ in self._of(region):
                 self._drop(key)
+            self._newest.forget(lambda lane: region is None or _region(lane) == region)
 
     def outdate(self, key: Hashable) -> None:
         """There is a newer value in another process: this one may only stand in for a load that fails."""

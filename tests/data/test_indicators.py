@@ -265,6 +265,21 @@ def test_the_same_candles_are_computed_once() -> None:
     data_cache.clear()
 
 
+def test_a_close_leaves_as_many_as_before() -> None:
+    data_cache.clear()
+    candles = made_candles(160)
+    sizes = set()
+    for end in range(120, 161):
+        newest = indicators(candles.slice(0, end))
+        sizes.add(data_cache.sizes()["indicators"][0])
+    assert sizes == {1}
+    older = indicators(candles.slice(0, 120))
+    assert np.isnan(older.column("sma_20")[:19]).all()
+    assert indicators(candles) is newest, "what somebody asks of the past does not drive out the present"
+    assert data_cache.sizes()["indicators"][0] == 1
+    data_cache.clear()
+
+
 def test_the_serving_process_never_sees_pandas() -> None:
     code = (
         "import sys, threading\n"

@@ -136,6 +136,31 @@ def test_the_same_candles_are_computed_once(forecaster: Forecaster, runs: list[i
     assert again is not first
 
 
+def test_a_week_of_closes_leaves_no_more_than_its_last(forecaster: Forecaster, tmp_path: Path) -> None:
+    tiny_model.save(tmp_path, tiny_model.spec("other"), seed=2)
+    weeks = {name: tiny_model.candles(300 + 168, symbol=name, seed=len(name)) for name in ("BTCUSDT", "COIN1")}
+    held = set()
+    for end in range(300, 300 + 168):
+        made = forecaster.every([candles.slice(0, end) for candles in weeks.values()])
+        held.add(forecaster.held())
+    assert len(held) == 1
+    assert held.pop()[0] == len(made) == 4
+    newest = forecaster.forecast(weeks["COIN1"].slice(0, end))
+    assert newest in made
+    older = forecaster.forecast(weeks["COIN1"].slice(0, 300))
+    assert older is not None
+    assert forecaster.held()[0] == 4, "a late answer is given and not kept"
+    assert forecaster.forecast(weeks["COIN1"].slice(0, end)) is newest
+
+
+def test_what_a_model_forecast_goes_with_the_model(forecaster: Forecaster, tmp_path: Path) -> None:
+    candles = tiny_model.candles(300)
+    for seed in range(2, 6):
+        tiny_model.save(tmp_path, tiny_model.spec(created_ms=tiny_model.START_MS + seed), seed=seed)
+        assert forecaster.forecast(candles) is not None
+    assert forecaster.held()[0] == 1
+
+
 def test_a_new_model_is_used_without_a_restart(forecaster: Forecaster, tmp_path: Path) -> None:
     candles = tiny_model.candles(300)
     before = forecaster.forecast(candles)

@@ -55,6 +55,19 @@ def test_a_value_is_there_until_its_time_has_passed(clock: ManualClock) -> None:
     assert cache.get("a") is None
 
 
+def test_what_follows_in_a_lane_takes_the_place_of_what_was_there(clock: ManualClock) -> None:
+    cache = fresh(clock)
+    for moment in range(100):
+        cache.get_or_load(("columns", moment), Loader(moment), lane=(("columns", "BTC"), moment))
+        cache.get_or_load(("columns", "ETH", moment), Loader(moment), lane=(("columns", "ETH"), moment))
+    assert cache.sizes() == {"columns": (2, cache.stats().size_bytes)}
+    assert cache.get_or_load(("columns", 5), Loader("late"), lane=(("columns", "BTC"), 5)) == "late"
+    assert (cache.get(("columns", 5)), cache.get(("columns", 99))) == (None, 99)
+    cache.clear("columns")
+    cache.get_or_load(("columns", 5), Loader("anew"), lane=(("columns", "BTC"), 5))
+    assert cache.get(("columns", 5)) == "anew"
+
+
 def test_a_time_to_live_can_come_from_the_loaded_value(clock: ManualClock) -> None:
     cache = fresh(clock)
     load = Loader(5, 7)

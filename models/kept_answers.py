@@ -1,0 +1,78 @@
+"""Kept answers: the forecasts of every market's newest candles by every model there is, and none of earlier ones."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Collection, Iterable, Mapping
+from typing import NamedTuple
+
+from data.candles import Candles
+from data.interval import Interval
+from data.symbol import Symbol
+from models.forecast import Forecast, NoForecast
+from utils.data_cache import size_bytes_of
+from utils.newest import Newest
+
+Answer = Forecast | NoForecast
+
+_MOST_LANES = 8192
+"""Markets times models: 500 markets at two intervals by eight models."""
+_MOST_EACH = 4
+"""Of the same newest candle: with more history or less, beside the other market before and after its own close."""
+
+
+class AnswerKey(NamedTuple):
+    """Digests of a model and of the candles it was shown, the other market's included."""
+
+    model: str
+    candles: str
+
+
+class _Lane(NamedTuple):
+    model: str
+    symbol: Symbol
+    interval: Interval
+
+
+class KeptAnswers:
+    """Thread-safe. With a market's next candle its former forecasts go, with a model those of that model: what was
+    forecast earlier is in the ledger."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._answers: dict[AnswerKey, Answer] = {}
+        self._newest: Newest[_Lane, AnswerKey] = Newest(most_each=_MOST_EACH, most_lanes=_MOST_LANES)
+
+    def find(self, keys: Iterable[AnswerKey]) -> dict[AnswerKey, Answer]:
+        """Those that are kept."""
+        with self._lock:
+            return {key: self._answers[key] for key in keys if key in self._answers}
+
+    def keep(self, answers: Mapping[AnswerKey, Answer], candles: Mapping[AnswerKey, Candles]) -> None:
+        """`candles`: what each was made from."""
+        with self._lock:
+            for key, answer in answers.items():
+                shown = candles[key]
+                moment_ms = shown.last_open_time_ms if len(shown) else 0
+                self._answers[key] = answer
+                self._drop(self._newest.add(_Lane(key.model, shown.symbol, shown.interval), moment_ms, key))
+
+    def keep_only(self, models: Collection[str]) -> None:
+        """Drops what is of other models than these (digests)."""
+        with self._lock:
+            self._drop(self._newest.forget(lambda lane: lane.model not in models))
+
+    def clear(self) -> None:
+        with self._lock:
+            self._answers.clear()
+            self._newest.clear()
+
+    def held(self) -> tuple[int, int]:
+        """(how many, about how many bytes)."""
+        with self._lock:
+            answers = list(self._answers.values())
+        return len(answers), sum(map(size_bytes_of, answers))
+
+    def _drop(self, keys: Iterable[AnswerKey]) -> None:
+        for key in keys:
+            self._answers.pop(key, None)
