@@ -109,7 +109,7 @@ class DataCache:
       expiry: then that is returned, and the load is not tried again for a second.
     - `delete`, `clear` and `set` win over a load that began before them: its value goes to its waiters and is not kept.
     - Disabled, nothing is kept and every read is a miss, but concurrent loads of one key are still one load.
-    - What is loaded for a `lane` (utils.newest) drops what the lane had of earlier moments; what comes late is not kept.
+    - What is loaded for a `lane` (utils.newest) drops what the lane had of earlier moments, and is not kept if late.
     - A `second_level` is asked on a miss, and told of every `set`, `delete` and `clear`, for the keys that it shares.
     """
 
