@@ -107,13 +107,14 @@ def measure(rounds: int) -> dict[str, Any]:
     """In this process: the application with its feed, asked without a server between."""
     import app as application
     from config import load_settings
+    from routes.wiring.parts import PARTS, background, leading
 
     settings = load_settings()
     with ExitStack() as running:
         app = application.create_app(settings)
-        parts = app.extensions[application.PARTS]
+        parts = app.extensions[PARTS]
         running.callback(parts.database.close)
-        for part in [*application.background(settings, parts), *application.leading(settings, parts)]:
+        for part in [*background(settings, parts), *leading(settings, parts)]:
             part.start()
             running.callback(part.close)
         _wait(lambda: parts.connection.ready and _get(app, "/ready")[0] == 200)

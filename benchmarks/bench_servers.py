@@ -133,24 +133,26 @@ def make() -> Any:
     """The application with everything that runs in it, for a server that makes it in its own process."""
     import app as application
     from config import load_settings
+    from routes.wiring.parts import PARTS, background, leading
 
     settings = load_settings()
     app = application.create_app(settings)
     add_compared(app)
-    parts = app.extensions[application.PARTS]
-    for part in [*application.background(settings, parts), *application.leading(settings, parts)]:
+    parts = app.extensions[PARTS]
+    for part in [*background(settings, parts), *leading(settings, parts)]:
         part.start()
     return app
 
 
 def serve(name: str, port: int) -> None:
     if name in (OURS, "waitress"):
-        import app as application
         from config import load_settings
+        from routes.wiring.serving import run_server
+        from utils.listener import listen
 
-        with application.listen("127.0.0.1", port) as listener:
+        with listen("127.0.0.1", port) as listener:
             settings = load_settings(server="waitress" if name == "waitress" else "granian", max_workers=str(THREADS))
-            application.run_server(settings, make(), listener)
+            run_server(settings, make(), listener)
     elif name == "gunicorn":
         _gunicorn(port)
     else:

@@ -14,7 +14,7 @@ from types import SimpleNamespace
 
 import pytest
 
-import app as application
+from routes.wiring import serving
 from tests.support.running_app import ROOT, RunningApp, running_app
 
 FORBIDDEN = ("tensorflow", "keras", "sklearn", "scipy", "pandas", "polars", "pyarrow", "onnx")
@@ -107,11 +107,12 @@ def test_the_serving_process_never_imports_what_only_training_needs(tmp_path: Pa
         import sys, threading
         import app
         from config import load_settings
+        from routes.wiring.parts import PARTS, background, leading
 
         settings = load_settings()
         application = app.create_app(settings)
-        parts = application.extensions[app.PARTS]
-        running = [*app.background(settings, parts), *app.leading(settings, parts)]
+        parts = application.extensions[PARTS]
+        running = [*background(settings, parts), *leading(settings, parts)]
         for part in running:
             part.start()
         try:
@@ -145,5 +146,5 @@ def test_the_serving_process_never_imports_what_only_training_needs(tmp_path: Pa
 def test_the_server_is_granian_but_on_windows_or_where_another_is_asked_for(
     monkeypatch: pytest.MonkeyPatch, asked: str, system: str, chosen: str
 ) -> None:
-    monkeypatch.setattr(application, "os", SimpleNamespace(name=system))
-    assert application.chosen_server(asked) == chosen
+    monkeypatch.setattr(serving, "os", SimpleNamespace(name=system))
+    assert serving.chosen_server(asked) == chosen

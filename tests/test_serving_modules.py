@@ -31,13 +31,14 @@ import sys
 from pathlib import Path
 import app
 from config import load_settings
+from routes.wiring.parts import PARTS
 
 made = app.create_app(load_settings(instance_path=sys.argv[1], exchange="simulated"))
 import data.gateway_client, data.stream_socket  # as the loop threads do
-made.extensions[app.PARTS].services.registry.all()
+made.extensions[PARTS].services.registry.all()
 import data.indicators_talib, onnxruntime
 print(*sorted(sys.modules))
-made.extensions[app.PARTS].database.close()
+made.extensions[PARTS].database.close()
 """
 
 

@@ -11,10 +11,10 @@ import pytest
 from flask import Flask
 from werkzeug.test import EnvironBuilder, TestResponse, run_wsgi_app
 
-from app import AT_ONCE
 from routes.login import COOKIE
 from routes.performance_page import _EACH_MS
 from routes.stored_answers import StoredAnswers
+from routes.wiring.serving import AT_ONCE
 from tests.support.browser import Replay, replayed_app
 from tests.support.pages import THREE
 from utils.performance_monitor import performance_monitor

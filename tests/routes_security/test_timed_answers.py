@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from flask.testing import FlaskClient
 
-import app as application
+from routes.wiring.parts import background
 from tests.support.pages import client, replay
 from tests.support.whole_app import settings_in, whole_app
 from utils.logs import start_logging
@@ -50,7 +50,7 @@ def test_timing_turned_off_leaves_the_id_and_starts_nothing(tmp_path: Path) -> N
     with whole_app(tmp_path, enable_performance_logging="False") as app:
         parts = app.extensions["parts"]
         settings = settings_in(tmp_path, enable_performance_logging="False")
-        chosen = application.background(settings, parts)
+        chosen = background(settings, parts)
         assert not {id(one) for one in chosen} & {id(parts.access_log), id(parts.recorder), id(performance_monitor)}
         answer = app.test_client().get("/health")
         assert "X-Request-ID" in answer.headers

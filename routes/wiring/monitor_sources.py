@@ -1,0 +1,43 @@
+"""Monitor sources: whom the performance monitor asks when its page is drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from routes.memory_use import memory_use
+from routes.wiring.caches import MB
+from routes.wiring.parts import Parts
+from utils.content_encoding import compression
+from utils.data_cache import data_cache
+from utils.model_cache import model_cache
+from utils.performance_monitor import performance_monitor
+
+
+def add_sources(parts: Parts) -> None:
+    sources: dict[str, Callable[[], Any]] = {
+        "data_cache": data_cache.stats,
+        "model_cache": model_cache.stats,
+        "forecaster": parts.services.forecaster.stats,
+        "page_cache": parts.services.pages.stats,
+        "exchange": parts.gateway.status,
+        "feed": parts.feed.status,
+        "market": parts.market.status,
+        "store": parts.store.stats,
+        "database": parts.database.query_stats,
+        "memory_guard": parts.memory_guard.stats,
+        "memory_holders": partial(
+            memory_use,
+            data_cache=data_cache,
+            pages=parts.services.pages,
+            models=model_cache,
+            forecasts=parts.services.forecaster.held,
+            max_rss_bytes=parts.services.settings.max_rss_mb * MB,
+        ),
+        "compression": compression.stats,
+    }
+    if parts.shared_cache is not None:
+        sources["redis"] = parts.shared_cache.stats
+    for name, read in sources.items():
+        performance_monitor.add_source(name, read)
