@@ -10,8 +10,8 @@ from data.candles import Candles
 from data.interval import Interval
 from data.symbol import Symbol
 from models.forecast import Forecast, NoForecast
-from utils.data_cache import size_bytes_of
 from utils.newest import Newest
+from utils.value_size import size_bytes_of
 
 Answer = Forecast | NoForecast
 

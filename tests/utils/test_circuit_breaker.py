@@ -9,11 +9,6 @@ from utils.clock import ManualClock
 
 
 @pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture
 def breaker(clock: ManualClock) -> CircuitBreaker:
     return CircuitBreaker(failures=3, open_s=1, longest_open_s=3, timer=clock.monotonic)
 
