@@ -1,8 +1,8 @@
 """Cold: what an answer costs when it must be made anew, and whether a viewer pays for markets that are not on the page.
 
-Processor time of the thread that answers, and the time it took; each answer asked of the real application in its own
-process while its feed runs. The second application follows 500
-markets; what the overview says of all markets together is made once a second, whatever the number of its viewers.
+Processor time of the thread that answers, and the time it took; each answer asked of the real application in a process
+of its own while its feed runs: one replays real klines, two follow 100 and 500 invented markets. What the overview
+says of all markets together is made once a second, whatever the number of its viewers.
 """
 
 from __future__ import annotations
@@ -10,12 +10,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any
 
@@ -42,20 +44,52 @@ _MOST_GROWTH = 1.25
 
 
 def run(*, short: bool = False) -> dict[str, Any]:
+    """All applications run all the time and are asked in turns, so that what disturbs one disturbs the others."""
     rounds = 5 if short else 20
-    few = _asked(_FEW, rounds)
-    many = _asked(40 if short else _MANY, rounds)
-    rows = [*_cold_rows(few), *_growth_rows(few, many)]
+    with ExitStack() as running:
+        apps = {
+            "real": running.enter_context(_application(market(_FEW))),
+            "few": running.enter_context(_application(_invented(_FEW))),
+            "many": running.enter_context(_application(_invented(150 if short else _MANY))),
+        }
+        markets = {name: app.markets() for name, app in apps.items()}
+        seen = {name: _Seen() for name in apps}
+        for kind in ("cold", "warm"):
+            works = {
+                f"{name} {path}": partial(_note, seen[name], app, kind, path)
+                for path in PATHS
+                for name, app in apps.items()
+                if kind == "cold" or name != "real"
+            }
+            interleaved(works, rounds)
+    rows = [*_cold_rows(seen["real"]), *_growth_rows(seen["few"], seen["many"], markets)]
     print_rows("Answers made anew (processor time of their thread)", rows)
-    return result("cold", rows, seen={"few": few, "many": many})
+    return result("cold", rows, seen={name: asdict(one) for name, one in seen.items()}, markets=markets)
 
 
-def _cold_rows(few: dict[str, Any]) -> list[Row]:
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """Milliseconds by path: processor time of the thread that answered, and how long it took."""
+
+    cold_cpu: dict[str, list[float]] = field(default_factory=dict)
+    cold_wall: dict[str, list[float]] = field(default_factory=dict)
+    warm_cpu: dict[str, list[float]] = field(default_factory=dict)
+
+
+def _note(seen: _Seen, app: _Application, kind: str, path: str) -> float:
+    cpu_ms, wall_ms = app.ask(kind, path)
+    (seen.cold_cpu if kind == "cold" else seen.warm_cpu).setdefault(path, []).append(cpu_ms)
+    if kind == "cold":
+        seen.cold_wall.setdefault(path, []).append(wall_ms)
+    return cpu_ms
+
+
+def _cold_rows(real: _Seen) -> list[Row]:
     rows = []
     for name in PATHS:
         limit = _LIMITS_MS.get(name)
-        for kind, words in (("cold_cpu", "processor time"), ("cold_wall", "time")):
-            value = reading(few[kind][name], "ms")
+        for seen, words in ((real.cold_cpu, "processor time"), (real.cold_wall, "time")):
+            value = reading(seen[name], "ms")
             rows.append(
                 at_most(f"{name}, made anew: {words}", value, limit) if limit else _told(f"{name}: {words}", value)
             )
@@ -66,36 +100,66 @@ def _told(what: str, value: Reading) -> Row:
     return at_least(f"{what}, made anew", value, value, 1.0, None)
 
 
-def _growth_rows(few: dict[str, Any], many: dict[str, Any]) -> list[Row]:
+def _growth_rows(few: _Seen, many: _Seen, markets: dict[str, int]) -> list[Row]:
     """No limit for the overview made anew: each of these few renders pays for all markets, once a second at most."""
     rows = []
-    for kind, words in (("cold_cpu", "made anew"), ("warm_cpu", "from stored bytes")):
+    against = f"with {markets['many']} markets against {markets['few']}"
+    for here_all, there_all, words in (
+        (many.cold_cpu, few.cold_cpu, "made anew"),
+        (many.warm_cpu, few.warm_cpu, "from stored bytes"),
+    ):
         for name in ("symbol page", "its living part", "overview"):
-            here, there = reading(many[kind][name], "ms"), reading(few[kind][name], "ms")
-            what = f"{name}, {words}, with {many['markets']} markets against {few['markets']}"
-            grown, judged = here.median / there.median, (kind, name) != ("cold_cpu", "overview")
+            here, there = reading(here_all[name], "ms"), reading(there_all[name], "ms")
+            grown, judged = here.median / there.median, (words, name) != ("made anew", "overview")
             target, met = (f"<= {_MOST_GROWTH:g}×", grown <= _MOST_GROWTH) if judged else ("", None)
+            what = f"{name}, {words}, {against}"
             rows.append(Row(what, shown(here), shown(there), grown, target, met, here.median, there.median, "ms"))
     return rows
 
 
-def _asked(markets: int, rounds: int) -> dict[str, Any]:
-    """What a process of its own found that follows so many markets."""
-    played = market(markets) if markets == _FEW else _invented(markets)
+class _Application:
+    """One in a process of its own, asked by lines."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        self._process, self._to, self._of = process, process.stdin, process.stdout
+
+    def markets(self) -> int:
+        """How many it follows, once it is ready."""
+        return int(self._answer())
+
+    def ask(self, kind: str, path: str) -> tuple[float, float]:
+        """Milliseconds of the thread, and in all."""
+        self._to.write(f"{kind}|{path}\n")
+        self._to.flush()
+        cpu_ms, wall_ms = json.loads(self._answer())
+        return cpu_ms, wall_ms
+
+    def _answer(self) -> str:
+        line = self._of.readline()
+        if not line:
+            raise RuntimeError(f"the application ended with {self._process.wait(20)}")
+        return line
+
+
+@contextmanager
+def _application(played: dict[str, str]) -> Iterator[_Application]:
     with tempfile.TemporaryDirectory() as folder:
-        done = subprocess.run(
-            [sys.executable, "-m", "benchmarks.bench_cold", "--rounds", str(rounds)],
+        process = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.bench_cold", "--asked"],
             cwd=ROOT,
             env={**os.environ, **played, "INSTANCE_PATH": f"{folder}/instance", "INTERVALS": "1h"},
-            capture_output=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
             text=True,
-            timeout=_TIMEOUT_S,
-            check=False,
         )
-    if done.returncode:
-        raise RuntimeError(f"the application with {markets} markets failed: {done.stderr[-2000:]}")
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
+        try:
+            yield _Application(process)
+        finally:
+            assert process.stdin is not None
+            process.stdin.close()
+            process.wait(60)
 
 
 def _invented(markets: int) -> dict[str, str]:
@@ -103,8 +167,8 @@ def _invented(markets: int) -> dict[str, str]:
     return {"EXCHANGE": "simulated", "SYMBOLS": ",".join(names)}
 
 
-def measure(rounds: int) -> dict[str, Any]:
-    """In this process: the application with its feed, asked without a server between."""
+def answer_lines() -> None:
+    """In this process: the application with its feed, asked without a server between, as long as lines come in."""
     import app as application
     from config import load_settings
     from routes.wiring.parts import PARTS, background, leading
@@ -118,34 +182,31 @@ def measure(rounds: int) -> dict[str, Any]:
             part.start()
             running.callback(part.close)
         _wait(lambda: parts.connection.ready and _get(app, "/ready")[0] == 200)
-        return {"markets": len(settings.symbols), **_measured(app, settings.symbols, rounds)}
+        paths = {name: path.format(settings.symbols[0]) for name, path in PATHS.items()}
+        for path in [*paths.values()] * 2:
+            status, body = _get(app, path)
+            assert status == 200, (path, body[:300])
+        print(len(settings.symbols), flush=True)
+        for line in sys.stdin:
+            kind, _, name = line.strip().partition("|")
+            print(json.dumps(_asked(app, kind, paths[name])), flush=True)
 
 
-def _measured(app: Flask, symbols: tuple[str, ...], rounds: int) -> dict[str, Any]:
-    pages = app.extensions["services"].pages
-    paths = {name: path.format(symbols[0]) for name, path in PATHS.items()}
-    for path in [*paths.values()] * 2:
-        status, body = _get(app, path)
-        assert status == 200, (path, body[:300])
-    walls: dict[str, list[float]] = {name: [] for name in paths}
+def _asked(app: Flask, kind: str, path: str) -> tuple[float, float]:
+    """(processor time of this thread, time) in milliseconds: once with nothing stored; or the median of twenty with,
+    so that a price that comes meanwhile, for which the page is made anew, counts where that is judged."""
+    if kind == "cold":
+        app.extensions["services"].pages.clear()
+        return _timed(app, path)
+    _get(app, path)
+    cpu_ms, wall_ms = zip(*(_timed(app, path) for _ in range(20)), strict=True)
+    return statistics.median(cpu_ms), statistics.median(wall_ms)
 
-    def cold(name: str) -> float:
-        pages.clear()
-        cpu_s, wall_s = time.thread_time(), time.perf_counter()
-        _get(app, paths[name])
-        walls[name].append(1e3 * (time.perf_counter() - wall_s))
-        return 1e3 * (time.thread_time() - cpu_s)
 
-    def warm(name: str) -> float:
-        _get(app, paths[name])
-        cpu_s = time.thread_time()
-        for _ in range(20):
-            _get(app, paths[name])
-        return 1e3 * (time.thread_time() - cpu_s) / 20
-
-    colds = interleaved({name: partial(cold, name) for name in paths}, rounds)
-    warms = interleaved({name: partial(warm, name) for name in paths}, rounds)
-    return {"cold_cpu": colds, "cold_wall": walls, "warm_cpu": warms}
+def _timed(app: Flask, path: str) -> tuple[float, float]:
+    cpu_s, wall_s = time.thread_time(), time.perf_counter()
+    _get(app, path)
+    return 1e3 * (time.thread_time() - cpu_s), 1e3 * (time.perf_counter() - wall_s)
 
 
 def _get(app: Flask, path: str) -> tuple[int, bytes]:
@@ -184,6 +245,5 @@ def _wait(true: Callable[[], bool]) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
-    parser.add_argument("--rounds", type=int)
-    asked = parser.parse_args()
-    print(json.dumps(measure(asked.rounds))) if asked.rounds else run()
+    parser.add_argument("--asked", action="store_true", help="be one of the applications")
+    answer_lines() if parser.parse_args().asked else run()

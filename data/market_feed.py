@@ -112,12 +112,16 @@ class MarketFeed:
                 worker.shutdown(wait=False, cancel_futures=True)
             self._workers, self._groups = (), []
 
-    def status(self) -> FeedStatus:
-        counters = self._counters
-        connected = sum(1 for group in self._groups if group.up)
-        state = self._current_state(connected)
+    @property
+    def state(self) -> FeedState:
+        """That of the status alone: every version of a page asks for it, and a status grows with the connections."""
+        state = self._current_state(self._connected)
         if state != self._state[0] or self._state[1] is None:
             self._state = (state, self._clock.now_ms())
+        return state
+
+    def status(self) -> FeedStatus:
+        counters, state = self._counters, self.state
         return FeedStatus(
             state=state,
             text=self._text(state),
@@ -126,7 +130,7 @@ class MarketFeed:
             events=counters.events,
             streams=sum(len(group.streams) for group in self._groups),
             connections=len(self._groups),
-            connected=connected,
+            connected=self._connected,
             reconnects=counters.reconnects,
             renewals=counters.renewals,
             backfilled=counters.backfilled,
@@ -137,6 +141,10 @@ class MarketFeed:
             last_error=counters.last_error,
             each_connection=tuple(group.status() for group in self._groups),
         )
+
+    @property
+    def _connected(self) -> int:
+        return sum([group.up for group in self._groups])
 
     def _current_state(self, connected: int) -> FeedState:
         if not self._groups:

@@ -21,7 +21,7 @@ import orjson
 from data.binance_gateway import BinanceGateway
 from data.candles import Candle
 from data.exchange import Exchange
-from data.feed_status import FeedStatus
+from data.feed_status import FeedState, FeedStatus
 from data.interval import Interval
 from data.market_connection import PENDING, MarketConnection
 from data.market_data import MarketData
@@ -58,6 +58,10 @@ class FeedView:
     def __init__(self, feed: MarketFeed) -> None:
         self._feed = feed
         self.told: FeedStatus | None = None
+
+    @property
+    def state(self) -> FeedState:
+        return self.told.state if self.told is not None else self._feed.state
 
     def status(self) -> FeedStatus:
         return self.told or self._feed.status()

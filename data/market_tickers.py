@@ -31,6 +31,11 @@ class MarketTickers:
         return self._changes[symbol]
 
     @property
+    def all_changes(self) -> int:
+        with self._lock:
+            return sum(self._changes.values())
+
+    @property
     def changes(self) -> dict[Symbol, int]:
         """How often each market's numbers have changed."""
         with self._lock:

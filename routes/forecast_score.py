@@ -14,6 +14,7 @@ from data.symbol import Symbol
 from models.ensemble import read_ensembles
 from models.ledger_sums import SHOWN_HORIZONS, Bands
 from routes import wording
+from routes.ledger_answers import of_ledger
 from routes.services import ForecastFace, Services, SkillFace
 from routes.wording import Verdict
 
@@ -46,8 +47,9 @@ def shown_horizons(horizons: Sequence[int]) -> tuple[int, ...]:
 def scores(services: Services, forecast: ForecastFace) -> Scores:
     """Of the forecast's very model, in its market and in all; read once for each state of the ledger."""
     horizons = shown_horizons(forecast.horizons)
-    return services.data_cache.get_or_load(
-        ("scores", forecast.model_digest, forecast.symbol, forecast.interval, services.ledger.version),
+    return of_ledger(
+        services,
+        ("scores", forecast.model_digest, forecast.symbol, forecast.interval),
         lambda: services.ledger.skills_by_horizon(
             model_id=forecast.model_id,
             horizons=horizons,
@@ -65,8 +67,9 @@ def market_skills(services: Services, interval: Interval, forecasts: Sequence[Fo
     found: dict[Symbol, SkillFace] = {}
     for model_id, digest in models:
         symbols = tuple(one.symbol for one in forecasts if one.model_digest == digest)
-        found |= services.data_cache.get_or_load(
-            ("market scores", digest, interval, symbols, services.ledger.version),
+        found |= of_ledger(
+            services,
+            ("market scores", digest, interval, symbols),
             partial(services.ledger.skills, model_id=model_id, symbols=symbols, interval=interval, digest=digest),
             ttl_s=_KEPT_S,
         )
@@ -99,8 +102,9 @@ def believed(services: Services, forecast: ForecastFace, found: Scores) -> Belie
 
 def calibrated(services: Services, forecast: ForecastFace, horizons: Sequence[int]) -> Mapping[int, Bands]:
     """What calibration did to this model's scored forecasts of this market, by horizon."""
-    return services.data_cache.get_or_load(
-        ("bands", forecast.model_digest, forecast.symbol, tuple(horizons), services.ledger.version),
+    return of_ledger(
+        services,
+        ("bands", forecast.model_digest, forecast.symbol, tuple(horizons)),
         partial(services.ledger.bands, digest=forecast.model_digest, symbol=forecast.symbol, horizons=horizons),
         ttl_s=_KEPT_S,
     )

@@ -17,6 +17,7 @@ from models.ledger_scores import Latest, LedgerModel, interval_95
 from models.ledger_sums import Course, Weather
 from routes import tables, wording
 from routes.forecast_score import models_digest, shown_horizons, trade_cost
+from routes.ledger_answers import of_ledger
 from routes.services import Services, SkillFace
 from routes.wording import Verdict
 
@@ -74,8 +75,13 @@ class Detail:
 
 def forecast_tables(services: Services, interval: Interval) -> tuple[ModelTable, ...]:
     """One per model that has forecast on this interval; gathered once for each state of the ledger."""
-    key = ("forecast table", interval, services.ledger.version, models_digest(services, interval))
-    return services.data_cache.get_or_load(key, partial(_tables, services, interval), ttl_s=_KEPT_S)
+    return of_ledger(
+        services,
+        ("forecast table", interval),
+        partial(_tables, services, interval),
+        ttl_s=_KEPT_S,
+        beside=models_digest(services, interval),
+    )
 
 
 def detail(services: Services, model: LedgerModel, horizon: int) -> Detail:
@@ -85,14 +91,12 @@ def detail(services: Services, model: LedgerModel, horizon: int) -> Detail:
             ledger.ranks(model, horizon), ledger.course(model, horizon, COURSE_POINTS), ledger.weather(model, horizon)
         )
 
-    key = ("forecast detail", model.key, horizon, services.ledger.version)
-    return services.data_cache.get_or_load(key, load, ttl_s=_KEPT_S)
+    return of_ledger(services, ("forecast detail", model.key, horizon), load, ttl_s=_KEPT_S)
 
 
 def chain(services: Services) -> Verification:
     """The hash chain, walked on by a bounded number of rows once a minute."""
-    key = ("ledger chain", services.ledger.version)
-    return services.data_cache.get_or_load(key, services.ledger.check, ttl_s=_CHAIN_S)
+    return of_ledger(services, ("ledger chain",), services.ledger.check, ttl_s=_CHAIN_S)
 
 
 def whole_chain(services: Services) -> Verification:

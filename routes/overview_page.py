@@ -15,6 +15,7 @@ from data.interval import Interval
 from data.symbol import Symbol
 from routes import market_view, wording
 from routes.forecast_score import market_skills, models_digest
+from routes.ledger_answers import of_ledger
 from routes.market_view import Age, Quote
 from routes.services import Services, SkillFace
 from routes.svg import Sparkline, sparkline
@@ -131,11 +132,10 @@ DEFAULT_SORT = "symbol-as-configured"
 
 def overview_version(services: Services, interval: Interval) -> str:
     """Changes exactly when the page would: cheap, for it is asked with every request."""
-    market = services.market
     now_ms = services.clock.now_ms()
     parts = (
-        market_view.market_versions(market, market.symbols, interval),
-        _ages(services, interval, now_ms),
+        services.market.changes(interval),
+        _seen(services, interval, now_ms),
         services.exchange.name,
         feed_state(services),
         models_digest(services, interval),
@@ -145,19 +145,21 @@ def overview_version(services: Services, interval: Interval) -> str:
     return xxhash.xxh3_64_hexdigest("\n".join(parts).encode())
 
 
-def _ages(services: Services, interval: Interval, now_ms: int) -> str:
-    """How old the news of all markets are, in the words of the page; of very many looked at once a second."""
+def _seen(services: Services, interval: Interval, now_ms: int) -> str:
+    """How old the news of all markets are, in the words of the page, and a look for candles that should have come; of
+    very many markets once a second."""
 
     def look() -> str:
         market = services.market
-        ages = (market_view.age(market, symbol, interval, now_ms) for symbol in market.symbols)
-        return "|".join([f"{age.state}{age.text}" for age in ages])
+        ages = [market_view.age(market, symbol, interval, now_ms) for symbol in market.symbols]
+        told = [f"{age.state}{age.text}" for age in ages]
+        return "|".join([*told, market_view.market_versions(market, market.symbols, interval)])
 
     return services.data_cache.get_or_load(("ages", interval), look, ttl_s=_BOARD_S) if _is_large(services) else look()
 
 
 def feed_state(services: Services) -> str:
-    return str(services.feed.status().state) if services.feed is not None else "off"
+    return str(services.feed.state) if services.feed is not None else "off"
 
 
 def overview_page(
@@ -204,10 +206,12 @@ def _is_large(services: Services) -> bool:
 def _board(services: Services, interval: Interval, now_ms: int) -> Board:
     if not _is_large(services):
         return _gather(services, interval, now_ms)
-    return services.data_cache.get_or_load(
-        ("overview board", interval, models_digest(services, interval), services.ledger.version),
+    return of_ledger(
+        services,
+        ("overview board", interval),
         lambda: _gather(services, interval, now_ms),
         ttl_s=_BOARD_S,
+        beside=models_digest(services, interval),
     )
 
 
@@ -271,7 +275,10 @@ def _row(
         return Row(symbol, base, quote_asset, waiting=waiting.get(symbol, "no candles"))
     market = services.market
     spark, volatility = services.data_cache.get_or_load(
-        ("overview", candles.digest), lambda: _closed_part(candles), ttl_s=interval.ms / 1000
+        ("overview", candles.digest),
+        lambda: _closed_part(candles),
+        ttl_s=interval.ms / 1000,
+        lane=(("overview", symbol, interval), candles.last_open_time_ms),
     )
     closes = candles.close[-SPARK_CANDLES:]
     return Row(

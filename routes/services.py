@@ -76,6 +76,7 @@ class MarketFace(Protocol):
     def forming(self, symbol: Symbol, interval: Interval) -> Candle | None: ...
     def ticker(self, symbol: Symbol) -> Ticker | None: ...
     def version(self, symbol: Symbol, interval: Interval) -> str: ...
+    def changes(self, interval: Interval) -> str: ...
     def freshness(self, symbol: Symbol, interval: Interval) -> FreshnessFace: ...
 
 
@@ -199,7 +200,9 @@ class MonitorFace(Protocol):
 
 
 class DataCacheFace(Protocol):
-    def get_or_load(self, key: Any, load: Callable[[], T], *, ttl_s: float | None = None) -> T: ...
+    def get_or_load(
+        self, key: Any, load: Callable[[], T], *, ttl_s: float | None = None, lane: tuple[Any, int] | None = None
+    ) -> T: ...
 
 
 class StatsFace(Protocol):
@@ -212,6 +215,13 @@ class StatusFace(Protocol):
     """A part that has a condition; the answer is a frozen dataclass."""
 
     def status(self) -> Any: ...
+
+
+class FeedFace(StatusFace, Protocol):
+    """The streams; `state` alone costs little, however many they are."""
+
+    @property
+    def state(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -231,7 +241,7 @@ class Services:
     app_version: str
     started_at_ms: int
     registry: Any = None
-    feed: StatusFace | None = None
+    feed: FeedFace | None = None
     training: Any = None
     """models.training_runner.TrainingRunner"""
     promotion: Any = None

@@ -55,7 +55,8 @@ class Scene:
         return lambda: (self.market.newest_known_ms(symbol, M1) or 0) >= open_ms
 
     def state(self) -> str:
-        return self.feed.status().state
+        state = self.feed.state
+        return state if state == self.feed.status().state else "changing"
 
     def wait_for_state(self, state: str) -> None:
         self.wait(lambda: self.state() == state)

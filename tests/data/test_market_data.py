@@ -236,11 +236,14 @@ def test_a_listener_that_fails_keeps_nothing_from_the_others(
 
 def test_the_version_changes_exactly_with_candles_forming_and_ticker(market: MarketData, clock: ManualClock) -> None:
     market.prime()
-    versions = [market.version(BTC, M1)]
+    versions, all_together = [market.version(BTC, M1)], {market.changes(M1)}
 
     def now() -> str:
         versions.append(market.version(BTC, M1))
-        return "new" if versions[-1] != versions[-2] else "same"
+        new = versions[-1] != versions[-2]
+        assert new == (market.changes(M1) not in all_together)
+        all_together.add(market.changes(M1))
+        return "new" if new else "same"
 
     assert now() == "same"
     market.on_forming(BTC, M1, candle(NOON, 101.0), NOON + 31_000)
@@ -260,8 +263,11 @@ def test_the_version_changes_exactly_with_candles_forming_and_ticker(market: Mar
     clock.tick(30)
     market.on_closed(Candles.from_candles(BTC, M1, [candle(NOON, closed=True)]))
     assert now() == "new"
+    of_both = market.changes(M1)
     market.on_closed(Candles.from_candles(ETH, M1, [candle(NOON, closed=True)]))
-    assert now() == "same", "another market"
+    assert market.changes(M1) != of_both
+    versions.append(market.version(BTC, M1))
+    assert versions[-1] == versions[-2], "another market"
     assert len(set(versions)) == 4
 
 

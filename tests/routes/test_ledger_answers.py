@@ -1,0 +1,34 @@
+"""Ledger answers: gathered once for each state of the ledger, and kept of its newest state alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+from routes.ledger_answers import of_ledger
+from utils.clock import ManualClock
+from utils.data_cache import DataCache
+
+
+def test_a_thousand_states_of_the_ledger_leave_the_answers_of_the_last() -> None:
+    clock, cache = ManualClock(), DataCache("test")
+    cache.configure(timer=clock.monotonic)
+    asked: list[str] = []
+    services: Any = SimpleNamespace(ledger=SimpleNamespace(version=""), clock=clock, data_cache=cache)
+
+    def answer(of: str) -> Callable[[], str]:
+        def load() -> str:
+            asked.append(of)
+            return f"{of} at {services.ledger.version}"
+
+        return load
+
+    for state in range(1000):
+        services.ledger.version = f"venue {state % 700}"  # another process leads: its count begins anew
+        clock.tick(0.01)
+        for of in ("one", "other", "one"):
+            told = of_ledger(services, ("scores", of), answer(of), ttl_s=3600)
+            assert told == f"{of} at {services.ledger.version}"
+    assert len(asked) == 2000
+    assert cache.sizes()["scores"][0] == 2
