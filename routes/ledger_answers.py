@@ -1,4 +1,4 @@
-"""Ledger answers: what the ledger says to a question, gathered once for each of its states, kept of the newest alone."""
+"""Ledger answers: what the ledger says to a question, gathered once for each of its states, kept of the last alone."""
 
 from __future__ import annotations
 
