@@ -107,6 +107,12 @@ class Settings:
     max_memory_usage_percent: int = setting(
         "80", whole(1, 100), "System memory in use above which the caches are trimmed.", group="Performance"
     )
+    enable_compression_dictionaries: bool = setting(
+        "True",
+        switch(),
+        "Send a browser that kept an earlier answer only what differs from it (Chromium; needs https or this machine).",
+        group="Performance",
+    )
     max_rss_mb: int = setting(
         "0",
         whole(0, 1_048_576),

@@ -30,8 +30,16 @@ def memory_use(
             Held("indicators", "indicator columns of those candles", columns[1], columns[0]),
             Held("other data", "sums of scores, summaries of markets", others[1], others[0]),
             Held("pages", "rendered pages and answers", kept.size_bytes, kept.entries),
+            *_dictionaries(pages),
             Held("forecasts", "forecasts of the newest candles", size_bytes, count),
             Held("models", "graphs in use, by the size of their files", models.size_bytes, models.stats().models),
         ],
         max_rss_bytes=max_rss_bytes,
     )
+
+
+def _dictionaries(pages: ResponseCache) -> list[Held]:
+    if pages.dictionaries is None:
+        return []
+    kept = pages.dictionaries.stats()
+    return [Held("dictionaries", "answers that browsers keep, to send what differs", kept.size_bytes, kept.entries)]

@@ -160,7 +160,7 @@ def _panels(system: Mapping[str, Any], metrics: Mapping[str, Any], process: Mapp
         exchange_panel(exchange, sources.get("feed", {}), now_ms),
         model_panel(sources, metrics.get("functions", ())),
         database_panel(sources.get("database", {}), sources.get("store", {})),
-        compression_panel(sources.get("compression", {})),
+        compression_panel(sources.get("compression", {}), sources.get("dictionaries", {})),
         machine_panel(system),
         *other_panels(sources),
     )

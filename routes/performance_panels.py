@@ -10,7 +10,9 @@ from routes import wording
 from routes.performance_parts import Fact, Panel, count, facts_of, heading, percent, seconds_text
 
 _CACHE_KEYS = frozenset({"hits", "misses"})
-_OWN_PANELS = frozenset({"exchange", "feed", "market", "store", "database", "compression", "memory_holders"})
+_OWN_PANELS = frozenset(
+    {"exchange", "feed", "market", "store", "database", "compression", "memory_holders", "dictionaries"}
+)
 _MOST_HOLDERS = 20
 _WORTH_A_ROW = 0.01
 _MOST_ENDPOINTS = 8
@@ -174,7 +176,7 @@ def database_panel(database: Mapping[str, Any], store: Mapping[str, Any]) -> Pan
     return Panel("Database", facts)
 
 
-def compression_panel(compression: Mapping[str, Any]) -> Panel:
+def compression_panel(compression: Mapping[str, Any], dictionaries: Mapping[str, Any]) -> Panel:
     taken, given = int(compression.get("in_bytes", 0)), int(compression.get("out_bytes", 0))
     facts = (
         Fact("Bodies compressed", count(compression.get("count", 0))),
@@ -182,10 +184,28 @@ def compression_panel(compression: Mapping[str, Any]) -> Panel:
         Fact("Bytes out", wording.size(given)),
         Fact("Saved", wording.percent(1 - given / taken, 1) if taken else wording.NOTHING),
         Fact("Time", seconds_text(compression.get("seconds"))),
+        *_difference_facts(dictionaries),
     )
     return Panel(
         "Compression", facts, "Each page once per encoding; a stored page is sent without compressing it again."
     )
+
+
+def _difference_facts(dictionaries: Mapping[str, Any]) -> tuple[Fact, ...]:
+    """What was sent to browsers that hold an earlier answer; nothing where that is switched off."""
+    if not dictionaries:
+        return ()
+    sizes = [wording.size(dictionaries[name]) for name in ("in_bytes", "out_bytes", "size_bytes")]
+    return (
+        Fact("Of these, as what differs", f"{count(dictionaries['deltas'])}, {sizes[0]} as {sizes[1]}"),
+        Fact("Earlier answers held", f"{count(dictionaries['entries'])}, {sizes[2]}"),
+        Fact("Browser's one known here", _known(int(dictionaries["found"]), int(dictionaries["unknown"]))),
+    )
+
+
+def _known(found: int, unknown: int) -> str:
+    asked = found + unknown
+    return f"{wording.percent(found / asked, 1)} of {count(asked)}" if asked else wording.NOTHING
 
 
 def statement_rows(database: Mapping[str, Any]) -> tuple[StatementRow, ...]:

@@ -20,6 +20,7 @@ from werkzeug.http import parse_cookie
 from routes.forms import THEME_COOKIE, THEMES
 from routes.login import admission
 from routes.observed import RULE
+from utils.reader import reader_of
 from utils.response_cache import ADDRESS, ResponseCache, StoredAnswer
 
 if TYPE_CHECKING:
@@ -83,9 +84,7 @@ class StoredAnswers:
         if address is None:
             return None
         environ[ADDRESS] = address
-        return self._pages.stored(
-            address, environ.get("HTTP_ACCEPT_ENCODING", ""), environ.get("HTTP_IF_NONE_MATCH"), stale=stale
-        )
+        return self._pages.stored(address, reader_of(environ), stale=stale)
 
     def _address(self, environ: WSGIEnvironment) -> Hashable | None:
         """What the bytes of the answer may depend on; None where Flask is to decide what is answered."""

@@ -21,6 +21,7 @@ from routes.services import Services, services
 from routes.strict_json import JSON, dumps
 from routes.svg import CHART_HEIGHT, CHART_WIDTH
 from routes.symbol_page import MOMENT_S, chart_version, forming_bar, gather, symbol_page, symbol_version
+from utils.dictionaries import below_path
 
 bp = Blueprint("symbol", __name__, url_prefix="/symbol")
 
@@ -93,6 +94,7 @@ def chart(symbol: str) -> Response:
         ),
         stale_s=MOMENT_S,
         mimetype=JSON,
+        dictionary_for=below_path(request.path),
     )
 
 

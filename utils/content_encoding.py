@@ -40,6 +40,11 @@ def choose_encoding(accept_encoding: str) -> str:
     return _remembered(accept_encoding)
 
 
+def accepts(accept_encoding: str, encoding: str) -> bool:
+    """Whether the header names that encoding itself; `*` does not tell that it knows how to read it."""
+    return encoding in accept_encoding and _weights(accept_encoding).get(encoding, 0.0) > 0
+
+
 @dataclass(frozen=True, slots=True)
 class CompressionStats:
     """Since the process began: bodies that were compressed, what went in and came out, and the time it took."""

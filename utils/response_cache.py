@@ -17,9 +17,11 @@ from typing import NamedTuple
 from flask import Request, Response
 from werkzeug.datastructures import Headers
 
-from utils.content_encoding import IDENTITY, MIN_SIZE_BYTES, choose_encoding
+from utils.content_encoding import IDENTITY, MIN_SIZE_BYTES, ZSTD, choose_encoding
+from utils.dictionaries import Dictionaries, below_route
 from utils.entry_ages import entry_ages
-from utils.page_bytes import HeaderList, Page, Variant
+from utils.page_bytes import Form, HeaderList, Page, Variant
+from utils.reader import Reader, reader_of
 from utils.request_trace import traced
 
 Key = tuple[Hashable, ...]
@@ -32,15 +34,9 @@ _LARGE_BYTES = 128 * 1024
 _MAX_WAIT_S = 60.0
 _MAX_VERSIONS = 1_000
 _MAX_SHORTCUTS = 2_000
-
-
-class Form(NamedTuple):
-    """How a page is told to its reader, beside its bytes."""
-
-    mimetype: str
-    max_age: int
-    vary: str
-    headers: tuple[tuple[str, str], ...]
+_MAX_VARIANTS = 64
+"""Of one page, kept for the next reader who holds the same dictionary; others are made anew, in a third of a
+millisecond."""
 
 
 class Shortcut(NamedTuple):
@@ -112,6 +108,7 @@ class ResponseCache:
 
     Only the newest version of a key is kept. Bounded by `max_bytes` (every encoding that is kept), least
     recently used pages go first. `enabled=False` renders every time, with the same headers and 304s.
+    Given `dictionaries`, a reader who holds an earlier answer is sent what differs from it.
     """
 
     def __init__(
@@ -120,8 +117,10 @@ class ResponseCache:
         max_bytes: int = 64 * 1024 * 1024,
         enabled: bool = True,
         timer: Callable[[], float] = time.perf_counter,
+        dictionaries: Dictionaries | None = None,
     ) -> None:
         self.enabled = enabled
+        self.dictionaries = dictionaries if enabled else None
         self.max_bytes = max_bytes
         self._timer = timer
         self._lock = threading.Lock()
@@ -147,6 +146,7 @@ class ResponseCache:
         max_age: int = 0,
         vary: str = "Accept-Encoding, Cookie",
         headers: Sequence[tuple[str, str]] = (),
+        dictionary_for: str | None = None,
     ) -> Response:
         """The page as an answer to this request: 200 in the encoding it accepts best, or 304 when it has it already.
 
@@ -158,23 +158,25 @@ class ResponseCache:
         it costs something to know, it is asked again for that key only after `version_age_s` seconds: a burst of
         readers asks once, and nobody sees a page older than that. For `stale_s` seconds after a page was last known to
         be of its newest version, `stored` may send it to those who take one that is a moment old.
+
+        `dictionary_for`: the pattern of the addresses that the answer may be a dictionary for, empty for none; HTML is
+        by itself one for its route. Only for what our own pages ask for, which never take it from a copy unasked.
         """
-        environ, form = request.environ, Form(mimetype, max_age, vary, tuple(headers))
+        if dictionary_for is None:
+            dictionary_for = below_route(request.url_rule.rule) if mimetype == "text/html" and request.url_rule else ""
+        reader, form = reader_of(request.environ), Form(mimetype, max_age, vary, tuple(headers), dictionary_for)
         if not isinstance(version, str):
             self._learn(request, Shortcut(key, version, version_age_s, stale_s, form, ""))
             version = self.version_of(key, version, version_age_s)
-        accept = environ.get("HTTP_ACCEPT_ENCODING", "")
-        page = self._page(key, version, render, accept)
-        variant = self._variant(key, page, accept, form)
-        known = environ.get("HTTP_IF_NONE_MATCH")
+        page = self._page(key, version, render, reader)
+        variant = self._variant(key, page, reader, form)
+        known = reader.if_none_match
         if known is not None and request.method in ("GET", "HEAD") and variant.matches(known):
             self._not_modified += 1
             return _answer(b"", variant.unmodified_headers, HTTPStatus.NOT_MODIFIED)
         return _answer(variant.body, variant.headers, HTTPStatus.OK)
 
-    def stored(
-        self, address: Hashable, accept_encoding: str, if_none_match: str | None, *, stale: bool = False
-    ) -> StoredAnswer | None:
+    def stored(self, address: Hashable, reader: Reader, *, stale: bool = False) -> StoredAnswer | None:
         """The answer to an address that `respond` has answered, if the page of its present version is there.
 
         `stale` takes the page before that too, within what `respond` allowed: whoever takes it sees to it that the
@@ -193,8 +195,8 @@ class ResponseCache:
         if page is None:
             return None
         old = page.version != current
-        variant = self._variant(key, page, accept_encoding, form)
-        if if_none_match is not None and variant.matches(if_none_match):
+        variant = self._variant(key, page, reader, form)
+        if reader.if_none_match is not None and variant.matches(reader.if_none_match):
             self._not_modified += 1
             return StoredAnswer("304 NOT MODIFIED", variant.unmodified_headers.copy(), b"", rule, old)
         return StoredAnswer("200 OK", variant.headers.copy(), variant.body, rule, old)
@@ -215,20 +217,23 @@ class ResponseCache:
             return page
 
     def clear(self) -> None:
-        """Forgets every page; renders under way are delivered but not kept."""
+        """Forgets every page and dictionary; renders under way are delivered but not kept."""
         with self._lock:
             self._pages.clear()
             self._newest.clear()
             self._versions.clear()
             self._shortcuts.clear()
             self._size_bytes = 0
+        if self.dictionaries is not None:
+            self.dictionaries.clear()
 
     def trim(self, fraction: float) -> int:
-        """Drops that part of the bytes (0 … 1), least recently used pages first; answers how many bytes went."""
+        """Drops that part of the bytes (0 … 1), least recently used first, of dictionaries too; how many bytes went."""
         with self._lock:
             before = self._size_bytes
             self._evict(before - int(before * min(max(fraction, 0.0), 1.0)))
-            return before - self._size_bytes
+            dropped = before - self._size_bytes
+        return dropped + (self.dictionaries.trim(fraction) if self.dictionaries is not None else 0)
 
     def stats(self) -> ResponseCacheStats:
         with self._lock:
@@ -273,10 +278,10 @@ class ResponseCache:
         self._versions[key] = (made, now_s + age_s)
         return made
 
-    def _page(self, key: Key, version: str, render: Render, accept: str) -> Page:
+    def _page(self, key: Key, version: str, render: Render, reader: Reader) -> Page:
         if not self.enabled or _ANEW.get():
             self._misses += 1
-            return self._render(version, render, accept)
+            return self._render(version, render, reader)
         with self._lock:
             page = self._pages.get(key)
             if page is not None and page.version == version:
@@ -290,7 +295,7 @@ class ResponseCache:
                 flight = self._flights[key, version] = Future()
                 self._newest[key] = version
         if leads:
-            self._lead(key, version, partial(self._render, version, render, accept), flight)
+            self._lead(key, version, partial(self._render, version, render, reader), flight)
         return flight.result(_MAX_WAIT_S)
 
     def _lead(self, key: Key, version: str, make: Callable[[], Page], flight: Future[Page]) -> None:
@@ -309,7 +314,7 @@ class ResponseCache:
                 self._keep(key, page)
         flight.set_result(page)
 
-    def _render(self, version: str, render: Render, accept: str) -> Page:
+    def _render(self, version: str, render: Render, reader: Reader) -> Page:
         started = self._timer()
         try:
             with traced("render"):
@@ -320,9 +325,14 @@ class ResponseCache:
         self._renders += 1
         made_at_s = self._timer()
         self._render_time_s += made_at_s - started
-        page = Page(version, body.encode() if isinstance(body, str) else body, choose_encoding(accept), made_at_s)
+        page = Page(version, body.encode() if isinstance(body, str) else body, self._packing(reader), made_at_s)
         page.current_s = started
         return page
+
+    def _packing(self, reader: Reader) -> str:
+        """As its first reader wants the page; in little time where it will be sent something else anyway."""
+        differs = self.dictionaries is not None and reader.dictionary in self.dictionaries
+        return ZSTD if differs else choose_encoding(reader.accept_encoding)
 
     def _keep(self, key: Key, page: Page) -> None:
         old = self._pages.pop(key, None)
@@ -339,19 +349,46 @@ class ResponseCache:
             self._size_bytes -= page.size_bytes
             self._evictions += 1
 
-    def _variant(self, key: Key, page: Page, accept: str, form: Form) -> Variant:
-        encoding = choose_encoding(accept) if page.length >= MIN_SIZE_BYTES else IDENTITY
+    def _variant(self, key: Key, page: Page, reader: Reader, form: Form) -> Variant:
+        if (reader.dictionary or reader.keeps) and form.match and self.dictionaries is not None:
+            variant = self._delta(key, page, reader, form, self.dictionaries)
+            if variant is not None:
+                return variant
+        encoding = choose_encoding(reader.accept_encoding) if page.length >= MIN_SIZE_BYTES else IDENTITY
         name = (encoding, form)
         variant = page.variants.get(name)
         if variant is not None:
             return variant
         if encoding == IDENTITY and page.length > _LARGE_BYTES:
-            return _make_variant(page, encoding, form)
+            return page.make_variant(encoding, form)
         with page.lock:
             variant = page.variants.get(name)
             if variant is None:
-                variant = page.variants[name] = _make_variant(page, encoding, form)
+                variant = page.variants[name] = page.make_variant(encoding, form)
                 self._grow(key, page, 0 if variant.body is page.packed else variant.length)
+        return variant
+
+    def _delta(self, key: Key, page: Page, reader: Reader, form: Form, dictionaries: Dictionaries) -> Variant | None:
+        """For a reader of dictionaries; None where it is to have what everybody has."""
+        if not MIN_SIZE_BYTES <= page.length <= dictionaries.largest_bytes:
+            return None
+        found = dictionaries.find(reader.dictionary, form.mimetype)
+        if found is None and not reader.keeps:
+            return None
+        encoding = choose_encoding(reader.accept_encoding)
+        name = (encoding if found is None else reader.dictionary, form, reader.keeps)
+        variant = page.variants.get(name)
+        if variant is None:
+            held = None if found is None else (reader.dictionary, found)
+            with page.lock:
+                variant = page.variants.get(name)
+                if variant is None:
+                    variant = page.make_delta(held, encoding, form, dictionaries, keeps=reader.keeps)
+                    if len(page.variants) < _MAX_VARIANTS:
+                        page.variants[name] = variant
+                        self._grow(key, page, 0 if variant.body is page.packed else variant.length)
+        if variant.offered and variant.offered not in dictionaries:
+            dictionaries.keep(variant.offered, form.mimetype, page.plain())
         return variant
 
     def _grow(self, key: Key, page: Page, size_bytes: int) -> None:
@@ -360,10 +397,6 @@ class ResponseCache:
             if self._pages.get(key) is page:
                 self._size_bytes += size_bytes
                 self._evict(self.max_bytes)
-
-
-def _make_variant(page: Page, encoding: str, form: Form) -> Variant:
-    return page.make_variant(encoding, form.mimetype, form.max_age, [("Vary", form.vary), *form.headers])
 
 
 def _answer(body: bytes, pairs: HeaderList, status: HTTPStatus) -> Response:

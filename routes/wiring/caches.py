@@ -15,6 +15,7 @@ from utils.cache_clearing import CacheClearing
 from utils.cache_codecs import Codecs
 from utils.clock import Clock
 from utils.data_cache import data_cache
+from utils.dictionaries import Dictionaries
 from utils.memory_guard import MemoryGuard, TrimStep
 from utils.model_cache import model_cache
 from utils.performance_monitor import performance_monitor
@@ -65,7 +66,11 @@ def configure_caches(settings: Settings, clock: Clock, second_level: RedisLevel 
 
 
 def page_cache(settings: Settings) -> ResponseCache:
-    return ResponseCache(max_bytes=settings.max_cache_mb * _MEBIBYTE, enabled=settings.enable_data_caching)
+    return ResponseCache(
+        max_bytes=settings.max_cache_mb * _MEBIBYTE,
+        enabled=settings.enable_data_caching,
+        dictionaries=Dictionaries() if settings.enable_compression_dictionaries else None,
+    )
 
 
 def cache_clearing(pages: ResponseCache, forecaster: Forecaster) -> CacheClearing:

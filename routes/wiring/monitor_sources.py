@@ -37,6 +37,8 @@ def add_sources(parts: Parts) -> None:
         ),
         "compression": compression.stats,
     }
+    if parts.services.pages.dictionaries is not None:
+        sources["dictionaries"] = parts.services.pages.dictionaries.stats
     if parts.shared_cache is not None:
         sources["redis"] = parts.shared_cache.stats
     for name, read in sources.items():

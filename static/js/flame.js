@@ -1,7 +1,7 @@
 // The flame graph zooms without leaving the page, and finds functions by name; without this, each box is a link.
 
 async function zoom(address, remember) {
-  const answer = await fetch(address, { headers: { Accept: "text/html" } });
+  const answer = await fetch(address, { cache: "no-cache", headers: { Accept: "text/html" } });
   if (!answer.ok) { location.assign(address); return; }
   const template = document.createElement("template");
   template.innerHTML = await answer.text();

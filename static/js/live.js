@@ -28,7 +28,7 @@ export function watch(address, changed, every = EVERY_MS) {
     if (asking) return;
     asking = true;
     try {
-      const answer = await fetch(address(), { signal: AbortSignal.timeout(PATIENCE_MS), headers: { Accept: "text/html" } });
+      const answer = await fetch(address(), { cache: "no-cache", signal: AbortSignal.timeout(PATIENCE_MS), headers: { Accept: "text/html" } });
       if (answer.status === 200) {
         const template = document.createElement("template");
         template.innerHTML = await answer.text();

@@ -7,7 +7,7 @@ note.textContent = `This page asks again by itself every ${note.dataset.retryS} 
 async function ask() {
   try {
     if (!document.hidden) {
-      const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
+      const answer = await fetch(location.href, { cache: "no-cache", headers: { Accept: "text/html" } });
       if (answer.status !== 503) {
         location.reload();
         return;

@@ -21,7 +21,7 @@ function spanUrl() {
 
 async function load() {
   const mine = asked += 1;
-  const answer = await fetch(spanUrl(), { headers: { Accept: "application/json" } });
+  const answer = await fetch(spanUrl(), { cache: "no-cache", headers: { Accept: "application/json" } });
   if (!answer.ok) throw new Error(`chart data: status ${answer.status}`);
   const data = await answer.json();
   if (mine === asked) chart.show({ ...data, forming: formingBar() });

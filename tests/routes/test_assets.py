@@ -140,3 +140,14 @@ def test_every_file_that_a_module_imports_is_among_those_that_are_checked() -> N
     }
     digest = hashlib.sha384((ROOT / "static/js/fan.js").read_bytes()).digest()
     assert assets.integrity("js/fan.js") == "sha384-" + b64encode(digest).decode()
+
+
+def test_no_script_takes_an_answer_from_a_stale_copy() -> None:
+    """Chromium keeps pages as dictionaries by `stale-while-revalidate`: else they are given old."""
+    asked = [
+        call
+        for path in (ROOT / "static/js").glob("*.js")
+        for call in re.findall(r"\bfetch\(.*", path.read_text("utf-8"))
+    ]
+    assert len(asked) >= 4
+    assert [call for call in asked if 'cache: "no-cache"' not in call] == []

@@ -17,6 +17,7 @@ from routes.stored_answers import StoredAnswers
 from routes.wiring.serving import AT_ONCE
 from tests.support.browser import Replay, replayed_app
 from tests.support.pages import THREE
+from utils.dictionaries import name_of
 from utils.performance_monitor import performance_monitor
 from utils.response_cache import ResponseCache
 
@@ -37,6 +38,12 @@ STORED = (
     "/api/v1/indicators/BTCUSDT?names=rsi_14",
     "/api/v1/forecast/BTCUSDT",
 )
+CHROMIUM = {
+    "Accept_Encoding": "gzip, br, zstd",
+    "Sec_CH_UA": '"Chromium";v="156"',
+    "Sec_Fetch_Site": "same-origin",
+    "Sec_Fetch_Dest": "document",
+}
 OF_EACH_REQUEST = ("X-Request-ID", "Server-Timing")
 
 
@@ -101,6 +108,21 @@ def test_every_stored_route_answers_as_flask_does_in_every_encoding(door: Door) 
             assert flasks.status_code == 200, path
             assert_same(flasks, stored)
             assert stored.headers["Content-Security-Policy"]
+
+
+def test_who_keeps_pages_is_answered_alike_too(door: Door) -> None:
+    """And sent what differs: from what this reader proves to hold, whatever the theme of either page is."""
+    for path in ("/", "/live", "/symbol/BTCUSDT", "/symbol/BTCUSDT/chart.json?interval=1h", "/forecasts"):
+        flasks, stored = door.both(path, **CHROMIUM)
+        assert_same(flasks, stored)
+        assert stored.headers["Use-As-Dictionary"]
+        kept = name_of(door.ask(path, Accept_Encoding="identity").data)
+        holding = {**CHROMIUM, "Accept_Encoding": "br, dcz", "Available_Dictionary": kept}
+        for method in ("GET", "HEAD"):
+            flasks, stored = door.both(path, method, Cookie="theme=dark", **holding)
+            assert stored.headers["Content-Encoding"] == "dcz", path
+            assert_same(flasks, stored)
+            assert int(stored.headers["Content-Length"]) < 300
 
 
 def test_a_reader_who_has_the_page_and_one_who_asks_for_the_head_are_answered_alike(door: Door) -> None:
@@ -231,6 +253,12 @@ def test_with_a_password_only_who_is_logged_in_gets_stored_bytes(locked: Door) -
         flasks, stored = locked.both(path, Cookie=value, Accept_Encoding="br")
         assert stored.status_code == 200
         assert_same(flasks, stored)
+    kept = name_of(locked.ask("/", Cookie=value, **CHROMIUM | {"Accept_Encoding": "identity"}).data)
+    holding = {**CHROMIUM, "Accept_Encoding": "br, dcz", "Available_Dictionary": kept}
+    assert locked.ask("/", Cookie=value, **holding).headers["Content-Encoding"] == "dcz"
+    outside = locked.ask("/", Cookie="", **holding)
+    assert (outside.status_code, outside.headers.get("Content-Encoding")) == (303, None), "the name of a page is no key"
+    assert "Use-As-Dictionary" not in locked.ask("/login", **holding).headers
     forged = cookie.value[:-2] + ("AA" if not cookie.value.endswith("AA") else "BB")
     for wrong in ("", f"{COOKIE}=", f"{COOKIE}={forged}", "other=1", f"x{COOKIE}={cookie.value}"):
         assert locked.ask("/", Cookie=wrong).status_code == 303, wrong

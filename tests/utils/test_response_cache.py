@@ -15,6 +15,7 @@ from flask.testing import FlaskClient
 from flask_compress import Compress
 
 from utils.content_encoding import choose_encoding
+from utils.reader import Reader
 from utils.response_cache import ADDRESS, ResponseCache
 
 LONG = "<p>closed candles, oldest first</p>\n" * 200
@@ -359,7 +360,7 @@ def test_the_page_before_is_there_for_a_moment_after_it_was_the_newest_and_only_
     app.test_client().get("/page")
 
     def stored(*, stale: bool) -> tuple[bytes, bool] | None:
-        found = cache.stored("/page", "identity", None, stale=stale)
+        found = cache.stored("/page", Reader("identity"), stale=stale)
         return None if found is None else (found.body[:1], found.stale)
 
     now_s[0] += 60
