@@ -2,75 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any
 
-import numpy as np
 import sqlalchemy as sa
 
-from data.candles import FLOAT_COLUMNS, Candles, Floats, Times
+from data.candle_holes import hole_ranges, replace_holes, shrink_holes, stored_ranges
+from data.candle_rows import WriteCount, differing_rows, read_rows, refuse_broken
+from data.candle_tables import CANDLES, HOLES, METADATA, SERIES
+from data.candles import Candles
 from data.database import Database
 from data.interval import Interval
 from data.ranges import Range, merged, subtracted
 from data.symbol import Symbol
 from data.venue import BINANCE, lasts
-from utils.errors import InvalidInput
 
-METADATA = sa.MetaData()
-
-SERIES = sa.Table(
-    "series",
-    METADATA,
-    sa.Column("id", sa.Integer, primary_key=True),
-    sa.Column("venue", sa.String(80), nullable=False),
-    sa.Column("symbol", sa.String(40), nullable=False),
-    sa.Column("interval", sa.String(4), nullable=False),
-    sa.Column("candles", sa.BigInteger, nullable=False),
-    sa.Column("first_open_ms", sa.BigInteger),
-    sa.Column("last_open_ms", sa.BigInteger),
-    sa.UniqueConstraint("venue", "symbol", "interval"),
-)
-"""One row per market and interval of one venue: a simulated exchange's candles never mix with the real ones.
-
-`candles`, `first_open_ms` and `last_open_ms` are kept with every write, so that nothing ever counts a million rows to
-say how many there are."""
-
-CANDLES = sa.Table(
-    "candles",
-    METADATA,
-    sa.Column("series_id", sa.Integer, sa.ForeignKey("series.id"), primary_key=True, autoincrement=False),
-    sa.Column("open_time_ms", sa.BigInteger, primary_key=True, autoincrement=False),
-    sa.Column("packed", sa.LargeBinary, nullable=False),
-    sqlite_with_rowid=False,
-)
-"""Clustered by (series, time): a range of one series is read from neighbouring pages. `packed` is the whole row as
-numpy reads it: the open time as a little-endian int64, then the values of FLOAT_COLUMNS as doubles. In ten columns,
-1000 candles took three times as long to read, most of it to make Python numbers that numpy takes apart again."""
-
-HOLES = sa.Table(
-    "holes",
-    METADATA,
-    sa.Column("series_id", sa.Integer, sa.ForeignKey("series.id"), primary_key=True, autoincrement=False),
-    sa.Column("start_ms", sa.BigInteger, primary_key=True, autoincrement=False),
-    sa.Column("end_ms", sa.BigInteger, nullable=False),
-    sqlite_with_rowid=False,
-)
-"""Ranges [start, end) of open times for which the exchange was asked and has nothing. Disjoint, and free of candles."""
-
-_PACKED_FLOAT, _PACKED_TIME = np.dtype("<f8"), np.dtype("<i8")
-_WIDTH = 1 + len(FLOAT_COLUMNS)
 _BATCH_ROWS = 5000
-_IN_SERIES = CANDLES.c.series_id == sa.bindparam("id")
-_IN_RANGE = CANDLES.c.open_time_ms.between(sa.bindparam("start_ms"), sa.bindparam("end_ms"))
-_READ = (
-    sa.select(CANDLES.c.packed)
-    .where(_IN_SERIES, _IN_RANGE)
-    .order_by(CANDLES.c.open_time_ms.desc())
-    .limit(sa.bindparam("limit", type_=sa.BigInteger))
-)
-_TIMES = sa.select(CANDLES.c.open_time_ms).where(_IN_SERIES, _IN_RANGE).order_by(CANDLES.c.open_time_ms)
+_SERIES_AT_ONCE = 25
 _THE_SERIES = (
     SERIES.c.venue == sa.bindparam("venue"),
     SERIES.c.symbol == sa.bindparam("symbol"),
@@ -89,23 +38,6 @@ _COUNT = (
     )
 )
 """Of a series without candles the bounds are NULL, which is below and above nothing: the new ones are taken."""
-_WITH_HOLES = sa.select(HOLES.c.series_id).where(HOLES.c.series_id.in_(sa.bindparam("ids", expanding=True))).distinct()
-_NAMES_AT_ONCE = 500
-_SERIES_AT_ONCE = 25
-_MAX_MS = 2**62
-_REQUIRED_COLUMNS = 5
-
-
-@dataclass(frozen=True, slots=True)
-class WriteCount:
-    """What a write did: rows new, rows already there with the same values, rows whose values were replaced."""
-
-    added: int = 0
-    duplicate: int = 0
-    replaced: int = 0
-
-    def __add__(self, other: WriteCount) -> WriteCount:
-        return WriteCount(self.added + other.added, self.duplicate + other.duplicate, self.replaced + other.replaced)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +53,8 @@ class SeriesStats:
 
 @dataclass(frozen=True, slots=True)
 class StoreStats:
+    """Every series of the venue in use, their candles in sum; `holes` and the file are of all venues."""
+
     series: tuple[SeriesStats, ...]
     candles: int
     holes: int
@@ -161,7 +95,7 @@ class CandleStore:
     def write_all(self, several: Sequence[Candles]) -> list[WriteCount]:
         """The same for several series, each given once, in one transaction: all or none of all of them."""
         for candles in several:
-            _refuse_broken(candles)
+            refuse_broken(candles)
         if not any(map(len, several)):
             return [WriteCount() for _ in several]
         counts, pending = [], list[dict[str, Any]]()
@@ -174,7 +108,7 @@ class CandleStore:
                 (key, one, count.added) for key, one, count in zip(ids, several, counts, strict=True) if count.added
             ]
             _count_series(connection, added)
-            _shrink_holes(connection, {series_id: candles for series_id, candles, _ in added})
+            shrink_holes(connection, {series_id: candles for series_id, candles, _ in added})
         return counts
 
     def _write_series(
@@ -182,7 +116,7 @@ class CandleStore:
     ) -> WriteCount:
         count = WriteCount()
         for start in range(0, len(candles), _BATCH_ROWS):
-            rows, counted = _differing(connection, series_id, candles.slice(start, start + _BATCH_ROWS))
+            rows, counted = differing_rows(connection, series_id, candles.slice(start, start + _BATCH_ROWS))
             count += counted
             pending += rows
             if len(pending) >= _BATCH_ROWS:
@@ -208,7 +142,7 @@ class CandleStore:
             series_id = self._known_id(connection, symbol, interval)
             if series_id is None:
                 return Candles.empty(symbol, interval)
-            times, floats = _rows(connection, series_id, start_ms, end_ms, limit)
+            times, floats = read_rows(connection, series_id, start_ms, end_ms, limit)
         return Candles.from_columns(symbol, interval, times, floats)
 
     def read_newest(
@@ -222,7 +156,7 @@ class CandleStore:
         for start in range(0, len(ids), _SERIES_AT_ONCE):
             with self._database.read() as connection:
                 found = [
-                    (pair, _rows(connection, series_id, None, end_ms[pair[1]], limit))
+                    (pair, read_rows(connection, series_id, None, end_ms[pair[1]], limit))
                     for pair, series_id in ids[start : start + _SERIES_AT_ONCE]
                 ]
             for pair, (times, floats) in found:
@@ -238,7 +172,7 @@ class CandleStore:
             series_id = self._known_id(connection, symbol, interval)
             if series_id is None:
                 return [(start, end)]
-            known = [*_stored(connection, series_id, interval, start, end), *_hole_rows(connection, series_id)]
+            known = [*stored_ranges(connection, series_id, interval, start, end), *hole_ranges(connection, series_id)]
         return subtracted([(start, end)], merged(known))
 
     def record_hole(self, symbol: Symbol, interval: Interval, start_ms: int, end_ms: int) -> None:
@@ -251,14 +185,14 @@ class CandleStore:
             return
         with self._database.write() as connection:
             series_id = self._begun_series(connection, symbol, interval)
-            absent = subtracted([(start, end)], _stored(connection, series_id, interval, start, end))
-            _replace_holes(connection, series_id, merged([*_hole_rows(connection, series_id), *absent]))
+            absent = subtracted([(start, end)], stored_ranges(connection, series_id, interval, start, end))
+            replace_holes(connection, series_id, merged([*hole_ranges(connection, series_id), *absent]))
 
     def holes(self, symbol: Symbol, interval: Interval) -> list[Range]:
         """The recorded holes, oldest first, as [start, end) of open times."""
         with self._database.read() as connection:
             series_id = self._known_id(connection, symbol, interval)
-            return [] if series_id is None else _hole_rows(connection, series_id)
+            return [] if series_id is None else hole_ranges(connection, series_id)
 
     def latest_open_ms(self, symbol: Symbol, interval: Interval) -> int | None:
         """Open time of the newest stored candle."""
@@ -304,120 +238,8 @@ class CandleStore:
         return int(key[0]) if key else 0
 
 
-def _differing(connection: sa.Connection, series_id: int, batch: Candles) -> tuple[list[dict[str, Any]], WriteCount]:
-    """The rows that are not stored as they are, and how many there are of each kind."""
-    times = batch.open_time_ms
-    stored_times, stored = _rows(connection, series_id, int(times[0]), int(times[-1]), None)
-    floats = _floats(batch)
-    if not len(stored_times):
-        return _parameters(series_id, times, floats), WriteCount(added=len(times))
-    common, in_batch, in_store = np.intersect1d(times, stored_times, assume_unique=True, return_indices=True)
-    old, new = stored[:, in_store], floats[:, in_batch]
-    new = floats[:, in_batch] = np.where(np.isnan(new), old, new)
-    same = ((new == old) | (np.isnan(new) & np.isnan(old))).all(axis=0)
-    chosen = np.ones(len(times), dtype=bool)
-    chosen[in_batch[same]] = False
-    duplicate = int(same.sum())
-    count = WriteCount(len(times) - len(common), duplicate, len(common) - duplicate)
-    return _parameters(series_id, times[chosen], floats[:, chosen]), count
-
-
 def _place(venue: str, symbol: Symbol, interval: Interval) -> dict[str, str]:
     return {"venue": venue, "symbol": str(symbol), "interval": str(interval)}
-
-
-def _refuse_broken(candles: Candles) -> None:
-    """The last four columns may be NaN, the others never."""
-    broken = ~np.isfinite(_floats(candles)[:_REQUIRED_COLUMNS]).all(axis=0)
-    if broken.any():
-        at_ms = int(candles.open_time_ms[broken][0])
-        raise InvalidInput(
-            f"{int(broken.sum())} candles of {candles.symbol} {candles.interval}, the first at {at_ms}, hold a price "
-            "or volume that is not a finite number; leave such rows out"
-        )
-
-
-def _floats(candles: Candles) -> Floats:
-    """(9, n), a copy."""
-    return np.vstack([getattr(candles, name) for name in FLOAT_COLUMNS])
-
-
-def _rows(
-    connection: sa.Connection, series_id: int, start_ms: int | None, end_ms: int | None, limit: int | None
-) -> tuple[Times, Floats]:
-    """Open times (n,) and values (9, n), oldest first."""
-    asked = {
-        "id": series_id,
-        "start_ms": 0 if start_ms is None else start_ms,
-        "end_ms": _MAX_MS if end_ms is None else end_ms,
-        "limit": _MAX_MS if limit is None else max(limit, 0),
-    }
-    rows = _raw_rows(connection, _READ, asked)
-    packed = np.frombuffer(b"".join(chain.from_iterable(rows)), dtype=_PACKED_FLOAT).reshape(-1, _WIDTH)[::-1]
-    return packed[:, 0].view(_PACKED_TIME), np.ascontiguousarray(packed[:, 1:].T, dtype=np.float64)
-
-
-def _raw_rows(connection: sa.Connection, statement: sa.Executable, asked: dict[str, int]) -> Sequence[Any]:
-    """The driver's own tuples: making Row objects of them would cost as much as the query."""
-    result = connection.execute(statement, asked)
-    rows = result.cursor.fetchall()
-    result.close()
-    return rows
-
-
-def _parameters(series_id: int, times: Times, floats: Floats) -> list[dict[str, Any]]:
-    packed = np.empty((len(times), _WIDTH), dtype=_PACKED_FLOAT)
-    packed[:, 0] = times.astype(_PACKED_TIME).view(_PACKED_FLOAT)
-    packed[:, 1:] = floats.T
-    return [
-        {"series_id": series_id, "open_time_ms": time, "packed": row.tobytes()}
-        for time, row in zip(times.tolist(), packed, strict=True)
-    ]
-
-
-def _stored(
-    connection: sa.Connection, series_id: int, interval: Interval, start_ms: int, end_ms: int
-) -> Iterator[Range]:
-    """Runs of neighbouring stored candles that open in [start_ms, end_ms)."""
-    asked = {"id": series_id, "start_ms": start_ms, "end_ms": end_ms - 1}
-    rows = _raw_rows(connection, _TIMES, asked)
-    times = np.fromiter(chain.from_iterable(rows), dtype=np.int64, count=len(rows))
-    return _runs(interval, times)
-
-
-def _runs(interval: Interval, times: Times) -> Iterator[Range]:
-    if not len(times):
-        return
-    if interval is Interval.MO1:
-        yield from merged((time, interval.next_open_ms(time)) for time in times.tolist())
-        return
-    breaks = np.flatnonzero(np.diff(times) != interval.ms)
-    for first, last in zip([0, *(breaks + 1)], [*breaks, len(times) - 1], strict=True):
-        yield int(times[first]), int(times[last]) + interval.ms
-
-
-def _hole_rows(connection: sa.Connection, series_id: int) -> list[Range]:
-    chosen = sa.select(HOLES.c.start_ms, HOLES.c.end_ms).where(HOLES.c.series_id == series_id)
-    return [(row.start_ms, row.end_ms) for row in connection.execute(chosen.order_by(HOLES.c.start_ms))]
-
-
-def _replace_holes(connection: sa.Connection, series_id: int, holes: Iterable[Range]) -> None:
-    connection.execute(sa.delete(HOLES).where(HOLES.c.series_id == series_id))
-    rows = [{"series_id": series_id, "start_ms": start, "end_ms": end} for start, end in holes]
-    if rows:
-        connection.execute(sa.insert(HOLES), rows)
-
-
-def _shrink_holes(connection: sa.Connection, added: Mapping[int, Candles]) -> None:
-    """A hole that has been filled after all, by an import or a correction of the exchange, is one no more."""
-    keys = list(added)
-    for start in range(0, len(keys), _NAMES_AT_ONCE):
-        for series_id in connection.execute(_WITH_HOLES, {"ids": keys[start : start + _NAMES_AT_ONCE]}).scalars().all():
-            candles = added[series_id]
-            before = _hole_rows(connection, series_id)
-            after = subtracted(before, list(_runs(candles.interval, candles.open_time_ms)))
-            if after != before:
-                _replace_holes(connection, series_id, after)
 
 
 def _count_series(connection: sa.Connection, added: Sequence[tuple[int, Candles, int]]) -> None:

@@ -6,7 +6,8 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from math import ceil
 
-from data.candle_store import CandleStore, WriteCount
+from data.candle_rows import WriteCount
+from data.candle_store import CandleStore
 from data.candles import Candles
 from data.interval import Interval
 from data.market_series import RETRY_S, MarketSeries, joined

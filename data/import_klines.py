@@ -11,7 +11,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from data.candle_store import CandleStore, WriteCount
+from data.candle_rows import WriteCount
+from data.candle_store import CandleStore
 from data.database import connect
 from data.kline_files import ENDINGS, UnreadableFile, cleaned, kline_files, read_klines
 from utils.clock import SystemClock

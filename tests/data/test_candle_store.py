@@ -16,7 +16,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.candle_store import CandleStore, SeriesStats, WriteCount
+from data.candle_rows import WriteCount
+from data.candle_store import CandleStore, SeriesStats
 from data.candles import FLOAT_COLUMNS, Candles
 from data.database import connect
 from data.interval import Interval

@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from data import kline_files
-from data.candle_store import CandleStore, WriteCount
+from data.candle_rows import WriteCount
+from data.candle_store import CandleStore
 from data.candles import FLOAT_COLUMNS, Candles
 from data.database import Database, connect
 from data.import_klines import FileReport, import_files, main, report_text

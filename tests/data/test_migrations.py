@@ -17,7 +17,8 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from data import candle_store, schema_version
+from data import candle_tables, schema_version
+from data.candle_rows import floats_of, packed_rows
 from data.candle_store import CandleStore
 from data.database import connect
 from data.interval import Interval
@@ -45,7 +46,7 @@ ROWS: dict[str, list[tuple[str, Any]]] = {
         ),
         (
             "INSERT INTO candles VALUES (:series_id, :open_time_ms, :packed)",
-            candle_store._parameters(1, _CANDLES.open_time_ms, candle_store._floats(_CANDLES)),
+            packed_rows(1, _CANDLES.open_time_ms, floats_of(_CANDLES)),
         ),
         ("INSERT INTO holes VALUES (2, 3600000, 7200000)", {}),
     ],
@@ -100,7 +101,7 @@ def differences(url: str) -> list[object]:
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         found: list[object] = []
-        for metadata in (candle_store.METADATA, ledger_tables.METADATA):
+        for metadata in (candle_tables.METADATA, ledger_tables.METADATA):
             names = set(metadata.tables)
             context.opts["include_object"] = lambda thing, name, kind, *_, names=names: kind != "table" or name in names
             found += compare_metadata(context, metadata)

@@ -9,7 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import sqlalchemy as sa
 
-from data.candle_store import CandleStore, WriteCount
+from data.candle_rows import WriteCount
+from data.candle_store import CandleStore
 from data.database import Database, connect
 from data.interval import Interval
 from data.symbol import Symbol

@@ -24,7 +24,10 @@ HEAVY = {"tensorflow", "keras", "sklearn", "scipy", "pandas", "polars", "pyarrow
 BINANCE_DOORS = re.compile(r"data/(binance_\w+|gateway_\w+|market_feed|feed_\w+)\.py")
 SQL_DOORS = {
     "data/alert_store.py",
+    "data/candle_holes.py",
+    "data/candle_rows.py",
     "data/candle_store.py",
+    "data/candle_tables.py",
     "data/database.py",
     "data/migrations/versions/r0002_venues.py",
     "data/performance_store.py",
