@@ -7,8 +7,6 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -17,84 +15,14 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from data import schema_version
+from data.engines import engine_for, masked, with_driver
+from data.query_counts import QueryCounts, QueryStats
 from data.sqlite_file import file_of, move_aside_if_corrupt
+from data.store_errors import WRITER_WAIT_S, plain_text
 from utils.clock import Clock, SystemClock
 from utils.errors import ConfigError, StoreError
-from utils.request_trace import count_query
-
-BUSY_TIMEOUT_S = 5.0
-_WRITER_WAIT_S = 30.0
-_POOL_SIZE = 4
-_POOL_OVERFLOW = 28
-_SHOWN_CHARS = 120
-_SHOWN_STATEMENTS = 10
-_MOST_STATEMENTS = 200
-_POSTGRES_DRIVER = "postgresql+psycopg"
-_POSTGRES_NAMES = ("postgres", "postgresql")
-_POSTGRES_OVERFLOW = 12
-_POSTGRES_OPTIONS = {
-    "default_transaction_isolation": r"repeatable\ read",
-    "lock_timeout": f"{round(_WRITER_WAIT_S)}s",
-    "statement_timeout": "60s",
-    "idle_in_transaction_session_timeout": "60s",
-}
-_POSTGRES_WRITE = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock(4726012001)"
-"""One writer at a time over all processes, as in SQLite. The number is ours, and means nothing."""
-
-_PRAGMAS = (
-    "PRAGMA journal_mode=WAL",
-    "PRAGMA synchronous=NORMAL",
-    f"PRAGMA busy_timeout={round(BUSY_TIMEOUT_S * 1000)}",
-    "PRAGMA foreign_keys=ON",
-    "PRAGMA cache_size=-256",
-    "PRAGMA temp_store=MEMORY",
-)
-
-_PLAIN_TEXTS = (
-    ("disk is full", "the disk is full; free some space, reading goes on meanwhile"),
-    ("readonly", "the database is read-only; allow writing to the file and its folder"),
-    ("unable to open", "the database cannot be opened; check that its folder exists and may be written to"),
-    ("locked", f"the database is locked by another program for more than {BUSY_TIMEOUT_S:g} s; end that program"),
-    ("malformed", "the database is damaged; restart, which moves the damaged file aside and begins a new one"),
-    ("not a database", "the file is not a database; restart, which moves it aside and begins a new one"),
-    ("no space left", "the disk of the database server is full; free some space, reading goes on meanwhile"),
-    ("refused", "the database server does not answer; start it, or correct the address in DATABASE_URL"),
-    ("resolve host", "the name of the database server is unknown; correct the address in DATABASE_URL"),
-    ("password authentication", "the database server refuses this user or password; correct DATABASE_URL"),
-    ("too many clients", "the database server has no connection left; raise its max_connections"),
-    ("read-only transaction", "the database server is read-only, as a standby is; name the primary in DATABASE_URL"),
-    ("terminating connection", "the database server ended the connection; the next try opens a new one"),
-    ("closed the connection", "the database server ended the connection; the next try opens a new one"),
-    ("lock timeout", f"the database is locked by another program for more than {_WRITER_WAIT_S:g} s; end that program"),
-    ("disk i/o", "the disk failed while reading or writing the database; look at the disk"),
-)
-
 
 PutRows = Callable[[sa.Connection, Sequence[Mapping[str, Any]]], None]
-
-
-@dataclass(frozen=True, slots=True)
-class StatementStats:
-    """One statement by its text, cut, without values."""
-
-    sql: str
-    count: int
-    total_s: float
-    slowest_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class QueryStats:
-    """Statements run since the database was opened; an executemany is one. `slowest_sql` is its text, cut, without
-    values."""
-
-    count: int
-    errors: int
-    total_s: float
-    slowest_s: float
-    slowest_sql: str
-    statements: tuple[StatementStats, ...] = ()
-    """Those that took longest in sum, the dearest first; ten at most."""
 
 
 class Database:
@@ -107,17 +35,11 @@ class Database:
     def __init__(self, engine: sa.Engine, *, path: Path | None, timer: Callable[[], float]) -> None:
         self.engine = engine
         self.path = path
-        self._timer = timer
         self._writer = threading.Lock()
         self._writing_thread: int | None = None
         self._one_connection = engine.dialect.name == "sqlite" and path is None
         self._failures: tuple[type[Exception], ...] = (SQLAlchemyError, engine.dialect.loaded_dbapi.Error)
-        self._count = self._errors = 0
-        self._total_s = self._slowest_s = 0.0
-        self._slowest_sql = ""
-        self._statements: dict[str, tuple[int, float, float]] = {}
-        sa.event.listen(engine, "before_cursor_execute", self._before_statement)
-        sa.event.listen(engine, "after_cursor_execute", self._after_statement)
+        self._queries = QueryCounts(engine, timer)
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
@@ -193,9 +115,7 @@ class Database:
         return sum(file.stat().st_size for file in files if file.exists())
 
     def query_stats(self) -> QueryStats:
-        known = [StatementStats(sql, *counts) for sql, counts in self._statements.copy().items()]
-        dearest = tuple(sorted(known, key=lambda one: -one.total_s)[:_SHOWN_STATEMENTS])
-        return QueryStats(self._count, self._errors, self._total_s, self._slowest_s, self._slowest_sql, dearest)
+        return self._queries.stats()
 
     def close(self) -> None:
         """Close every connection that is not in use; one that is gets closed when its block ends."""
@@ -205,8 +125,8 @@ class Database:
     def _taken(self) -> Iterator[None]:
         if self._writing_thread == threading.get_ident():
             raise RuntimeError("a database block is already open in this thread; hand its connection on")
-        if not self._writer.acquire(timeout=_WRITER_WAIT_S):
-            raise StoreError(f"the database has been written to by another thread for {_WRITER_WAIT_S:g} s; try again")
+        if not self._writer.acquire(timeout=WRITER_WAIT_S):
+            raise StoreError(f"the database has been written to by another thread for {WRITER_WAIT_S:g} s; try again")
         self._writing_thread = threading.get_ident()
         try:
             yield
@@ -240,24 +160,8 @@ class Database:
         try:
             yield
         except self._failures as error:
-            self._errors += 1
+            self._queries.errors += 1
             raise StoreError(plain_text(error)) from error
-
-    def _before_statement(self, *args: Any) -> None:
-        args[4]._started = self._timer()
-
-    def _after_statement(self, *args: Any) -> None:
-        _, _, statement, _, context, _ = args
-        seconds = self._timer() - context._started
-        count_query()
-        self._count += 1
-        self._total_s += seconds
-        sql = _shown(statement)
-        if seconds > self._slowest_s:
-            self._slowest_s, self._slowest_sql = seconds, sql
-        if sql in self._statements or len(self._statements) < _MOST_STATEMENTS:
-            count, total_s, slowest_s = self._statements.get(sql, (0, 0.0, 0.0))
-            self._statements[sql] = (count + 1, total_s + seconds, max(slowest_s, seconds))
 
 
 def connect(url: str, *, clock: Clock | None = None, on_notice: Callable[[str], None] = lambda _: None) -> Database:
@@ -269,14 +173,14 @@ def connect(url: str, *, clock: Clock | None = None, on_notice: Callable[[str], 
     """
     used = clock or SystemClock()
     try:
-        parsed = _with_driver(sa.make_url(url))
+        parsed = with_driver(sa.make_url(url))
         path = file_of(parsed)
         if path is not None:
             _prepare_file(path, used, on_notice)
-        engine = _engine(parsed, path)
+        engine = engine_for(parsed, path)
     except (ArgumentError, NoSuchModuleError, ImportError) as error:
         raise ConfigError(
-            f"database URL {_masked(url)!r} cannot be used ({error}); use for example sqlite:///instance/dashboard.db"
+            f"database URL {masked(url)!r} cannot be used ({error}); use for example sqlite:///instance/dashboard.db"
         ) from error
     database = Database(engine, path=path, timer=used.monotonic)
     try:
@@ -307,20 +211,6 @@ def _execute_text(connection: sa.Connection, statement: str, parameters: Any) ->
     connection.exec_driver_sql(statement, parameters)
 
 
-@lru_cache(maxsize=512)
-def _shown(statement: str) -> str:
-    return " ".join(statement.split())[:_SHOWN_CHARS]
-
-
-def plain_text(error: Exception) -> str:
-    """A sentence for the operator, without SQL or values."""
-    cause = str(getattr(error, "orig", None) or error).splitlines()[0]
-    for part, text in _PLAIN_TEXTS:
-        if part in cause.lower():
-            return text
-    return f"the database refused: {cause[:_SHOWN_CHARS]}"
-
-
 def _insert_of(dialect: str) -> Any:
     if dialect != "postgresql":
         return sqlite.insert
@@ -337,64 +227,3 @@ def _prepare_file(path: Path, clock: Clock, on_notice: Callable[[str], None]) ->
         raise StoreError(f"{path}: {plain_text(error)}") from error
     if moved is not None:
         on_notice(f"the database {path.name} was damaged; it was moved aside to {moved.name} and a new one was begun")
-
-
-def _engine(url: sa.URL, path: Path | None) -> sa.Engine:
-    if url.get_backend_name() == "postgresql":
-        return _postgres_engine(url)
-    if url.get_backend_name() != "sqlite":
-        raise ArgumentError("only SQLite and PostgreSQL are spoken here")
-    arguments = {"timeout": BUSY_TIMEOUT_S, "check_same_thread": False}
-    if path is None:
-        engine = sa.create_engine(url, poolclass=sa.StaticPool, connect_args=arguments)
-    else:
-        engine = sa.create_engine(
-            url, poolclass=sa.QueuePool, pool_size=_POOL_SIZE, max_overflow=_POOL_OVERFLOW, connect_args=arguments
-        )
-    sa.event.listen(engine, "connect", _set_up_sqlite)
-    sa.event.listen(engine, "begin", _begin_sqlite)
-    return engine
-
-
-def _with_driver(url: sa.URL) -> sa.URL:
-    return url.set(drivername=_POSTGRES_DRIVER) if url.drivername in _POSTGRES_NAMES else url
-
-
-def _postgres_engine(url: sa.URL) -> sa.Engine:
-    options = " ".join(f"-c {name}={value}" for name, value in _POSTGRES_OPTIONS.items())
-    engine = sa.create_engine(
-        url,
-        pool_size=_POOL_SIZE,
-        max_overflow=_POSTGRES_OVERFLOW,
-        pool_timeout=_WRITER_WAIT_S,
-        pool_pre_ping=True,
-        pool_recycle=1800,
-        connect_args={"connect_timeout": round(BUSY_TIMEOUT_S), "application_name": "dashboard", "options": options},
-    )
-    sa.event.listen(engine, "begin", _begin_postgres)
-    return engine
-
-
-def _begin_postgres(connection: sa.Connection) -> None:
-    """Readers see one state for as long as their block lasts; a writer what is there once it has the lock."""
-    if connection.get_execution_options().get("writing", True):
-        connection.exec_driver_sql(_POSTGRES_WRITE)
-
-
-def _set_up_sqlite(connection: Any, _: object) -> None:
-    connection.isolation_level = None  # the driver would begin transactions late and of the wrong kind
-    for pragma in _PRAGMAS:
-        connection.execute(pragma).close()
-
-
-def _begin_sqlite(connection: sa.Connection) -> None:
-    """A writer takes the file's lock at once: one that starts as a reader cannot wait for it, it fails."""
-    writing = connection.get_execution_options().get("writing", True)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
-
-
-def _masked(url: str) -> str:
-    try:
-        return sa.make_url(url).render_as_string(hide_password=True)
-    except ArgumentError:
-        return url.split("@")[-1]

@@ -13,7 +13,8 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
-from data.database import Database, QueryStats, connect
+from data.database import Database, connect
+from data.query_counts import QueryStats
 from utils.clock import ManualClock
 from utils.errors import ConfigError, StoreError
 

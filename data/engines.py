@@ -1,0 +1,97 @@
+"""Engines: SQLAlchemy engines for SQLite and PostgreSQL, set up the way our stores rely on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.exc import ArgumentError
+
+from data.store_errors import BUSY_TIMEOUT_S, WRITER_WAIT_S
+
+_POOL_SIZE = 4
+_POOL_OVERFLOW = 28
+_POSTGRES_DRIVER = "postgresql+psycopg"
+_POSTGRES_NAMES = ("postgres", "postgresql")
+_POSTGRES_OVERFLOW = 12
+_POSTGRES_OPTIONS = {
+    "default_transaction_isolation": r"repeatable\ read",
+    "lock_timeout": f"{round(WRITER_WAIT_S)}s",
+    "statement_timeout": "60s",
+    "idle_in_transaction_session_timeout": "60s",
+}
+_POSTGRES_WRITE = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock(4726012001)"
+"""One writer at a time over all processes, as in SQLite. The number is ours, and means nothing."""
+_PRAGMAS = (
+    "PRAGMA journal_mode=WAL",
+    "PRAGMA synchronous=NORMAL",
+    f"PRAGMA busy_timeout={round(BUSY_TIMEOUT_S * 1000)}",
+    "PRAGMA foreign_keys=ON",
+    "PRAGMA cache_size=-256",
+    "PRAGMA temp_store=MEMORY",
+)
+
+
+def engine_for(url: sa.URL, path: Path | None) -> sa.Engine:
+    """`path` is the file of an SQLite URL, None for a database in memory. ArgumentError for any other database."""
+    if url.get_backend_name() == "postgresql":
+        return _postgres_engine(url)
+    if url.get_backend_name() != "sqlite":
+        raise ArgumentError("only SQLite and PostgreSQL are spoken here")
+    arguments = {"timeout": BUSY_TIMEOUT_S, "check_same_thread": False}
+    if path is None:
+        engine = sa.create_engine(url, poolclass=sa.StaticPool, connect_args=arguments)
+    else:
+        engine = sa.create_engine(
+            url, poolclass=sa.QueuePool, pool_size=_POOL_SIZE, max_overflow=_POOL_OVERFLOW, connect_args=arguments
+        )
+    sa.event.listen(engine, "connect", _set_up_sqlite)
+    sa.event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def with_driver(url: sa.URL) -> sa.URL:
+    """The URL with the driver that is installed here, where it only says PostgreSQL."""
+    return url.set(drivername=_POSTGRES_DRIVER) if url.drivername in _POSTGRES_NAMES else url
+
+
+def _postgres_engine(url: sa.URL) -> sa.Engine:
+    options = " ".join(f"-c {name}={value}" for name, value in _POSTGRES_OPTIONS.items())
+    engine = sa.create_engine(
+        url,
+        pool_size=_POOL_SIZE,
+        max_overflow=_POSTGRES_OVERFLOW,
+        pool_timeout=WRITER_WAIT_S,
+        pool_pre_ping=True,
+        pool_recycle=1800,
+        connect_args={"connect_timeout": round(BUSY_TIMEOUT_S), "application_name": "dashboard", "options": options},
+    )
+    sa.event.listen(engine, "begin", _begin_postgres)
+    return engine
+
+
+def _begin_postgres(connection: sa.Connection) -> None:
+    """Readers see one state for as long as their block lasts; a writer what is there once it has the lock."""
+    if connection.get_execution_options().get("writing", True):
+        connection.exec_driver_sql(_POSTGRES_WRITE)
+
+
+def _set_up_sqlite(connection: Any, _: object) -> None:
+    connection.isolation_level = None  # the driver would begin transactions late and of the wrong kind
+    for pragma in _PRAGMAS:
+        connection.execute(pragma).close()
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    """A writer takes the file's lock at once: one that starts as a reader cannot wait for it, it fails."""
+    writing = connection.get_execution_options().get("writing", True)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+
+
+def masked(url: str) -> str:
+    """Without its password, also where the rest cannot be understood."""
+    try:
+        return sa.make_url(url).render_as_string(hide_password=True)
+    except ArgumentError:
+        return url.split("@")[-1]
