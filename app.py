@@ -28,7 +28,7 @@ from routes.stored_answers import answer_stored
 from routes.wiring.assembly import assemble
 from routes.wiring.monitor_sources import add_sources
 from routes.wiring.parts import PARTS, Worker
-from routes.wiring.serving import AT_ONCE, WORKER_METRICS, serve, supervise
+from routes.wiring.serving import AT_ONCE, serve, supervise
 from routes.wiring.warming import warm_up
 from routes.wiring.workers import shared_sessions
 from utils.clock import Clock, SystemClock
@@ -54,13 +54,13 @@ def create_app(settings: Settings | None = None, *, clock: Clock | None = None, 
     Compress(app)
     register(app, asset_base_url=settings.asset_base_url)
     alerts.install(app, parts.watch)
-    app.extensions[WORKER_METRICS] = metrics.install(
+    metrics.install(
         app,
         performance_monitor,
         parts.services,
         token=settings.metrics_token,
         guarded=bool(settings.dashboard_password),
-        folder=settings.instance_path / "metrics" if settings.workers > 1 else None,
+        files=parts.worker_files,
     )
     app.extensions[AT_ONCE] = answer_stored(app, parts.services.pages).at_once
     secure(
@@ -76,7 +76,8 @@ def create_app(settings: Settings | None = None, *, clock: Clock | None = None, 
     profiling.install(app, parts.profiles)
     parts.services.budgets.update(budgets_of(app))
     parts.connection.when_ready(partial(warm_up, app))
-    observe_requests(app, performance_monitor, parts.access_log if settings.enable_performance_logging else None)
+    access_log = parts.access_log if settings.enable_performance_logging else None
+    observe_requests(app, performance_monitor, access_log, ready=lambda: parts.connection.ready)
     return app
 
 

@@ -36,8 +36,8 @@ _TURN_S = 0.05
 """How long news may wait before it is told on: well below what a reader notices."""
 _PATIENCE_S = 5.0
 _RETRY_S = 0.1
-_LOOK = b"look\n"
-"""All that a follower says: something was changed through me, look at what there is to do."""
+LOOK = "look"
+"""What a follower says: something was changed through me, look at what there is to do."""
 
 Words = dict[str, Any]
 
@@ -76,13 +76,13 @@ class MarketTeller:
         side: MarketSide,
         *,
         more: Callable[[], Words],
-        on_look: Callable[[], None],
+        on_word: Callable[[str], None],
     ) -> None:
-        """`more` is what else they are told each turn; `on_look` is called when one of them asks for a look."""
+        """`more` is what else they are told each turn; `on_word` is called with each line that one of them says."""
         self._path = path
         self._side = side
         self._more = more
-        self._on_look = on_look
+        self._on_word = on_word
         self._listener: socket.socket | None = None
         self._closing = threading.Event()
 
@@ -133,8 +133,8 @@ class MarketTeller:
             heard = follower.recv(4096)
         except TimeoutError:
             return True
-        if heard:
-            self._on_look()
+        for line in heard.decode().splitlines():
+            self._on_word(line)
         return bool(heard)
 
     def _news(self, known: _Known) -> Words:
@@ -201,12 +201,12 @@ class MarketFollower:
         self._side.market.follow(following=False)
         self._side.feed.told = None
 
-    def look(self) -> None:
-        """Tells the process with the feed that something was changed here; nothing where this one has it."""
+    def say(self, word: str = LOOK) -> None:
+        """Tells the process with the feed, in one line, what was done here; nothing where this one has it."""
         told = self._socket
         if told is not None:
             with suppress(OSError):
-                told.sendall(_LOOK)
+                told.sendall(f"{word}\n".encode())
 
     def _run(self) -> None:
         while not self._closing.is_set():

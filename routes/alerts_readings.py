@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 from routes.metrics import ModelSkill, feed_age_s
 from routes.services import Services
 from routes.wording import MIN_SCORED
+from utils.histogram import BUCKETS
 from utils.metrics_export import is_cache, percentile_s, timings
-from utils.minutes import READY_ROUTE
+from utils.minutes import READY_ROUTE, added
 from utils.performance_monitor import PerformanceMonitor
+from utils.worker_reports import WorkerReport
 
 WINDOW_S = 300.0
 LEAST_REQUESTS = 20
@@ -59,19 +61,20 @@ class AlertReadings:
     def __call__(self) -> Values:
         metrics = self._monitor.get_metrics()
         sources = metrics["sources"]
-        now = self._count(sources)
+        others = self._services.workers.others() if self._services.workers is not None else ()
+        now = self._count(sources, others)
         then = self._window(now)
         return {
-            **self._route_values(now, then),
+            **self._route_values(now, then, others),
             **_cache_values(now, then),
-            **_process_values(metrics["process"] or {}),
+            **_process_values(metrics["process"] or {}, others),
             **_exchange_values(sources.get("exchange", {}), self._services.clock.now_ms()),
             **self._market_values(),
             **_skill_values(self._skills()),
             "database_errors": {"": float(max(0, now.database_errors - (then.database_errors if then else 0)))},
         }
 
-    def _count(self, sources: Mapping[str, Any]) -> _Counts:
+    def _count(self, sources: Mapping[str, Any], others: Sequence[WorkerReport]) -> _Counts:
         routes = {
             one.name: (one.buckets, one.errors)
             for one in timings(self._monitor)
@@ -82,7 +85,9 @@ class AlertReadings:
             for name, stats in sources.items()
             if is_cache(stats)
         }
-        errors = sources.get("database", {}).get("errors", 0)
+        for name in caches:
+            caches[name] = _added([caches[name], *(one.caches.get(f"{name}_cache", (0, 0)) for one in others)])
+        errors = sources.get("database", {}).get("errors", 0) + sum(one.database_errors for one in others)
         return _Counts(self._services.clock.monotonic(), routes, caches, errors)
 
     def _window(self, now: _Counts) -> _Counts | None:
@@ -92,17 +97,24 @@ class AlertReadings:
         full = now.at_s - self._started_s >= WINDOW_S
         return next((one for one in self._earlier if now.at_s - one.at_s <= WINDOW_S), now) if full else None
 
-    def _route_values(self, now: _Counts, then: _Counts | None) -> Values:
+    def _route_values(self, now: _Counts, then: _Counts | None, others: Sequence[WorkerReport]) -> Values:
+        """Other processes tell of their own last five minutes, whole minutes and the one that runs."""
         budgets = self._budgets()
         p95_ms: dict[str, float] = {}
         requests = errors = 0
-        for name, (buckets, failed) in now.routes.items():
+        nothing = (np.zeros(BUCKETS, dtype=np.int64), 0)
+        beside = {name for one in others for name in one.now.routes if not name.startswith("(")}
+        for name in now.routes.keys() | beside:
+            buckets, failed = now.routes.get(name, nothing)
             before, failed_before = then.routes.get(name, (0, 0)) if then else (0, 0)
+            told = added(one.now.routes[name] for one in others if name in one.now.routes)
             seen = np.maximum(buckets - before, 0)
+            for bucket, more in told.buckets.items():
+                seen[bucket] += more
             count = int(seen.sum())
             if name != READY_ROUTE:
                 requests += count
-                errors += max(0, failed - failed_before)
+                errors += max(0, failed - failed_before) + told.errors
             if count >= LEAST_REQUESTS and (p95_s := percentile_s(seen, 0.95)) is not None:
                 p95_ms[name] = p95_s * 1000
         shares = {name: value / budgets.get(name, DEFAULT_BUDGET_MS) * 100 for name, value in p95_ms.items()}
@@ -129,13 +141,17 @@ def _cache_values(now: _Counts, then: _Counts | None) -> Values:
     return {"cache_hit_percent": rates}
 
 
-def _process_values(process: Mapping[str, Any]) -> Values:
+def _added(counts: Iterable[tuple[int, int]]) -> tuple[int, int]:
+    hits, misses = zip(*counts, strict=True)
+    return sum(hits), sum(misses)
+
+
+def _process_values(process: Mapping[str, Any], others: Sequence[WorkerReport]) -> Values:
+    """Of several processes the largest."""
     if not process:
         return {}
-    return {
-        "memory_percent": {"": float(process["memory_percent"])},
-        "rss_mb": {"": process["rss_bytes"] / 1e6},
-    }
+    rss_bytes = max([process["rss_bytes"], *(one.process.get("rss_bytes", 0) for one in others)])
+    return {"memory_percent": {"": float(process["memory_percent"])}, "rss_mb": {"": rss_bytes / 1e6}}
 
 
 def _exchange_values(exchange: Mapping[str, Any], now_ms: int) -> Values:

@@ -7,7 +7,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, cast
 
 from flask import Blueprint, Flask, Response, current_app, request
@@ -20,6 +19,7 @@ from routes.services import Services
 from utils.metrics_export import MetricsExport, gauge, labelled
 from utils.metrics_workers import WorkerMetrics
 from utils.performance_monitor import PerformanceMonitor
+from utils.worker_files import WorkerFiles
 
 bp = Blueprint("metrics", __name__)
 
@@ -68,20 +68,18 @@ def install(
     *,
     token: str = "",
     guarded: bool = False,
-    folder: Path | None = None,
-) -> WorkerMetrics | None:
+    files: WorkerFiles | None = None,
+) -> None:
     """Gives the application what `/metrics` answers; `guarded` (a password is set, or a token) asks for the token.
 
-    With a `folder`, which all worker processes share, any of them answers for all; start and close what is returned.
+    With `files`, which all worker processes share, any of them answers for all while these are started.
     """
     skills, started_s = SkillReader(services), time.monotonic()
     export = MetricsExport(
         monitor, more=lambda: application_metrics(services, skills, running_s=time.monotonic() - started_s)
     )
-    workers = None if folder is None else WorkerMetrics(folder, export.collect)
-    page = export.page if workers is None else workers.page
+    page = export.page if files is None else WorkerMetrics(files, export.collect).page
     app.extensions[EXTENSION] = Scraped(page, token, guarded or bool(token))
-    return workers
 
 
 def _knows(token: str, header: str) -> bool:

@@ -29,16 +29,37 @@ _Headers = list[tuple[str, str]]
 _NOT_A_TOKEN = re.compile(r"[^A-Za-z0-9_-]+")
 
 
-def observe_requests(app: Flask, monitor: PerformanceMonitor, access_log: AccessLog | None = None) -> None:
-    """Wraps the application: `X-Request-ID` on every answer; counts and `Server-Timing` while the monitor is on."""
-    app.wsgi_app = ObservedApp(app.wsgi_app, monitor, access_log)  # type: ignore[method-assign]  # Flask's own door
+def always() -> bool:
+    """Of a program that has nothing to wait for."""
+    return True
+
+
+def observe_requests(
+    app: Flask,
+    monitor: PerformanceMonitor,
+    access_log: AccessLog | None = None,
+    *,
+    ready: Callable[[], bool] = always,
+) -> None:
+    """Wraps the application: `X-Request-ID` on every answer; counts and `Server-Timing` while the monitor is on.
+
+    Until it is `ready`, 503 is what the program has to answer, and no error.
+    """
+    app.wsgi_app = ObservedApp(app.wsgi_app, monitor, access_log, ready)  # type: ignore[method-assign]  # Flask's own door
 
 
 class ObservedApp:
     """The application between two readings of the clock. Inbound request ids are not trusted: each gets one of ours."""
 
-    def __init__(self, app: WSGIApplication, monitor: PerformanceMonitor, access_log: AccessLog | None) -> None:
+    def __init__(
+        self,
+        app: WSGIApplication,
+        monitor: PerformanceMonitor,
+        access_log: AccessLog | None,
+        ready: Callable[[], bool] = always,
+    ) -> None:
         self._app = app
+        self._ready = ready
         self._monitor = monitor
         self._access_log = access_log
         self._prefix = secrets.token_hex(4)
@@ -78,6 +99,7 @@ class ObservedApp:
             size_bytes=size_bytes,
             packed="HTTP_ACCEPT_ENCODING" in environ,
             path=environ.get("PATH_INFO", ""),
+            failed=answer.status >= 500 and (answer.status != 503 or self._ready()),
         )
         if self._access_log is not None:
             self._access_log.record(_access_record(environ, answer, seconds, size_bytes))

@@ -91,6 +91,8 @@ def _errors(now: Minute) -> Check:
 
 def _streams(feed: Mapping[str, Any]) -> Check:
     states: Mapping[str, State] = {"live": "live", "polling": "late", "starting": "late"}
+    if feed.get("streams") == 0 and feed.get("last_event_ms") is None:
+        return Check("Streams", "late", "not opened yet")
     state = str(feed.get("state", "starting"))
     return Check("Streams", states.get(state, "stale"), str(feed.get("text") or state))
 

@@ -29,9 +29,11 @@ from routes.performance_panels import (
 )
 from routes.performance_parts import Headline, Panel, count, percent, seconds_text
 from routes.performance_routes import RouteRow, SlowRow, breach_text, route_rows, slow_rows
+from routes.performance_workers import WorkerRow, exchange_of_all, process_of_all, worker_rows
 from routes.services import Services
 from routes.svg import Sparkline, sparkline
 from utils.minutes import Minute
+from utils.worker_reports import minute_of_all, rates_of_all, slowest_of_all
 
 _EACH_MS = 2_000
 _MOST_TIMINGS = 30
@@ -73,6 +75,7 @@ class PerformancePage:
     health: Health
     headlines: tuple[Headline, ...]
     broken: tuple[Broken, ...]
+    workers: tuple[WorkerRow, ...]
     routes: tuple[RouteRow, ...]
     slowest: tuple[SlowRow, ...]
     caches: tuple[CacheRow, ...]
@@ -99,22 +102,26 @@ def performance_page(services: Services) -> PerformancePage:
     version = performance_version(services)
     data = performance_data(services)
     system, metrics = data["system"], data["metrics"]
+    own, others = (services.workers.own(), services.workers.others()) if services.workers is not None else (None, ())
     sources = metrics.get("sources", {})
+    sources = {**sources, "exchange": exchange_of_all(sources.get("exchange", {}), others)}
     process = metrics.get("process") or system.get("process") or {}
-    now: Minute = services.recorder.recent()
+    whole = process_of_all(process, others)
+    now = minute_of_all(services.recorder.recent(), others)
     over = breaches(services.budgets, now.routes)
     limit = float(services.settings.max_memory_usage_percent)
     return PerformancePage(
         version=version,
         at_ms=services.clock.now_ms(),
         enabled=bool(metrics.get("enabled", True)),
-        health=health(now, over, {**metrics, "process": process}, memory_limit_percent=limit),
-        headlines=_headlines(now, services.recorder.rates(), process, sources),
+        health=health(now, over, {**metrics, "sources": sources, "process": whole}, memory_limit_percent=limit),
+        headlines=_headlines(now, rates_of_all(services.recorder.rates(), others), whole, sources),
         broken=tuple(Broken(one.route, breach_text(one)) for one in over),
+        workers=worker_rows(own, others),
         routes=route_rows(now, metrics.get("routes", ()), services.budgets, over),
-        slowest=slow_rows(services.monitor.slowest()),
+        slowest=slow_rows(slowest_of_all(services.monitor.slowest(), others)),
         caches=cache_rows(sources, services.clearing),
-        panels=_panels(system, metrics, process),
+        panels=_panels(system, {**metrics, "sources": sources}, process),
         holders=holders(sources.get("memory_holders"), process.get("rss_bytes")),
         statements=statement_rows(sources.get("database", {})),
         courses=courses(services.recorder.history()),

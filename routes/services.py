@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from models.ledger_sums import Bands, Course, Weather
     from routes.budgets import Budget
     from utils.response_cache import ResponseCache
+    from utils.worker_reports import WorkerReports
 
 T = TypeVar("T")
 
@@ -254,6 +255,8 @@ class Services:
     """models.retrainer.Retrainer"""
     recorder: Any = None
     """utils.minute_recorder.MinuteRecorder"""
+    workers: WorkerReports | None = None
+    """What the other worker processes tell of themselves; None for a single process."""
     clearing: CacheClearing = field(default_factory=CacheClearing)
     """What empties each cache, by the monitor's name of it."""
     budgets: dict[str, Budget] = field(default_factory=dict)

@@ -178,6 +178,45 @@ def test_metrics_are_those_of_both(team: Team) -> None:
     assert told == {"0", "1"}
 
 
+def test_the_performance_page_of_either_tells_of_both(team: Team) -> None:
+    rows = re.compile(r'<th scope="row">(\d) <small>process (\d+)</small></th><td>(leads|follows)([^<]*)')
+    pages: dict[str, list[tuple[str, ...]]] = {}
+
+    def both() -> bool:
+        _, body, process = team.ask("/performance")
+        pages[process] = rows.findall(body.decode())
+        return len(pages) == 2 and all(len(found) == 2 for found in pages.values())
+
+    eventually(both, lambda: str(pages))
+    for found in pages.values():
+        assert {int(process) for _, process, _, _ in found} == {one.pid for one in team.workers.values()}
+        assert sorted(role for _, _, role, _ in found) == ["follows", "leads"]
+        assert [more for *_, more in found if more] == [", answered this page"]
+
+
+def test_alerts_are_judged_by_one_and_shown_by_both(team: Team) -> None:
+    judged: dict[str, object] = {}
+
+    def same() -> bool:
+        _, body, process = team.ask("/alerts")
+        judged[process] = re.findall(rb'Judged <time[^>]+data-at="(\d+)"', body), body.count(b"nothing to judge yet")
+        return len(judged) == 2 and len(set(map(str, judged.values()))) == 1 and b"Judged" in body
+
+    eventually(same, lambda: str(judged))
+
+
+def test_a_cache_that_is_cleared_through_one_is_empty_in_both(team: Team) -> None:
+    def kept() -> list[int]:
+        told = team.everyone("/api/v1/performance").values()
+        return [answer["metrics"]["sources"]["page_cache"]["entries"] for answer in told]
+
+    for limit in range(1, 31):
+        team.ask(f"/api/v1/candles/BTCUSDT?limit={limit}")
+    eventually(lambda: min(kept()) >= 5, lambda: str(kept()))
+    assert team.ask("/performance/caches/page_cache/clear", b"")[0] == 303
+    eventually(lambda: max(kept()) < 5, lambda: str(kept()))
+
+
 def test_a_killed_leader_is_succeeded_and_replaced(team: Team) -> None:
     leader = team.leader
     assert leader is not None

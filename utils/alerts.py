@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, Protocol
 
 from utils.alert_rules import COMPARISONS, READINGS, Rule
 from utils.clock import Clock
@@ -103,6 +103,7 @@ class Alerts:
         self._states: dict[Place, tuple[State, float]] = {}
         self._worst: dict[Place, float] = {}
         self._judged: tuple[Judged, ...] = ()
+        self._words: Mapping[str, Any] = {}
         self._news: list[_News] = []
         self._checked_at_ms: int | None = None
         self._lock = threading.Lock()
@@ -116,8 +117,18 @@ class Alerts:
         return self._checked_at_ms
 
     def judged(self) -> tuple[Judged, ...]:
-        """Every enabled rule and subject as judged last."""
+        """Every enabled rule and subject as judged last, here or by the process that this one follows."""
         return self._judged
+
+    def words(self) -> Mapping[str, Any]:
+        """What was judged last, as JSON can say it, for processes that do not judge; empty before the first time."""
+        return self._words
+
+    def follow(self, words: Mapping[str, Any]) -> None:
+        """Takes over what another process has judged."""
+        if words and words["at_ms"] != self._checked_at_ms:
+            self._judged = tuple(Judged(**(one | {"rule": Rule(**one["rule"])})) for one in words["judged"])
+            self._checked_at_ms = words["at_ms"]
 
     def check(self) -> tuple[Alert, ...]:
         """Reads, judges every rule, and queues what there is to tell. The alerts raised or recovered just now."""
@@ -139,6 +150,7 @@ class Alerts:
             self._forget_all_but({(one.rule.key, one.subject) for one in judged})
             self._judged = tuple(judged)
             self._checked_at_ms = self._clock.now_ms()
+            self._words = {"at_ms": self._checked_at_ms, "judged": [asdict(one) for one in judged]}
             return tuple(edge for edge in edges if edge is not None)
 
     def _judge(self, rule: Rule, subject: str, value: float | None, alert: Alert | None) -> tuple[Judged, Alert | None]:

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 _LOWEST_S = 1e-7
 _GROWTH = 1.08
-_BUCKETS = 300
+BUCKETS = 300
 """From 0.1 µs to about 1000 s; shorter and longer ones fall into the first and the last bucket."""
-_HIGHEST_S = _LOWEST_S * _GROWTH**_BUCKETS
+_HIGHEST_S = _LOWEST_S * _GROWTH**BUCKETS
 _SCALE = 1.0 / math.log(_GROWTH)
 _OFFSET = -math.log(_LOWEST_S) * _SCALE
 
@@ -32,7 +32,7 @@ class Histogram:
     __slots__ = ("_buckets", "count", "max_s", "min_s", "total_s")
 
     def __init__(self) -> None:
-        self._buckets = np.zeros(_BUCKETS, dtype=np.int64)
+        self._buckets = np.zeros(BUCKETS, dtype=np.int64)
         self.count = 0
         self.total_s = 0.0
         self.min_s = math.inf
@@ -49,7 +49,7 @@ class Histogram:
         if not values.size:
             return
         places = (np.log(np.minimum(values, _HIGHEST_S)) * _SCALE + _OFFSET).astype(np.int64)
-        self._buckets += np.bincount(np.clip(places, 0, _BUCKETS - 1), minlength=_BUCKETS)
+        self._buckets += np.bincount(np.clip(places, 0, BUCKETS - 1), minlength=BUCKETS)
         self.count += values.size
         self.total_s += float(values.sum())
         self.max_s = max(self.max_s, float(values.max()))

@@ -27,7 +27,7 @@ _MOST_LABELS = 50
 _EVERY = 6
 _SHORTEST_S, _LONGEST_S = 1e-5, 60.0
 
-EDGES_S = scale._LOWEST_S * scale._GROWTH ** np.arange(1, scale._BUCKETS + 1)
+EDGES_S = scale._LOWEST_S * scale._GROWTH ** np.arange(1, scale.BUCKETS + 1)
 """Upper ends of the monitor's buckets, seconds (buckets,)."""
 EXPORTED = np.flatnonzero((EDGES_S >= _SHORTEST_S) & (EDGES_S <= _LONGEST_S))[::_EVERY]
 """Every sixth of them leaves here, each 1.59 times the one before: 34 buckets whose counts are exact."""

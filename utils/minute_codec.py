@@ -15,20 +15,31 @@ _LEVEL = 6
 
 def pack(minute: Minute) -> bytes:
     """Strict JSON, compressed."""
-    routes = {name: _route(one) for name, one in minute.routes.items()}
-    content = {"form": FORM, "seconds": minute.seconds, "routes": routes, "gauges": dict(minute.gauges)}
-    return zstd.compress(orjson.dumps(content), _LEVEL)
+    return zstd.compress(orjson.dumps(words_of(minute)), _LEVEL)
 
 
 def unpack(content: bytes, at_ms: int) -> Minute | None:
     """None where it is of another form, or damaged: a gap in a history is better than no history."""
     try:
-        read = orjson.loads(zstd.decompress(content))
+        return minute_of(orjson.loads(zstd.decompress(content)), at_ms)
+    except (zstd.ZstdError, ValueError):
+        return None
+
+
+def words_of(minute: Minute) -> dict[str, Any]:
+    """As JSON can say it, without when it was."""
+    routes = {name: _route(one) for name, one in minute.routes.items()}
+    return {"form": FORM, "seconds": minute.seconds, "routes": routes, "gauges": dict(minute.gauges)}
+
+
+def minute_of(read: Any, at_ms: int) -> Minute | None:
+    """The same again as a value; None where it is of another form."""
+    try:
         if read["form"] != FORM:
             return None
         routes = {name: _unrouted(one) for name, one in read["routes"].items()}
         return Minute(at_ms, float(read["seconds"]), routes, read["gauges"])
-    except (zstd.ZstdError, ValueError, KeyError, TypeError, IndexError):
+    except (ValueError, KeyError, TypeError, IndexError):
         return None
 
 

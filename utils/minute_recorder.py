@@ -6,7 +6,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,7 +14,7 @@ import numpy as np
 from utils.clock import Clock
 from utils.errors import StoreError
 from utils.minute_history import MINUTES, Floats, MinuteHistory
-from utils.minutes import MINUTE_MS, Minute, added, difference, together
+from utils.minutes import MINUTE_MS, Minute, added, beside, difference, together
 from utils.performance_monitor import PerformanceMonitor
 from utils.system_info import ProcessSample
 from utils.timing_series import Counted
@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 RECENT_MINUTES = 5
 """What is called "now": whole minutes, and the one that is running."""
 _RATES_KEPT = 60
+_OTHERS_LATE_MS = 2 * MINUTE_MS
+"""Other processes store the same minute some seconds before or after: what came late is read with the next one."""
 _MEANS = frozenset({"cpu_percent", "page_hit_percent"})
 
 Sum = Callable[[Minute | None, Minute], Minute]
@@ -56,8 +58,11 @@ class MinuteRecorder:
         *,
         store: MinuteStore | None = None,
         version: str = "",
+        shared: bool = False,
     ) -> None:
+        """`shared`: other processes keep their minutes in the same store, and the history is everyone's."""
         self.version = version
+        self._shared = shared
         self._monitor = monitor
         self._clock = clock
         self._store = store
@@ -141,8 +146,12 @@ class MinuteRecorder:
         try:
             self._store.add(over, self.version, add_to_version)
             self._versions = self._read_versions()
+            stored = self._store.minutes(over.at_ms - _OTHERS_LATE_MS) if self._shared else ()
         except StoreError as error:
             log.warning("a minute of the performance history could not be kept: %s", error)
+            return
+        with self._lock:
+            self._take(stored)
 
     def _load(self) -> None:
         """Once, in the first reading: what earlier runs of the last day left."""
@@ -150,11 +159,14 @@ class MinuteRecorder:
             return
         self._loaded = True
         try:
-            for minute in _by_minute(self._store.minutes(self._clock.now_ms() - MINUTES * MINUTE_MS)):
-                self._history.put(minute)
+            self._take(self._store.minutes(self._clock.now_ms() - MINUTES * MINUTE_MS))
             self._versions = self._read_versions()
         except StoreError as error:
             log.warning("the performance history could not be read: %s", error)
+
+    def _take(self, stored: Sequence[Minute]) -> None:
+        for minute in _by_minute(stored):
+            self._history.put(minute)
 
     def _read_versions(self) -> Sequence[VersionSum]:
         found = [
@@ -201,12 +213,14 @@ def _summary(seen: Sequence[Mapping[str, Any]]) -> dict[str, float]:
 
 
 def _by_minute(minutes: Sequence[Minute]) -> list[Minute]:
-    """Those of several workers, who watched side by side, taken together."""
+    """Those of several processes taken together: side by side, or one after the other where they watched no longer than
+    a minute in sum."""
     groups: dict[int, list[Minute]] = {}
     for one in minutes:
         groups.setdefault(one.at_ms, []).append(one)
-    return [
-        replace(made, seconds=max(one.seconds for one in many))
-        for many in groups.values()
-        if (made := together(many)) is not None
-    ]
+    return [made for many in groups.values() if (made := _one_minute(many)) is not None]
+
+
+def _one_minute(many: Sequence[Minute]) -> Minute | None:
+    in_turn = sum(one.seconds for one in many) * 1000 <= MINUTE_MS
+    return together(many) if in_turn else beside(many)

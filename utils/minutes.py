@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,8 @@ from utils.timing_series import Counted
 MINUTE_MS = 60_000
 READY_ROUTE = "/ready"
 """Says 503 while starting, to whoever asks again and again: that is its answer, not an error."""
+_ADDED = frozenset({"rss_bytes", "cpu_percent"})
+"""Gauges of which several processes together have the sum."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +110,18 @@ def together(minutes: Iterable[Minute]) -> Minute | None:
     names = dict.fromkeys(name for one in parts for name in one.routes)
     routes = {name: added(one.routes[name] for one in parts if name in one.routes) for name in names}
     return Minute(parts[0].at_ms, sum(one.seconds for one in parts), routes, parts[-1].gauges)
+
+
+def beside(minutes: Iterable[Minute]) -> Minute | None:
+    """The same time in several processes as one: memory and processor in sum, the worst of every other gauge."""
+    parts = list(minutes)
+    whole = together(parts)
+    if whole is None:
+        return None
+    names = dict.fromkeys(name for one in parts for name in one.gauges)
+    found = {name: [one.gauges[name] for one in parts if name in one.gauges] for name in names}
+    gauges = {name: sum(many) if name in _ADDED else max(many) for name, many in found.items()}
+    return replace(whole, seconds=max(one.seconds for one in parts), gauges=gauges)
 
 
 def _less(now: Counted, before: Counted | None) -> RouteMinute:

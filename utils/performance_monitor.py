@@ -112,9 +112,11 @@ class PerformanceMonitor:
         size_bytes: int,
         packed: bool = True,
         path: str = "",
+        failed: bool | None = None,
     ) -> None:
         """Counts an answered request of the route `name`, with what its trace says it was spent on.
 
+        A status from 500 on is an error, unless `failed` says otherwise.
         An answer that its reader did not want compressed (`packed=False`) is not among the largest ones.
         """
         if not self.enabled:
@@ -124,7 +126,7 @@ class PerformanceMonitor:
             series.peak_bytes = size_bytes
         if trace.spans or trace.queries or trace.weight:
             series.traces.append((seconds, trace))
-        self._add(series, seconds, error=status >= 500, size_bytes=size_bytes)
+        self._add(series, seconds, error=status >= 500 if failed is None else failed, size_bytes=size_bytes)
         if seconds > self._slow.floor_s:
             self._slow.add(SlowRequest.of(name, trace, seconds, status, path, self._clock.now_ms()))
 
@@ -184,7 +186,7 @@ class PerformanceMonitor:
             "memory_available_bytes": sample.memory_available_bytes,
             "memory_percent": sample.memory_percent,
             "cpu_percent": sample.system_cpu_percent,
-            "uptime_s": self._uptime_s(),
+            "uptime_s": self.uptime_s,
             "process": plain(sample),
         }
 
@@ -198,7 +200,7 @@ class PerformanceMonitor:
         return {
             "enabled": self.enabled,
             "at_ms": self._clock.now_ms(),
-            "uptime_s": self._uptime_s(),
+            "uptime_s": self.uptime_s,
             "routes": self._reports("route"),
             "functions": self._reports("function"),
             "loads": self._reports("load"),
@@ -254,7 +256,9 @@ class PerformanceMonitor:
         self._slow = SlowRequests()
         self._started_s = self._clock.monotonic()
 
-    def _uptime_s(self) -> float:
+    @property
+    def uptime_s(self) -> float:
+        """Since it was configured."""
         return self._clock.monotonic() - self._started_s
 
     def _new_series(self, kind: Kind, name: str) -> TimingSeries:

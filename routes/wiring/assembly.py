@@ -18,6 +18,7 @@ from routes.wiring.market_side import Market, build_market, connection_to
 from routes.wiring.model_side import Models, build_models
 from routes.wiring.parts import Parts, Worker
 from routes.wiring.private_logs import log_folder, secrets_of
+from routes.wiring.workers import worker_files, worker_reports
 from utils.access_log import AccessLog
 from utils.build_id import build_id
 from utils.clock import Clock
@@ -27,6 +28,7 @@ from utils.performance_monitor import performance_monitor
 from utils.profile_recorder import ProfileRecorder
 from utils.profile_store import ProfileStore
 from utils.response_cache import ResponseCache
+from utils.worker_reports import WorkerReports
 
 VERSION = "0.1.0"
 
@@ -56,8 +58,11 @@ def assemble(settings: Settings, clock: Clock, worker: Worker | None = None) -> 
         clock,
         store=PerformanceStore(database, worker=secrets.token_hex(4)),
         version=build_id(VERSION),
+        shared=settings.workers > 1,
     )
-    services = _services(settings, clock, market, models, connection, feed, pages, recorder)
+    files = worker_files(settings)
+    reports = worker_reports(files, recorder, clock)
+    services = _services(settings, clock, market, models, connection, feed, pages, recorder, reports)
     return Parts(
         database=database,
         shared_cache=shared,
@@ -74,6 +79,7 @@ def assemble(settings: Settings, clock: Clock, worker: Worker | None = None) -> 
         access_log=AccessLog(log_folder(settings, worker), secrets=secrets_of(settings)),
         recorder=recorder,
         profiles=ProfileRecorder(ProfileStore(settings.instance_path / "profiles"), clock),
+        worker_files=files,
         services=services,
     )
 
@@ -87,6 +93,7 @@ def _services(
     feed: FeedView,
     pages: ResponseCache,
     recorder: MinuteRecorder,
+    reports: WorkerReports | None,
 ) -> Services:
     return Services(
         settings=settings,
@@ -109,6 +116,7 @@ def _services(
         results=models.results,
         retrainer=models.retrainer,
         recorder=recorder,
+        workers=reports,
         clearing=cache_clearing(pages, models.forecaster),
     )
 

@@ -24,6 +24,7 @@ from utils.memory_guard import MemoryGuard
 from utils.minute_recorder import MinuteRecorder
 from utils.performance_monitor import performance_monitor
 from utils.profile_recorder import ProfileRecorder
+from utils.worker_files import WorkerFiles
 
 if TYPE_CHECKING:
     from utils.redis_level import RedisLevel
@@ -59,6 +60,7 @@ class Parts:
     watch: Watch
     recorder: MinuteRecorder
     profiles: ProfileRecorder
+    worker_files: WorkerFiles | None
     services: Services
 
 

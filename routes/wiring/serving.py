@@ -26,8 +26,6 @@ from utils.logs import start_logging
 
 AT_ONCE = "at-once"
 """The key in `app.extensions` of the question whether a request can be answered from stored bytes."""
-WORKER_METRICS = "worker-metrics"
-"""The same of what several workers share for `/metrics`; None for a single process."""
 _SWITCH_S = 0.0003
 """How long a thread that makes a page may keep one waiting that has an answer to give; Python's own is 5 ms."""
 
@@ -52,9 +50,11 @@ def serve(settings: Settings, listener: socket.socket, make: Callable[[], Flask]
 
 def _role(app: Flask, settings: Settings, worker: Worker | None) -> list[Part]:
     """What this process does beside answering: alone it leads at once."""
+    parts: Parts = app.extensions[PARTS]
     if worker is None:
-        return leading(settings, app.extensions[PARTS])
-    return [lead_or_follow(app, settings, worker), app.extensions[WORKER_METRICS]]
+        return leading(settings, parts)
+    files = [] if parts.worker_files is None else [parts.worker_files]
+    return [lead_or_follow(app, settings, worker), *files]
 
 
 def supervise(settings: Settings, listener: socket.socket, program: Path) -> None:

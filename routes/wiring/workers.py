@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from flask import Flask, Response, request
 
@@ -15,7 +17,16 @@ from routes.session_store import SharedSessionStore
 from routes.wiring.parts import PARTS, Parts, Worker, leading
 from utils.clock import Clock, SystemClock
 from utils.leadership import Leadership
+from utils.minute_recorder import MinuteRecorder
+from utils.performance_monitor import performance_monitor
+from utils.worker_files import WorkerFiles
 from utils.worker_processes import WorkerProcesses
+from utils.worker_reports import WorkerReports
+
+_CLEAR = "clear"
+"""What one worker says to the one that leads, before the name of a cache that was cleared."""
+_CACHES = ("data_cache", "model_cache", "page_cache", "forecasts", "redis")
+"""The monitor's sources whose hits the workers tell each other."""
 
 
 def shared_sessions(settings: Settings, clock: Clock) -> SharedSessionStore | None:
@@ -25,26 +36,66 @@ def shared_sessions(settings: Settings, clock: Clock) -> SharedSessionStore | No
     return SharedSessionStore(settings.instance_path / "sessions", clock, idle_s=IDLE_S)
 
 
+def worker_files(settings: Settings) -> WorkerFiles | None:
+    """Where several processes tell each other what they counted."""
+    return WorkerFiles(settings.instance_path / "metrics") if settings.workers > 1 else None
+
+
+def worker_reports(files: WorkerFiles | None, recorder: MinuteRecorder, clock: Clock) -> WorkerReports | None:
+    if files is None:
+        return None
+    return WorkerReports(files, performance_monitor, recorder, caches=_CACHES, clock=clock)
+
+
 def lead_or_follow(app: Flask, settings: Settings, worker: Worker) -> Leadership:
     """What this worker does beside answering: everything that is done once, or to hear of it from who does."""
     parts: Parts = app.extensions[PARTS]
     side = MarketSide(parts.market, parts.connection, parts.gateway, parts.feed)
 
-    def look() -> None:
-        parts.training.look()
-        parts.watch.alerts.wake()
-
-    teller = MarketTeller(worker.channel, side, more=lambda: {"ledger": parts.ledger.changes}, on_look=look)
-    follower = MarketFollower(worker.channel, side, on_more=lambda more: parts.ledger.told_changes(more["ledger"]))
+    beside = Beside(parts)
+    teller = MarketTeller(worker.channel, side, more=beside.told, on_word=beside.heard)
+    follower = MarketFollower(worker.channel, side, on_more=beside.take)
+    parts.services.clearing.tell = lambda name: follower.say(f"{_CLEAR} {name}")
 
     def tell_leader(response: Response) -> Response:
         if request.method == "POST":
-            follower.look()
+            follower.say()
         return response
 
     app.after_request(tell_leader)
     lock = settings.instance_path / "leader.lock"
-    return Leadership(lock, follow=follower, lead=[*leading(settings, parts), teller])
+    leadership = Leadership(lock, follow=follower, lead=[*leading(settings, parts), teller])
+    if parts.services.workers is not None:
+        parts.services.workers.leads = lambda: leadership.leads
+    return leadership
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What the process that leads tells the others beside the market, and what they say to it."""
+
+    parts: Parts
+
+    def told(self) -> dict[str, Any]:
+        return {
+            "ledger": self.parts.ledger.changes,
+            "alerts": self.parts.watch.alerts.words(),
+            "cleared": dict(self.parts.services.clearing.counts),
+        }
+
+    def take(self, told: Mapping[str, Any]) -> None:
+        self.parts.ledger.told_changes(told["ledger"])
+        self.parts.watch.alerts.follow(told["alerts"])
+        self.parts.services.clearing.follow(told["cleared"])
+
+    def heard(self, word: str) -> None:
+        """Something was changed through another process, or a cache was cleared there."""
+        what, _, name = word.partition(" ")
+        if what == _CLEAR and name in self.parts.services.clearing:
+            self.parts.services.clearing.clear(name)
+            return
+        self.parts.training.look()
+        self.parts.watch.alerts.wake()
 
 
 def worker_processes(

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -32,6 +32,7 @@ from utils.clock import ManualClock
 from utils.metrics_export import EDGES_S, OTHERS, MetricsExport, labelled, percentile_s, timings
 from utils.metrics_workers import WorkerMetrics
 from utils.performance_monitor import PerformanceMonitor, performance_monitor
+from utils.worker_files import WorkerFiles
 
 ROOT = Path(__file__).resolve().parents[2]
 RULES, RULE_TESTS = ROOT / "docs/prometheus/alerts.yml", ROOT / "docs/prometheus/alerts_test.yml"
@@ -53,24 +54,22 @@ def promtool(*arguments: str, given: str | None = None) -> subprocess.CompletedP
     return subprocess.run([path, *arguments], input=given, capture_output=True, text=True, timeout=400, check=False)
 
 
-def equip(app: Flask, **options: Any) -> WorkerMetrics | None:
+def equip(app: Flask, **options: Any) -> None:
     """What `create_app` does for these pages, where it does not yet."""
     if "metrics" not in app.blueprints:
         app.register_blueprint(metrics.bp)
     parts = app.extensions["services"]
-    return metrics.install(app, performance_monitor, parts, **options)
+    metrics.install(app, performance_monitor, parts, **options)
 
 
 @contextmanager
-def equipped_anew(app: Flask, **options: Any) -> Iterator[WorkerMetrics | None]:
+def equipped_anew(app: Flask, **options: Any) -> Iterator[None]:
     """With other options, until the block ends."""
     before = app.extensions[metrics.EXTENSION]
-    workers = equip(app, **options)
+    equip(app, **options)
     try:
-        yield workers
+        yield
     finally:
-        if workers is not None:
-            workers.close()
         app.extensions[metrics.EXTENSION] = before
 
 
@@ -315,15 +314,17 @@ import sys
 from pathlib import Path
 from prometheus_client import CollectorRegistry, Counter
 from utils.metrics_workers import WorkerMetrics
+from utils.worker_files import WorkerFiles
 registry = CollectorRegistry()
 counter = Counter("dashboard_cache_hits", "Hits.", ["cache"], registry=registry)
 counter.labels("page").inc(int(sys.argv[2]))
-workers = WorkerMetrics(Path(sys.argv[1]), registry.collect, period_s=3600)
-workers.start()
-workers.publish()
-print(workers.number, flush=True)
+files = WorkerFiles(Path(sys.argv[1]), period_s=3600)
+WorkerMetrics(files, registry.collect)
+files.start()
+files.publish()
+print(files.number, flush=True)
 sys.stdin.read()
-workers.close()
+files.close()
 """
 
 
@@ -339,8 +340,8 @@ def worker(folder: Path, hits: int) -> Iterator[tuple[subprocess.Popen[str], int
 
 def test_any_worker_answers_for_all_and_a_dead_one_is_forgotten(replay: Replay, tmp_path: Path) -> None:
     app, name = replay.app, "dashboard_cache_hits_total"
-    with equipped_anew(app, folder=tmp_path) as ours:
-        assert ours is not None
+    ours = WorkerFiles(tmp_path)
+    with equipped_anew(app, files=ours), closing(ours):
         ours.start()
         assert ours.number == 0
         with worker(tmp_path, 7_000_000) as (first, one), worker(tmp_path, 9_000_000) as (_, two):
@@ -374,11 +375,12 @@ def test_a_worker_publishes_by_itself_and_ends(tmp_path: Path) -> None:
         collected.set()
         return []
 
-    shared = WorkerMetrics(tmp_path, collect, period_s=0.01)
-    shared.start()
-    shared.start()
+    files = WorkerFiles(tmp_path, period_s=0.01)
+    shared = WorkerMetrics(files, collect)
+    files.start()
+    files.start()
     assert collected.wait(90)
-    shared.close()
-    shared.close()
-    assert "metrics-worker" not in [thread.name for thread in threading.enumerate()]
+    files.close()
+    files.close()
+    assert "worker-files" not in [thread.name for thread in threading.enumerate()]
     assert shared.families() == [], "and answers for itself afterwards"

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from flask import Flask, Response
 
-from routes.observed import observe_requests
+from routes.observed import always, observe_requests
 from tests.support.whole_app import address, every_address, whole_app
 from utils.access_log import AccessLog, AccessRecord
 from utils.clock import ManualClock
@@ -72,7 +72,7 @@ class Kept(AccessLog):
 class Small:
     """A small application of the test's own, with a monitor and an access log that keeps what it is given."""
 
-    def __init__(self, tmp_path: Path, *, enabled: bool = True) -> None:
+    def __init__(self, tmp_path: Path, *, enabled: bool = True, ready: Callable[[], bool] = always) -> None:
         self.monitor = PerformanceMonitor()
         self.monitor.configure(enabled=enabled, clock=ManualClock())
         self.access = Kept(tmp_path, clock=ManualClock())
@@ -81,7 +81,7 @@ class Small:
         self.app.add_url_rule("/page", view_func=self.page, methods=["GET", "POST"])
         self.app.add_url_rule("/fail", view_func=self.fail)
         self.app.add_url_rule("/stream", view_func=self.stream)
-        observe_requests(self.app, self.monitor, self.access)
+        observe_requests(self.app, self.monitor, self.access, ready=ready)
 
     def page(self) -> str:
         for name in ("data", "model/onnx run", "data"):
@@ -119,6 +119,19 @@ def test_errors_bytes_and_methods_are_counted(tmp_path: Path) -> None:
     assert small.route("POST /page")["count"] == 1
     assert (small.route("/fail")["count"], small.route("/fail")["errors"]) == (1, 1)
     assert [record.status for record in small.records] == [200, 200, 200, 500]
+
+
+def test_while_the_program_starts_503_is_no_error(tmp_path: Path) -> None:
+    ready: list[bool] = []
+    small = Small(tmp_path, ready=lambda: bool(ready))
+    small.app.add_url_rule("/wait", view_func=lambda: Response("not yet", 503))
+    client = small.app.test_client()
+    client.get("/wait")
+    client.get("/fail")
+    assert (small.route("/wait")["errors"], small.route("/fail")["errors"]) == (0, 1)
+    ready.append(True)
+    client.get("/wait")
+    assert small.route("/wait")["errors"] == 1
 
 
 def test_a_stream_counts_when_it_has_been_sent(tmp_path: Path) -> None:

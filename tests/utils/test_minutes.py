@@ -32,11 +32,18 @@ def database(tmp_path: Path) -> Iterator[Database]:
 class Watched:
     """A recorder with a clock and a monitor of its own."""
 
-    def __init__(self, store: PerformanceStore | None = None, *, version: str = "1", now_ms: int = START_MS) -> None:
+    def __init__(
+        self,
+        store: PerformanceStore | None = None,
+        *,
+        version: str = "1",
+        now_ms: int = START_MS,
+        shared: bool = False,
+    ) -> None:
         self.clock = ManualClock(now_ms=now_ms)
         self.monitor = PerformanceMonitor()
         self.monitor.configure(enabled=True, clock=self.clock)
-        self.recorder = MinuteRecorder(self.monitor, self.clock, store=store, version=version)
+        self.recorder = MinuteRecorder(self.monitor, self.clock, store=store, version=version, shared=shared)
 
     def ask(self, route: str, ms: float, times: int = 1, **more: int) -> None:
         for _ in range(times):
@@ -158,6 +165,20 @@ def test_two_workers_in_one_minute_are_one_minute(database: Database) -> None:
     later = Watched(PerformanceStore(database, worker="c"), now_ms=START_MS + MINUTE_MS)
     later.sample()
     assert later.recorder.history(1)["requests_per_s"].tolist() == pytest.approx([0.5])
+
+
+def test_a_worker_shows_the_minutes_of_the_others_as_they_are_stored(database: Database) -> None:
+    one = Watched(PerformanceStore(database, worker="a"), shared=True)
+    other = Watched(PerformanceStore(database, worker="b"), shared=True)
+    for watched, times in ((one, 6), (other, 12)):
+        watched.sample()
+        watched.ask("/a", 3, times=times)
+        watched.pass_minute()
+    assert one.recorder.history(1)["requests_per_s"].tolist() == pytest.approx([0.1]), "the other was later"
+    assert other.recorder.history(1)["requests_per_s"].tolist() == pytest.approx([0.3])
+    assert other.recorder.history(1)["rss_bytes"].tolist() == [200_000_000]
+    one.pass_minute()
+    assert one.recorder.history(2)["requests_per_s"].tolist() == pytest.approx([0.3, 0])
 
 
 def test_versions_are_summed_and_the_one_before_is_found(database: Database) -> None:

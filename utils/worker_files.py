@@ -1,0 +1,131 @@
+"""Worker files: what each of several worker processes tells of itself, in a folder that all of them read.
+
+Each process takes the lowest free number and keeps a file lock on it while it lives, so that nobody believes what a
+dead one left behind, and a worker that is replaced goes on under its number.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import IO
+
+log = logging.getLogger(__name__)
+
+MOST_WORKERS = 64
+
+
+class WorkerFiles:
+    """Writes what each of `tell` gives under its name, every `period_s` seconds between `start()` and `close()`.
+
+    Needs file locks (`fcntl`): elsewhere this process has no number, writes nothing and finds nobody.
+    """
+
+    def __init__(self, folder: Path, *, period_s: float = 5.0) -> None:
+        self.tell: dict[str, Callable[[], bytes]] = {}
+        self._folder = folder
+        self._period_s = period_s
+        self._number: int | None = None
+        self._lock_file: IO[bytes] | None = None
+        self._writing = threading.Lock()
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    @property
+    def number(self) -> int | None:
+        """Of this worker; None while it does not publish."""
+        return self._number
+
+    def others(self, name: str) -> list[tuple[int, bytes]]:
+        """(number, what it told last under that name) of every other living worker."""
+        found = []
+        for number in self._living(name):
+            with suppress(OSError):  # it ended this moment
+                found.append((number, self._path(number, name).read_bytes()))
+        return found
+
+    def publish(self) -> None:
+        """Puts what this process tells where the others read it; each file whole or not at all."""
+        if self._number is None:
+            return
+        for name, told in self.tell.items():
+            content = told()
+            with self._writing:
+                draft = self._path(self._number, f"{name}.draft")
+                draft.write_bytes(content)
+                draft.replace(self._path(self._number, name))
+
+    def start(self) -> None:
+        if self._thread is not None or not self._take_number():
+            return
+        self._stop.clear()
+        self._thread = threading.Thread(target=self._publish_until_stopped, name="worker-files", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            self._stop.set()
+            thread.join()
+        if self._number is not None and self._lock_file is not None:
+            self._forget(self._number)
+            self._lock_file.close()
+        self._number = self._lock_file = None
+
+    def _publish_until_stopped(self) -> None:
+        while True:
+            try:
+                self.publish()
+            except OSError as error:
+                log.warning("what this worker counts cannot be shared with the others: %s", error)
+            if self._stop.wait(self._period_s):
+                return
+
+    def _take_number(self) -> bool:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        for number in range(MOST_WORKERS):
+            lock_file = _locked(self._lock_path(number))
+            if lock_file is not None:
+                self._number, self._lock_file = number, lock_file
+                return True
+        return False
+
+    def _living(self, name: str) -> Iterator[int]:
+        """The others that told something; what one left behind that was killed is cleared away."""
+        for number in range(MOST_WORKERS):
+            if number == self._number or not self._path(number, name).exists():
+                continue
+            free = _locked(self._lock_path(number))
+            if free is None:
+                yield number
+            else:
+                self._forget(number)
+                free.close()
+
+    def _forget(self, number: int) -> None:
+        for name in self.tell:
+            self._path(number, name).unlink(missing_ok=True)
+
+    def _lock_path(self, number: int) -> Path:
+        return self._folder / f"worker-{number}.lock"
+
+    def _path(self, number: int, name: str) -> Path:
+        return self._folder / f"worker-{number}.{name}"
+
+
+def _locked(path: Path) -> IO[bytes] | None:
+    """The file, locked until it is closed; None where another process or object holds it, or nobody can."""
+    try:
+        import fcntl
+    except ImportError:  # not on this platform
+        return None
+    file = path.open("ab")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        return None
+    return file
