@@ -1,27 +1,47 @@
-"""Ensembles: those of the models' folder, made, weighed again and dissolved, by the dashboard and the command alike."""
+"""Ensembles: those of the models' folder, made, and weighed again by hand, by the command and by themselves."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from models.ensemble import FLOOR, Ensemble, ensemble_of, read_ensembles, weigh, write_ensembles
+from data.interval import Interval
+from models.champions import Champions, entry_of
+from models.ensemble import EVERY_CANDLES, FLOOR, Ensemble, recent_from_ms, weigh
+from models.ensemble_entry import EnsembleEntry
+from models.ensemble_file import changing, check_every, found_in, read_ensembles
 from models.ledger_scores import Skill
 from models.registry import Registry, RegistryEntry
 from models.spec import ModelSpec
 from models.training_request import check_name
-from utils.errors import InvalidInput, ModelCorrupt, ModelNotFound, StoreError
+from utils.clock import Clock
+from utils.errors import InvalidInput, ModelCorrupt
+
+log = logging.getLogger(__name__)
+
+SAME_WEIGHT = 0.005
+"""Weights of which none would move by more stay as they are, so that noise makes no new version."""
+
+
+class Record(Protocol):
+    """What the ledger says of one model."""
+
+    @property
+    def venue(self) -> str: ...
+    def skill(self, *, model_id: str, digest: str | None = None, since_ms: int | None = None) -> Skill: ...
 
 
 class Ensembles:
-    """`skill(model_id=…, digest=…)` is what the ledger says of one model so far."""
+    """Weights follow from forecasts whose outcome the ledger knows by then, so from nothing that came later."""
 
-    def __init__(self, *, registry: Registry, skill: Callable[..., Skill]) -> None:
+    def __init__(self, *, registry: Registry, ledger: Record, clock: Clock) -> None:
         self._registry = registry
-        self._skill = skill
-        self._lock = threading.Lock()
+        self._champions = Champions(registry)
+        self._ledger = ledger
+        self._clock = clock
 
     @property
     def root(self) -> Path:
@@ -29,56 +49,135 @@ class Ensembles:
         return self._registry.path
 
     def all(self) -> tuple[Ensemble, ...]:
+        """Archived ones too."""
         return read_ensembles(self.root)
 
     def get(self, name: str) -> Ensemble:
         """ModelNotFound where there is none of that name."""
-        found = ensemble_of(self.root, name)
-        if found is None:
-            known = ", ".join(one.id for one in self.all()) or "none"
-            raise ModelNotFound(f"there is no ensemble {name[:70]!r}; known: {known}")
-        return found
+        return found_in({one.id: one for one in self.all()}, name)
 
-    def make(self, name: str, members: Sequence[str], floor: float = FLOOR, *, anew: bool = False) -> Ensemble:
-        """Weighs its members and keeps it; `anew` replaces one of that name. InvalidInput where it cannot be one."""
-        with self._lock:
-            check_name(name)
-            if not anew and ensemble_of(self.root, name) is not None:
+    def entry(self, ensemble: Ensemble) -> EnsembleEntry:
+        """With its members, archived or not."""
+        return entry_of(ensemble, {entry.id: entry for entry in self._registry.usable()})
+
+    def make(
+        self, name: str, members: Sequence[str], floor: float = FLOOR, every: int = EVERY_CANDLES, *, anew: bool = False
+    ) -> Ensemble:
+        """Weighs its members and keeps it. InvalidInput where it cannot be one.
+
+        `anew` takes the place of one of that name; with the same members and floor that is weighing it again.
+        """
+        check_name(name)
+        check_every(every)
+        entries = self._fitting(name, members)
+        with changing(self.root) as ensembles:
+            before = ensembles.get(name)
+            if before is not None and not anew:
                 raise InvalidInput(f"an ensemble named {name!r} is there already; weigh it again, or take another name")
-            entries = self._fitting(name, members)
-            made = Ensemble(name, spec_of(entries[0]).interval, weigh(self._skills(entries), floor), floor)
-            self._put(made)
-            return made
+            weights = self._weights(entries, floor, spec_of(entries[0]).interval)
+            made = Ensemble(name, spec_of(entries[0]).interval, weights, floor, every, made_ms=self._clock.now_ms())
+            if before is not None and (before.weights.keys(), before.floor) == (weights.keys(), floor):
+                made = replace(before, every=every)
+            ensembles[name] = self._weighed(made, weights)
+            return ensembles[name]
 
     def weigh_again(self, name: str) -> Ensemble:
-        """By the skill its members have by now. With other weights it is another model to the ledger."""
-        found = self.get(name)
-        return self.make(name, sorted(found.weights), found.floor, anew=True)
+        """By the skill its members have by now, as far as they can be used; a missing one keeps its weight."""
+        with changing(self.root) as ensembles:
+            ensembles[name] = self._again(found_in(ensembles, name))
+            return ensembles[name]
 
-    def dissolve(self, name: str) -> None:
-        """Its forecasts stay in the ledger, its members stay as they are."""
-        with self._lock:
-            self.get(name)
-            self._write([one for one in self.all() if one.id != name])
+    def weigh_due(self, interval: Interval) -> list[Ensemble]:
+        """Those of the interval whose time has come are weighed again; those with other weights than before."""
+        now_ms = self._clock.now_ms()
+        if not any(self._due(one, now_ms) for one in self.all() if one.interval is interval):
+            return []
+        moved = []
+        with changing(self.root) as ensembles:
+            for name, one in ensembles.items():
+                if one.interval is interval and self._due(one, now_ms):
+                    ensembles[name] = self._again(one)
+                    moved += [ensembles[name]] if ensembles[name].version != one.version else []
+        for one in moved:
+            told = ", ".join(f"{name} {100 * weight:.1f} %" for name, weight in sorted(one.weights.items()))
+            log.info("ensemble %s was weighed again, version %d: %s", one.id, one.version, told)
+        return moved
+
+    def set_every(self, name: str, every: int) -> Ensemble:
+        """After how many candles it is weighed again by itself; 0: only by hand."""
+        check_every(every)
+        with changing(self.root) as ensembles:
+            ensembles[name] = replace(found_in(ensembles, name), every=every)
+            return ensembles[name]
+
+    def pass_on(self, member: str, heir: str) -> list[str]:
+        """The heir takes the member's place and weight in every ensemble that it fits into; their names.
+
+        With other members it is another ensemble: its record begins anew, what the old one forecast stays.
+        """
+        known = {entry.id: entry for entry in self._registry.usable()}
+        changed = []
+        with changing(self.root) as ensembles:
+            for name, one in ensembles.items():
+                if (
+                    member in one.weights
+                    and heir not in one.weights
+                    and self._fits(one, member, known.get(heir), known)
+                ):
+                    weights = {heir if other == member else other: weight for other, weight in one.weights.items()}
+                    ensembles[name] = replace(one, weights=weights, made_ms=self._clock.now_ms(), version=1)
+                    changed.append(name)
+        return changed
 
     def weights_now(self, ensemble: Ensemble) -> dict[str, float]:
-        """What weighing again would give; empty where a member cannot be used."""
-        entries = self._members(ensemble)
-        whole = len(entries) == len(ensemble.weights)
-        return weigh(self._skills(entries), ensemble.floor) if whole else {}
+        """What weighing again would give."""
+        return dict(self._again(ensemble, least=0.0).weights)
 
-    def digest(self, ensemble: Ensemble) -> str:
-        """Under which the ledger knows it; empty where a member cannot be used."""
-        entries = self._members(ensemble)
-        if len(entries) < len(ensemble.weights):
-            return ""
-        return ensemble.digest({entry.id: entry.digest for entry in entries})
+    def _due(self, one: Ensemble, now_ms: int) -> bool:
+        """Also where it was weighed by another market's ledger, or by a clock that was ahead of this one."""
+        due_ms = one.due_ms()
+        if one.archived or due_ms is None:
+            return False
+        return one.venue != self._ledger.venue or not one.weighed_ms <= now_ms < due_ms
 
-    def _members(self, ensemble: Ensemble) -> list[RegistryEntry]:
-        return [entry for entry in self._registry.usable() if entry.id in ensemble.weights]
+    def _again(self, one: Ensemble, least: float = SAME_WEIGHT) -> Ensemble:
+        entry = self.entry(one)
+        names = [member.id for member in entry.members]
+        if len(names) < 2:
+            return self._weighed(one, one.weights)
+        part = sum(one.weights[name] for name in names) if entry.missing else 1.0
+        found = {name: weight * part for name, weight in self._weights(entry.members, one.floor, one.interval).items()}
+        weights = {name: found.get(name, one.weights[name]) for name in one.weights}
+        moved = any(abs(weight - one.weights[name]) > least for name, weight in weights.items())
+        return self._weighed(one, weights if moved else one.weights)
 
-    def _skills(self, entries: Sequence[RegistryEntry]) -> dict[str, Skill]:
-        return {entry.id: self._skill(model_id=entry.id, digest=entry.digest) for entry in entries}
+    def _weighed(self, one: Ensemble, weights: Mapping[str, float]) -> Ensemble:
+        """Now, by this venue's ledger; another version where the weights are others."""
+        version = one.version + (dict(weights) != dict(one.weights))
+        return replace(one, weights=weights, weighed_ms=self._clock.now_ms(), version=version, venue=self._ledger.venue)
+
+    def _weights(self, entries: Sequence[RegistryEntry], floor: float, interval: Interval) -> dict[str, float]:
+        since_ms = recent_from_ms(interval, self._clock.now_ms())
+        return weigh(
+            {
+                entry.id: self._ledger.skill(model_id=entry.id, digest=entry.record, since_ms=since_ms)
+                for entry in entries
+            },
+            floor,
+        )
+
+    def _fits(self, one: Ensemble, member: str, heir: RegistryEntry | None, known: dict[str, RegistryEntry]) -> bool:
+        """Whether the heir can be averaged with the members that stay."""
+        if heir is None:
+            return False
+        try:
+            for name in one.weights.keys() - {member}:
+                if name in known:
+                    _check_alike(known[name], heir)
+        except InvalidInput as error:
+            log.warning("%s does not take the place of %s in ensemble %s: %s", heir.id, member, one.id, error)
+            return False
+        return True
 
     def _fitting(self, name: str, members: Sequence[str]) -> list[RegistryEntry]:
         """The members' entries, if they can be averaged."""
@@ -94,17 +193,6 @@ class Ensembles:
         for other in entries[1:]:
             _check_alike(entries[0], other)
         return entries
-
-    def _put(self, made: Ensemble) -> None:
-        self._write([*(one for one in self.all() if one.id != made.id), made])
-
-    def _write(self, ensembles: Sequence[Ensemble]) -> None:
-        try:
-            write_ensembles(self.root, ensembles)
-        except OSError as error:
-            raise StoreError(
-                f"the ensemble could not be written ({error.strerror}); look at the models' folder"
-            ) from error
 
 
 def _check_alike(first: RegistryEntry, other: RegistryEntry) -> None:

@@ -42,6 +42,23 @@ class Novelty:
     far: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Mix:
+    """By which members, of which versions and weights, an ensemble's forecast was made."""
+
+    record: str
+    """Names all versions of the ensemble together."""
+    version: int
+    """Which weights they are, counted since its members came together."""
+    weighed_ms: int
+    weights: tuple[tuple[str, float], ...]
+    """By the members' ids, as they made this forecast."""
+    digests: tuple[str, ...]
+    """Of these members, in the same order."""
+    left_out: tuple[str, ...]
+    """Members that had no forecast, whose weight the others have got."""
+
+
 @dataclass(frozen=True)
 class Forecast:
     """Quantiles of the coming log returns of one market, made from its closed candles alone."""
@@ -67,6 +84,13 @@ class Forecast:
     """None where the model's own bands are shown."""
     novelty: Novelty | None = field(default=None, repr=False)
     """None where it is not known what the model was trained on."""
+    mix: Mix | None = field(default=None, repr=False)
+    """None where one model alone made it."""
+
+    @property
+    def record(self) -> str:
+        """Under which the ledger adds up how such forecasts did: a model's version, an ensemble of whatever weights."""
+        return self.model_digest if self.mix is None else self.mix.record
 
     @cached_property
     def prices(self) -> Floats:

@@ -14,8 +14,10 @@ from data.interval import Interval
 from data.symbol import Symbol
 from models.baseline import naive_log_returns
 from models.batch_record import BatchRecord, BatchStats
+from models.champions import Champion, Champions, interval_of, members_of, serves
 from models.conformal import stretched
-from models.ensemble import Ensemble, combined, ensemble_of, mixed, read_ensembles
+from models.ensemble import combined
+from models.ensemble_entry import EnsembleEntry, mixed
 from models.following import Following, beginning
 from models.forecast import Forecast as Forecast
 from models.forecast import NoForecast as NoForecast
@@ -65,7 +67,7 @@ class Forecaster:
         followings: Callable[[str], Mapping[Symbol, Following]] | None = None,
     ) -> None:
         """`followings`: by a model's digest, the factors that stretch its bands; without it they stay the model's."""
-        self._registry = registry
+        self._champions = Champions(registry)
         self._cache = model_cache
         self._batch_size = batch_size
         self._max_workers = max_workers
@@ -78,13 +80,17 @@ class Forecaster:
         self._batches = BatchRecord()
         self._joined: Joined[AnswerKey, _Job, Answer] = Joined(self._computed, min(max_workers, os.cpu_count() or 1))
 
-    def models(self, interval: Interval, symbol: Symbol | None = None) -> tuple[RegistryEntry, ...]:
-        """The usable models of this interval, or those that serve this market of it, the one that serves first, then
-        the others by id."""
-        first = self._registry.default(interval) if symbol is None else self._registry.serving(interval, symbol)
-        usable = [one for one in self._registry.usable() if one.spec is not None and one.spec.interval is interval]
-        others = [one for one in usable if symbol is None or (one.spec is not None and one.spec.serves(symbol))]
-        return (*filter(None, [first]), *(one for one in others if first is None or one.id != first.id))
+    def models(self, interval: Interval, symbol: Symbol | None = None) -> tuple[Champion, ...]:
+        """What can forecast candles of this interval, or this market of it: what serves first, then the other models,
+        then the other ensembles, by id."""
+        champions = self._champions
+        first = champions.of(interval) if symbol is None else champions.serving(interval, symbol)
+        usable = [one for one in champions.all() if interval_of(one) is interval]
+        others = [one for one in usable if symbol is None or serves(one, interval, symbol)]
+        return (
+            *([first] if first is not None else []),
+            *(one for one in others if first is None or one.id != first.id),
+        )
 
     def forecast_all(self, candles: Sequence[Candles]) -> dict[Symbol, Forecast]:
         """The forecasts of these markets (of one interval each) by the model that serves; a market that cannot have one
@@ -103,46 +109,44 @@ class Forecaster:
     def answers(self, candles: Sequence[Candles], model_id: str | None = None) -> list[Answer]:
         """One answer per market, in the order given; a model that cannot be used is a reason, not an error.
 
-        By the model that serves the market or its interval, or by the model or ensemble named: ModelNotFound where none
-        is so named, InvalidInput where that one is of another interval.
+        By what serves the market or its interval, or by the model or ensemble named: ModelNotFound where none is so
+        named, InvalidInput where that one is of another interval.
         """
         intervals = {one.interval for one in candles}
-        if model_id is not None and (mix := ensemble_of(self._registry.path, model_id)) is not None:
-            return self._mixed(mix, candles)
-        named = self._registry.get(model_id) if model_id is not None else None
-        if named is not None and named.spec is not None and intervals - {named.spec.interval}:
-            raise InvalidInput(
-                f"model {named.id!r} forecasts {named.spec.interval} candles; take one of this interval, or none"
-            )
-        own = self._registry.owners() if named is None else {}
-        entries = {interval: named or self._registry.default(interval) for interval in intervals}
-        asked = [(own.get((one.interval, one.symbol), entries[one.interval]), one) for one in candles]
-        jobs = self._jobs(asked, candles)
-        found = self._found({_key(job): job for job in jobs if job is not None})
-        return [_answer(job, one, found) for job, one in zip(jobs, candles, strict=True)]
+        named = self._named(model_id, intervals) if model_id is not None else None
+        own = self._champions.owners() if named is None else {}
+        common = {interval: named or self._champions.of(interval) for interval in intervals}
+        asked = [(own.get((one.interval, one.symbol), common[one.interval]), one) for one in candles]
+        wanted = [(member, one) for chosen, one in asked for member in members_of(chosen)]
+        jobs = self._jobs(wanted, candles)
+        found = self._found({_key(job): job for job in jobs})
+        by_place = {(job[0].id, job[1].digest): found[_key(job)] for job in jobs}
+        return [_answer(chosen, one, by_place) for chosen, one in asked]
 
-    def _mixed(self, mix: Ensemble, candles: Sequence[Candles]) -> list[Answer]:
-        """By every member; one that is missing or silent leaves no forecast."""
-        if other := {one.interval for one in candles} - {mix.interval}:
-            raise InvalidInput(f"ensemble {mix.id!r} forecasts {mix.interval} candles, not {', '.join(other)}")
-        usable = {entry.id for entry in self._registry.usable()}
-        if gone := sorted(mix.weights.keys() - usable):
-            why = f"{', '.join(gone)}, a member of ensemble {mix.id}, cannot be used"
-            return [NoForecast(one.symbol, why, lasting=False) for one in candles]
-        told = zip(*(self.answers(candles, member) for member in mix.weights), strict=True)
-        return [mixed(mix, one.symbol, answers) for one, answers in zip(candles, told, strict=True)]
+    def _named(self, model_id: str, intervals: set[Interval]) -> Champion:
+        named = self._champions.named(model_id)
+        if intervals - {interval_of(named)}:
+            raise InvalidInput(
+                f"model {named.id!r} forecasts {interval_of(named)} candles; take one of this interval, or none"
+            )
+        return named
 
     def every(self, candles: Sequence[Candles]) -> list[Forecast]:
         """All there is to forecast of these markets, by every usable model of their intervals, and every ensemble.
 
         One batch per model; what several models want to see of a market is computed once.
         """
-        entries = {interval: self.models(interval) for interval in {one.interval for one in candles}}
-        asked = [(entry, one) for one in candles for entry in entries[one.interval] if _serves(entry, one)]
+        intervals = {one.interval for one in candles}
+        entries = {interval: self.models(interval) for interval in intervals}
+        plain = {interval: [one for one in entries[interval] if isinstance(one, RegistryEntry)] for interval in entries}
+        asked = [(entry, one) for one in candles for entry in plain[one.interval] if _serves(entry, one)]
         jobs = self._jobs(asked, candles)
-        answers = self._found({_key(job): job for job in jobs if job is not None}).values()
+        answers = self._found({_key(job): job for job in jobs}).values()
         made = [answer for answer in answers if isinstance(answer, Forecast)]
-        return made + [one for ensemble in read_ensembles(self._registry.path) for one in combined(ensemble, made)]
+        mixes = [one for found in entries.values() for one in found if isinstance(one, EnsembleEntry)]
+        return made + [
+            one for mix in mixes for one in combined(mix.ensemble, [one for one in made if mix.serves(one.symbol)])
+        ]
 
     def stats(self) -> BatchStats:
         """The batches so far, and how many forecasts wait for a processor."""
@@ -156,10 +160,7 @@ class Forecaster:
         """Forgets every kept forecast, for instance under memory pressure; they are computed again when asked for."""
         self._kept.clear()
 
-    def _jobs(
-        self, asked: Sequence[tuple[RegistryEntry | None, Candles]], shown: Sequence[Candles]
-    ) -> list[_Job | None]:
-        """None where there is no model."""
+    def _jobs(self, asked: Sequence[tuple[RegistryEntry, Candles]], shown: Sequence[Candles]) -> list[_Job]:
         known: dict[tuple[Symbol, Interval], Candles | None] = {(one.symbol, one.interval): one for one in shown}
 
         def context(entry: RegistryEntry, interval: Interval) -> Candles | None:
@@ -170,7 +171,7 @@ class Forecaster:
                 known[symbol, interval] = self._beside(symbol, interval)
             return known[symbol, interval]
 
-        return [None if entry is None else (entry, one, context(entry, one.interval)) for entry, one in asked]
+        return [(entry, one, context(entry, one.interval)) for entry, one in asked]
 
     def _found(self, jobs: Mapping[AnswerKey, _Job]) -> dict[AnswerKey, Answer]:
         known = self._kept.find(jobs)
@@ -188,7 +189,7 @@ class Forecaster:
     def _keep(self, answers: Mapping[AnswerKey, Answer], jobs: Mapping[AnswerKey, _Job]) -> None:
         """Where a model is new, another may be gone: what it forecast goes too."""
         if not self._models.issuperset(key.model for key in answers):
-            there = {entry.digest for entry in self._registry.usable()}
+            there = {entry.digest for entry in self._champions.registry.usable()}
             self._models = frozenset(there | {key.model for key in answers})
             self._kept.keep_only(self._models)
             for gone in self._trained.keys() - self._models:
@@ -335,7 +336,9 @@ def _serves(entry: RegistryEntry, candles: Candles) -> bool:
     return entry.spec is not None and entry.spec.serves(candles.symbol)
 
 
-def _answer(job: _Job | None, candles: Candles, found: Mapping[AnswerKey, Answer]) -> Answer:
-    if job is None:
+def _answer(chosen: Champion | None, candles: Candles, found: Mapping[tuple[str, str], Answer]) -> Answer:
+    """Out of what was found by model id and candles digest."""
+    if chosen is None:
         return NoForecast(candles.symbol, f"there is no model for {candles.interval} candles yet; train one")
-    return found[_key(job)]
+    told = {entry.id: found[entry.id, candles.digest] for entry in members_of(chosen)}
+    return mixed(chosen, candles.symbol, told) if isinstance(chosen, EnsembleEntry) else told[chosen.id]

@@ -19,11 +19,12 @@ from data.database import Database
 from data.interval import Interval
 from data.symbol import Symbol
 from data.venue import BINANCE
-from models import ledger_calibrations, ledger_reading, ledger_scoring, ledger_writing
+from models import ledger_calibrations, ledger_mixes, ledger_reading, ledger_scoring, ledger_writing
 from models.following import Following
 from models.forecast import Forecast
 from models.ledger_chain import Verification, Walk
-from models.ledger_models import known_models
+from models.ledger_mixes import Weighing
+from models.ledger_models import known_models, newest_models
 from models.ledger_scores import NOTHING_SCORED, Latest, LedgerModel, LedgerRow, Skill
 from models.ledger_sums import BAND_SUMS, EVERY_HORIZON, EVERY_SYMBOL, Bands, Course, Weather
 from models.ledger_tables import METADATA
@@ -48,6 +49,11 @@ class Ledger:
     def version(self) -> str:
         """Changes whenever this process, or the one it follows, writes something down, and with the venue."""
         return f"{self._venue} {self._changes + self._changes_elsewhere}"
+
+    @property
+    def venue(self) -> str:
+        """Whose score is kept."""
+        return self._venue
 
     @property
     def changes(self) -> int:
@@ -104,10 +110,12 @@ class Ledger:
         horizon: int | None = None,
         interval: Interval | None = None,
         digest: str | None = None,
+        since_ms: int | None = None,
     ) -> Skill:
-        """Over the scored forecasts of the model (every digest of that id, unless one is named) that fit."""
+        """Over the scored forecasts of the model (every digest of that id, unless one is named) that fit, and were made
+        from candles of that day on."""
         name = EVERY_SYMBOL if symbol is None else str(symbol)
-        found = self._skills((), [name], [horizon or EVERY_HORIZON], model_id, interval, digest)
+        found = self._skills((), [name], [horizon or EVERY_HORIZON], model_id, interval, digest, since_ms)
         return found.get((), NOTHING_SCORED)
 
     def skills(
@@ -142,6 +150,12 @@ class Ledger:
             for horizon in horizons
         }
 
+    def against(self, record: str, other: str) -> Skill:
+        """The one's skill over the other, whose loss is its baseline, from the days on which both have as many scored
+        forecasts: of what is forecast together, those are the same."""
+        with self._database.read() as connection:
+            return ledger_reading.against(connection, self._venue, record, other)
+
     def followings(self, digest: str) -> dict[Symbol, Following]:
         """By market: the factors by which this version of a model has its bands stretched."""
         with self._database.read() as connection:
@@ -159,9 +173,12 @@ class Ledger:
     def models(self, interval: Interval) -> tuple[LedgerModel, ...]:
         """Those that have forecast here, each id with its newest version, by id."""
         with self._database.read() as connection:
-            known = known_models(connection, self._venue, interval=interval)
-        newest = {known[key].id: known[key] for key in sorted(known)}
-        return tuple(newest[name] for name in sorted(newest))
+            return tuple(newest_models(connection, self._venue, interval).values())
+
+    def weighings(self, record: str, limit: int = 20) -> list[Weighing]:
+        """The newest versions of an ensemble that have forecast, the newest first: which weights made which rows."""
+        with self._database.read() as connection:
+            return ledger_mixes.weighings(connection, self._venue, record, limit)
 
     def latest(self, model: LedgerModel) -> dict[Symbol, Latest]:
         """The model's newest forecast of each market."""
@@ -214,6 +231,9 @@ class Ledger:
         model_id: str,
         interval: Interval | None,
         digest: str | None,
+        since_ms: int | None = None,
     ) -> dict[tuple[object, ...], Skill]:
         with self._database.read() as connection:
-            return ledger_reading.skills(connection, self._venue, groups, symbols, horizons, model_id, interval, digest)
+            return ledger_reading.skills(
+                connection, self._venue, groups, symbols, horizons, model_id, interval, digest, since_ms
+            )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from data.interval import Interval
 from models import ledger_chain
 from models.forecast import Forecast
 from models.ledger_scores import LedgerModel
-from models.ledger_tables import MODELS
+from models.ledger_tables import MIXES, MODELS
 
 
 def known_models(
@@ -33,6 +34,8 @@ def known_models(
             tuple(row.horizons),
             tuple(row.quantiles),
             np.array(row.baseline),
+            row.digest,
+            (row.key,),
         )
         for row in connection.execute(query).all()
     }
@@ -41,12 +44,14 @@ def known_models(
 def matching(
     query: sa.Select[Any], venue: str | None, interval: Interval | None, model_id: str | None, digest: str | None
 ) -> sa.Select[Any]:
-    """Of the models, those that fit what is given."""
+    """Of the models, those that fit what is given; `digest` is a model's, or the record of an ensemble's versions."""
+    if digest is not None:
+        versions = sa.select(MIXES.c.model).where(MIXES.c.record == digest)
+        query = query.where(sa.or_(MODELS.c.digest == digest, MODELS.c.key.in_(versions)))
     wanted = (
         (MODELS.c.venue, venue),
         (MODELS.c.interval, interval),
         (MODELS.c.model_id, model_id),
-        (MODELS.c.digest, digest),
     )
     return query.where(*(column == str(value) for column, value in wanted if value is not None))
 
@@ -66,6 +71,28 @@ def store_model(database: Database, connection: sa.Connection, venue: str, forec
     connection.execute(database.upsert(MODELS, keys=keys, update=()), [row])
     found = known_models(connection, venue, interval=forecast.interval, digest=forecast.model_digest)
     return next(iter(found.values()))
+
+
+def newest_models(connection: sa.Connection, venue: str, interval: Interval) -> dict[str, LedgerModel]:
+    """By id each model's newest version, an ensemble's with the keys of all that share its record."""
+    known = known_models(connection, venue, interval=interval)
+    newest = {known[key].id: known[key] for key in sorted(known)}
+    record_of = records(connection, list(known))
+    versions: dict[str, list[int]] = {}
+    for key, record in sorted(record_of.items()):
+        versions.setdefault(record, []).append(key)
+    return {
+        name: replace(one, record=record_of[one.key], keys=tuple(versions[record_of[one.key]]))
+        if one.key in record_of
+        else one
+        for name, one in sorted(newest.items())
+    }
+
+
+def records(connection: sa.Connection, keys: list[int]) -> dict[int, str]:
+    """Of those of these models that are versions of an ensemble: by key, what names all its versions."""
+    query = sa.select(MIXES.c.model, MIXES.c.record).where(MIXES.c.model.in_(keys))
+    return {row.model: row.record for row in connection.execute(query).all()}
 
 
 def model_hash(model: LedgerModel, venue: str) -> bytes:

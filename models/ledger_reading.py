@@ -26,7 +26,7 @@ def latest(connection: sa.Connection, model: LedgerModel) -> dict[Symbol, Latest
     """The model's newest forecast of each market."""
     newest = (
         sa.select(FORECASTS.c.symbol, sa.func.max(FORECASTS.c.last_open_time_ms).label("at_ms"))
-        .where(FORECASTS.c.model == model.key)
+        .where(FORECASTS.c.model.in_(model.keys))
         .group_by(FORECASTS.c.symbol)
         .subquery()
     )
@@ -34,7 +34,7 @@ def latest(connection: sa.Connection, model: LedgerModel) -> dict[Symbol, Latest
         newest,
         (FORECASTS.c.symbol == newest.c.symbol) & (FORECASTS.c.last_open_time_ms == newest.c.at_ms),
     )
-    rows = connection.execute(query.where(FORECASTS.c.model == model.key)).all()
+    rows = connection.execute(query.where(FORECASTS.c.model.in_(model.keys)).order_by(FORECASTS.c.key)).all()
     return {
         Symbol(row.symbol): Latest(
             Symbol(row.symbol),
@@ -51,10 +51,10 @@ def latest(connection: sa.Connection, model: LedgerModel) -> dict[Symbol, Latest
 def ranks(connection: sa.Connection, model: LedgerModel, horizon: int) -> NDArray[np.float64]:
     """(q + 1,) how many outcomes lay below the lowest quantile, between each two, above the highest."""
     query = sa.select(RANKS.c.rank, RANKS.c.scored)
-    rows = connection.execute(query.where(RANKS.c.model == model.key, RANKS.c.horizon == horizon)).all()
+    rows = connection.execute(query.where(RANKS.c.model.in_(model.keys), RANKS.c.horizon == horizon)).all()
     counts = np.zeros(len(model.quantiles) + 1)
     for rank, scored in rows:
-        counts[rank] = scored
+        counts[rank] += scored
     return counts
 
 
@@ -62,7 +62,7 @@ def weather(connection: sa.Connection, model: LedgerModel, horizon: int) -> Weat
     """Where the model does well: by UTC hour and third of the forecasts by volatility."""
     names = ("hour", "bin", *WEATHER_SUMS)
     query = sa.select(*(WEATHER.c[name] for name in names))
-    rows = connection.execute(query.where(WEATHER.c.model == model.key, WEATHER.c.horizon == horizon)).all()
+    rows = connection.execute(query.where(WEATHER.c.model.in_(model.keys), WEATHER.c.horizon == horizon)).all()
     columns = np.array(rows, dtype=np.float64).reshape(-1, len(names)).T
     hours, bins = columns[:2].astype(np.int64)
     return weather_of(hours, bins, dict(zip(WEATHER_SUMS, columns[2:], strict=True)))
@@ -71,7 +71,7 @@ def weather(connection: sa.Connection, model: LedgerModel, horizon: int) -> Weat
 def course(connection: sa.Connection, model: LedgerModel, horizon: int, points: int) -> Course:
     """Over all markets, in at most so many stretches of equally many days."""
     names = ("scored", "loss", "baseline_loss")
-    ours = (DAYS.c.model == model.key, DAYS.c.symbol == EVERY_SYMBOL, DAYS.c.horizon == horizon)
+    ours = (DAYS.c.model.in_(model.keys), DAYS.c.symbol == EVERY_SYMBOL, DAYS.c.horizon == horizon)
     ends = sa.select(sa.func.min(DAYS.c.day), sa.func.max(DAYS.c.day)).where(*ours)
     first, last = connection.execute(ends).one()
     width = -(-(last - first + 1) // points) if first is not None else 1
@@ -119,6 +119,7 @@ def skills(
     model_id: str,
     interval: Interval | None,
     digest: str | None,
+    since_ms: int | None = None,
 ) -> dict[tuple[Any, ...], Skill]:
     """By `groups`, from the daily sums: a block is a day, or 24 candles where they are longer."""
     models = connection.execute(
@@ -128,8 +129,38 @@ def skills(
         return {}
     days = max(max(1, BLOCK_CANDLES * Interval(row.interval).ms // _DAY_MS) for row in models)
     given = {"models": [row.key for row in models], "symbols": symbols, "horizons": horizons, "days": days}
+    given["since"] = 0 if since_ms is None else since_ms // _DAY_MS
     rows = connection.execute(_skill_query(groups), given).all()
     return {tuple(row[: len(groups)]): _skill(row[len(groups) :]) for row in rows if row[-1] is not None}
+
+
+def against(connection: sa.Connection, venue: str, record: str, other: str) -> Skill:
+    """Skill whose baseline is the other's loss, over the days of which both have as many scored forecasts."""
+    mine, theirs = (_days(connection, venue, digest) for digest in (record, other))
+    width = max(mine[0], theirs[0])
+    sums = dict.fromkeys(SUMS, 0.0)
+    blocks: dict[int, NDArray[np.float64]] = {}
+    for day in sorted(mine[1].keys() & theirs[1].keys()):
+        (count, loss), (count_there, loss_there) = mine[1][day], theirs[1][day]
+        if count and count == count_there:
+            blocks[day // width] = blocks.get(day // width, np.zeros(2)) + np.array([loss, loss_there])
+            sums["scored"] += count
+    pairs = np.array(list(blocks.values())).reshape(-1, 2)
+    sums["loss"], sums["baseline_loss"] = pairs.sum(axis=0).tolist()
+    a, b = pairs.T
+    products = [(float(a @ a), float(a @ b), float(b @ b)), *[(0.0, 0.0, 0.0)] * (len(RATIOS) - 1)]
+    return skill_of(sums, products, len(pairs))
+
+
+def _days(connection: sa.Connection, venue: str, digest: str) -> tuple[int, dict[int, tuple[int, float]]]:
+    """How many days a block has; by day, how many were scored over all markets and horizons, and their loss."""
+    models = known_models(connection, venue, digest=digest)
+    query = sa.select(DAYS.c.day, sa.func.sum(DAYS.c.scored), sa.func.sum(DAYS.c.loss)).where(
+        DAYS.c.model.in_(list(models)), DAYS.c.symbol == EVERY_SYMBOL, DAYS.c.horizon == EVERY_HORIZON
+    )
+    rows = connection.execute(query.group_by(DAYS.c.day)).all()
+    width = max((BLOCK_CANDLES * one.interval.ms // _DAY_MS for one in models.values()), default=1)
+    return max(1, width), {day: (int(count), float(loss)) for day, count, loss in rows}
 
 
 @functools.cache
@@ -146,6 +177,7 @@ def _skill_query(groups: tuple[str, ...]) -> sa.Select[Any]:
             DAYS.c.model.in_(sa.bindparam("models", expanding=True)),
             DAYS.c.symbol.in_(sa.bindparam("symbols", expanding=True)),
             DAYS.c.horizon.in_(sa.bindparam("horizons", expanding=True)),
+            DAYS.c.day >= sa.bindparam("since", type_=sa.Integer),
         )
         .group_by(*columns, block)
         .subquery()

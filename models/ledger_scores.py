@@ -113,6 +113,10 @@ class LedgerModel:
     horizons: tuple[int, ...]
     quantiles: tuple[float, ...]
     baseline: Floats
+    record: str = ""
+    """Under which its scores are added up: its digest, or of an ensemble what all its versions have in common."""
+    keys: tuple[int, ...] = ()
+    """Of all versions of that record."""
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -128,5 +128,18 @@ BANDS = sa.Table(
 )
 """Of calibrated forecasts alone: their bands, and what the model's own would have been."""
 
+MIXES = sa.Table(
+    "ledger_mixes",
+    METADATA,
+    sa.Column("model", sa.ForeignKey("ledger_models.key"), primary_key=True),
+    sa.Column("record", sa.String(64), nullable=False, index=True),  # what all versions of the ensemble have in common
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("weighed_ms", sa.BigInteger, nullable=False),
+    sa.Column("weights", sa.JSON, nullable=False),  # by the members' ids
+    sa.Column("digests", sa.JSON, nullable=False),
+    sa.Column("left_out", sa.JSON, nullable=False),
+)
+"""Of models that are ensembles: which weights each version has, written with its first forecast."""
+
 SUM_TABLES = (DAYS, RANKS, WEATHER)
 """What is kept of the scores, cell by cell."""

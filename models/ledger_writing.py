@@ -12,10 +12,11 @@ from data.venue import lasts
 from models import ledger_calibrations, ledger_chain
 from models.forecast import Forecast
 from models.ledger_chain import Verification, Walk
+from models.ledger_mixes import keep_mix
 from models.ledger_models import known_models, model_hash, store_model
 from models.ledger_rows import forecast_row, own_answer
 from models.ledger_scores import LedgerModel
-from models.ledger_tables import BANDS, CALIBRATIONS, FORECASTS, HEADS, MODELS, RAW, SCORES, SUM_TABLES
+from models.ledger_tables import BANDS, CALIBRATIONS, FORECASTS, HEADS, MIXES, MODELS, RAW, SCORES, SUM_TABLES
 
 _BATCH = 2_000
 
@@ -34,6 +35,8 @@ def append(database: Database, connection: sa.Connection, venue: str, forecasts:
     written = [one for place, one in new.items() if place not in there]
     rows = [forecast_row(model.key, one) for one in written]
     if rows:
+        if written[0].mix is not None:
+            keep_mix(database, connection, model, written[0].mix)
         _chain(database, connection, venue, model, rows, [own_answer(one) for one in written])
         connection.execute(sa.insert(FORECASTS), rows)
         ledger_calibrations.keep_answers(connection, model, written)
@@ -90,7 +93,7 @@ def forget_simulations(connection: sa.Connection, venue: str) -> None:
     forecasts = sa.select(FORECASTS.c.key).where(FORECASTS.c.model.in_(gone))
     connection.execute(sa.delete(SCORES).where(SCORES.c.forecast.in_(forecasts)))
     connection.execute(sa.delete(RAW).where(RAW.c.forecast.in_(forecasts)))
-    for table in (FORECASTS, CALIBRATIONS, BANDS, *SUM_TABLES):
+    for table in (FORECASTS, CALIBRATIONS, BANDS, MIXES, *SUM_TABLES):
         connection.execute(sa.delete(table).where(table.c.model.in_(gone)))
     connection.execute(sa.delete(MODELS).where(MODELS.c.key.in_(gone)))
     connection.execute(sa.delete(HEADS).where(HEADS.c.venue.in_(venues)))

@@ -55,12 +55,13 @@ def write_own(root: Path, choices: Choices) -> None:
         aside.unlink(missing_ok=True)
 
 
-def chosen_for(choices: Choices, spec: ModelSpec | None) -> dict[tuple[Interval, Symbol], str]:
+def chosen_for(
+    choices: Choices, model_id: str, interval: Interval | None, symbols: Sequence[Symbol]
+) -> dict[tuple[Interval, Symbol], str]:
     """The choices, with this model for each of its markets. InvalidInput for one that serves any market."""
-    if spec is None or not spec.symbols:
-        name = repr(spec.id) if spec is not None else "that has no spec"
-        raise InvalidInput(f"model {name} serves any market; promote it on its page instead")
-    return {**choices, **{(spec.interval, symbol): spec.id for symbol in spec.symbols}}
+    if interval is None or not symbols:
+        raise InvalidInput(f"model {model_id!r} serves any market; promote it on its page instead")
+    return {**choices, **{(interval, symbol): model_id for symbol in symbols}}
 
 
 def given_back(choices: Choices, model_id: str) -> dict[tuple[Interval, Symbol], str]:
@@ -78,6 +79,7 @@ def passed_on(choices: Choices, model_id: str, heir: ModelSpec) -> dict[tuple[In
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    from models.champions import Champions, interval_of, symbols_of
     from models.registry import Registry
 
     options = _parser().parse_args(arguments)
@@ -86,7 +88,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.clear:
             left = given_back(choices, options.model)
         else:
-            left = chosen_for(choices, Registry(options.models).get(options.model).spec)
+            chosen = Champions(Registry(options.models)).named(options.model)
+            left = chosen_for(choices, chosen.id, interval_of(chosen), symbols_of(chosen))
         write_own(options.models, left)
     except DashboardError as error:
         sys.stderr.write(f"error: {error}\n")
@@ -98,7 +101,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m models.own_choice", description=__doc__)
-    parser.add_argument("--model", required=True, metavar="ID", help="a model trained with --own")
+    parser.add_argument(
+        "--model", required=True, metavar="ID", help="a model trained with --own, or an ensemble of such"
+    )
     parser.add_argument("--clear", action="store_true", help="takes the choice back")
     parser.add_argument(
         "--models", type=Path, default=Path(__file__).resolve().parents[1] / "saved_models", metavar="DIR"

@@ -14,10 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from data.interval import Interval
-from data.symbol import Symbol
 from models.in_use import FILE as IN_USE_FILE
 from models.in_use import Choice, read_choices
-from models.own_choice import read_own
 from models.spec import SCHEMA, ModelSpec, parse_id
 from utils.errors import InvalidInput, ModelCorrupt, ModelError, ModelNotFound
 from utils.model_utils import Session, file_sha256, open_session
@@ -48,6 +46,11 @@ class RegistryEntry:
     digest: str = ""
     graph_sha256: str = ""
     size_bytes: int = 0
+
+    @property
+    def record(self) -> str:
+        """Under which the ledger adds up how it did."""
+        return self.digest
 
     def open(self) -> Session:
         """A new session; hand this to ModelCache.get."""
@@ -86,21 +89,11 @@ class Registry:
             raise ModelCorrupt(f"model {model_id!r} cannot be used: {entry.reason}")
         return entry
 
-    def owners(self) -> dict[tuple[Interval, Symbol], RegistryEntry]:
-        """By interval and market the models chosen for that market alone, as far as they can be used."""
-        wanted = read_own(self.path)
-        entries = {entry.id: entry for entry in self.usable()} if wanted else {}
-        found = {place: entries[model] for place, model in wanted.items() if model in entries}
-        return {place: entry for place, entry in found.items() if _owns(entry, *place)}
-
-    def serving(self, interval: Interval, symbol: Symbol) -> RegistryEntry | None:
-        """The model chosen for that market alone, or where none was (or it cannot be used) `default`."""
-        return self.owners().get((interval, symbol)) or self.default(interval)
-
     def default(self, interval: Interval) -> RegistryEntry | None:
         """The model chosen for that interval, or where none was (or it cannot be used) the newest usable one.
 
-        Only models that serve any market count; None if there is none.
+        An ensemble may have been chosen instead (models.champions). Only models that serve any market count; None if
+        there is none.
         """
         fitting = [entry for entry in self.usable() if fits(entry, interval)]
         choice = self.choices().get(interval)
@@ -111,7 +104,7 @@ class Registry:
 
     def choices(self) -> dict[Interval, Choice]:
         """Which models were chosen to serve; read again only when the file changed."""
-        signature = _file_signature(self.path / IN_USE_FILE)
+        signature = file_signature(self.path / IN_USE_FILE)
         if signature != self._choices[0]:
             self._choices = (signature, read_choices(self.path))
         return self._choices[1]
@@ -129,11 +122,6 @@ def fits(entry: RegistryEntry, interval: Interval) -> bool:
     """Whether the model can serve every market of that interval."""
     spec = entry.spec
     return entry.status is Status.OK and spec is not None and spec.interval is interval and not spec.symbols
-
-
-def _owns(entry: RegistryEntry, interval: Interval, symbol: Symbol) -> bool:
-    spec = entry.spec
-    return spec is not None and spec.interval is interval and spec.serves(symbol)
 
 
 def read_entry(path: Path) -> RegistryEntry:
@@ -239,7 +227,7 @@ def _signature(path: Path) -> object:
         return object()
 
 
-def _file_signature(path: Path) -> object:
+def file_signature(path: Path) -> object:
     """Changes when the file is replaced, even within one tick of the clock that dates files."""
     try:
         found = path.lstat()

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable, Sequence
 
 from data.symbol import Symbol
+from models.ensembles import Ensembles
 from models.job_requests import CheckRequest, Task
 from models.jobs import Job, JobState
 from models.promotion import Promotion
@@ -35,6 +36,7 @@ class Retrainer:
         registry: Registry,
         promotion: Promotion,
         results: ResultStore,
+        ensembles: Ensembles,
         followed: Callable[[], Sequence[Symbol]],
         clock: Clock,
     ) -> None:
@@ -43,6 +45,7 @@ class Retrainer:
         self._registry = registry
         self._promotion = promotion
         self._results = results
+        self._ensembles = ensembles
         self._followed = followed
         self._clock = clock
 
@@ -125,12 +128,14 @@ class Retrainer:
         """A winner takes the place that the old one has, in use or not; a loser is laid aside, never deleted."""
         words = str(found.result["words"])
         if not found.result["won"]:
-            if challenger.id not in {entry.id for entry in self._promotion.in_use().values()}:
+            if not self._needed(challenger.id):
                 self._promotion.archive(challenger.id)
             self._end(schedule, words)
             return
         if self._took_over(champion, challenger):
             words += "; it serves now"
+        if mixes := self._ensembles.pass_on(champion.id, challenger.id):
+            words += f"; it takes the place of {champion.id} in {', '.join(mixes)}"
         self.schedules.pass_on(schedule.model_id, challenger.id, words)
         log.info("%s", words)
 
@@ -138,11 +143,16 @@ class Retrainer:
         """The place that the old one has, in its interval or in its own markets; False where it serves nothing."""
         if champion.spec is not None and champion.spec.symbols:
             return self._promotion.pass_on(champion.id, challenger.id)
-        serving = self._registry.default(champion.spec.interval) if champion.spec is not None else None
+        serving = self._promotion.champions.of(champion.spec.interval) if champion.spec is not None else None
         if serving is None or serving.id != champion.id:
             return False
         self._promotion.promote(challenger.id)
         return True
+
+    def _needed(self, model_id: str) -> bool:
+        """Whether it serves, or an ensemble that does needs it."""
+        serving = {one.id for one in self._promotion.in_use().values()}
+        return model_id in serving or model_id in self._promotion.needed()
 
     def _end(self, schedule: Schedule, note: str) -> None:
         self.schedules.change(schedule.model_id, challenger="", note=note)

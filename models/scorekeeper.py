@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from data.candles import Candles
 from data.interval import Interval
 from data.symbol import Symbol
+from models.ensembles import Ensembles
 from models.forecaster import Forecaster
 from models.ledger import Ledger
 from utils.errors import DashboardError
@@ -40,11 +41,13 @@ class Scorekeeper:
         forecaster: Forecaster,
         ledger: Ledger,
         candles: Callable[[Symbol, Interval], Candles],
+        ensembles: Ensembles | None = None,
         settle_s: float = 1.0,
     ) -> None:
         self._forecaster = forecaster
         self._ledger = ledger
         self._candles = candles
+        self._ensembles = ensembles
         self._settle_s = settle_s
         self._events: queue.SimpleQueue[_Event] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
@@ -64,11 +67,23 @@ class Scorekeeper:
             self._thread = None
 
     def keep(self, interval: Interval, symbols: Sequence[Symbol]) -> Round:
-        """Score, then forecast, these markets once, by every model. Markets without data are left out."""
+        """Score, weigh the ensembles that are due, then forecast these markets once, by every model and ensemble.
+
+        Markets without data are left out.
+        """
         known = [candles for symbol in symbols if (candles := self._known(symbol, interval)) is not None]
         scored = sum(self._ledger.score(candles) for candles in known)
+        self._weigh(interval)
         written = self._ledger.append(self._forecaster.every(known))
         return Round(written, scored)
+
+    def _weigh(self, interval: Interval) -> None:
+        """Where the weights cannot be written, those of before are used on."""
+        try:
+            if self._ensembles is not None:
+                self._ensembles.weigh_due(interval)
+        except DashboardError as error:
+            log.warning("ensembles of %s were not weighed again: %s", interval, error)
 
     def _known(self, symbol: Symbol, interval: Interval) -> Candles | None:
         try:

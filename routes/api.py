@@ -134,6 +134,7 @@ def forecast_json(parts: Services, gathered: Gathered) -> dict[str, Any]:
         "baseline_prices": significant(forecast.baseline_prices),
         "calibration": calibration_json(parts, forecast),
         "novelty": None if forecast.novelty is None else asdict(forecast.novelty),
+        "mix": mix_json(forecast),
         "score": score_json(gathered.scores[forecast.symbol, int(forecast.horizons[-1])]),
         "scores": {
             ahead: score_json(skill) for (symbol, ahead), skill in gathered.scores.items() if symbol is not None
@@ -156,6 +157,15 @@ def calibration_json(parts: Services, forecast: ForecastFace) -> dict[str, Any] 
         "uncalibrated_prices": significant(raw),
         "coverage": {ahead: asdict(found[ahead]) for ahead in horizons},
     }
+
+
+def mix_json(forecast: ForecastFace) -> dict[str, Any] | None:
+    """By which members and weights an ensemble's forecast was made; null where one model alone made it."""
+    mix = forecast.mix
+    if mix is None:
+        return None
+    told = {"version": mix.version, "weighed_ms": mix.weighed_ms, "left_out": mix.left_out}
+    return {"weights": dict(mix.weights), "digests": dict(zip(dict(mix.weights), mix.digests, strict=True)), **told}
 
 
 def score_json(skill: SkillFace) -> dict[str, Any] | None:

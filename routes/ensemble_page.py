@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from models.ensemble import MIN_SCORED, Ensemble
-from models.ensembles import Ensembles
+from models.champions import interval_of
+from models.ensemble import MIN_SCORED, MOST_CANDLES, Ensemble
+from models.ensemble_entry import EnsembleEntry
+from models.ensembles import SAME_WEIGHT, Ensembles
+from models.ledger_scores import interval_95
 from models.registry import RegistryEntry
 from routes import wording
+from routes.mix_wording import Making, making_of
 from routes.model_card import Fact
-from routes.models_page import SHOWN_HORIZONS, some
-from routes.services import Services
+from routes.models_page import SHOWN_HORIZONS, some, users_of
+from routes.services import Services, SkillFace
 
-_SAME_WEIGHT = 0.0005
-"""Weights that look alike on the page."""
+_VERSIONS = 12
+"""Weighings shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +36,35 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class EnsembleRow:
-    """One ensemble in a line. `missing` names the members without which it forecasts nothing."""
+    """One ensemble in a line. `state` is in-use, usable, broken or archived; `missing` names the members that cannot be
+    used, `silent` that none can."""
 
     id: str
     interval: str
+    state: str
+    word: str
     members: tuple[Member, ...]
     missing: str
+    silent: bool
     live: tuple[str, str]
+    promotable: bool
+    ownable: bool
+    owning: bool
+    idle: bool
+    """It serves nothing, so that it may be archived or dissolved."""
+    archived: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """Which weights were used from when to when, and how many forecasts they made."""
+
+    number: str
+    digest: str
+    weights: str
+    from_ms: int
+    until_ms: int
+    forecasts: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +74,20 @@ class EnsembleCard:
     row: EnsembleRow
     live: tuple[str, ...]
     coverage: str
+    against: str
+    """How it did against what serves now, on the forecasts that both made; empty for that one itself."""
     moved: bool
     sure: bool
     """Whether any member's skill is beyond doubt, so that weights differ."""
     least: int
     """Scored forecasts before skill can be beyond doubt."""
     floor: str
+    every: int
+    most: int
+    due_ms: int | None
+    weighed_ms: int
+    making: Making
+    versions: tuple[Version, ...]
     facts: tuple[Fact, ...]
 
 
@@ -96,36 +130,75 @@ def ensemble_card(parts: Services, name: str) -> EnsembleCard | None:
     found = next((one for one in owner.all() if one.id == name), None) if owner is not None else None
     if owner is None or found is None:
         return None
-    digest, now = owner.digest(found), owner.weights_now(found)
+    entry, now = owner.entry(found), owner.weights_now(found)
     skills = {
-        horizon: parts.ledger.skill(model_id=found.id, digest=digest, horizon=horizon) for horizon in SHOWN_HORIZONS
+        horizon: parts.ledger.skill(model_id=found.id, digest=found.record, horizon=horizon)
+        for horizon in SHOWN_HORIZONS
     }
     return EnsembleCard(
         row=_row(parts, owner, found),
-        live=tuple(wording.evidence(skill, wording.ahead(found.interval, ahead)) for ahead, skill in skills.items()),
-        coverage=wording.coverage_sentence(parts.ledger.skill(model_id=found.id, digest=digest)),
-        moved=any(abs(weight - found.weights[member]) > _SAME_WEIGHT for member, weight in now.items()),
+        live=tuple(
+            wording.evidence(skill, wording.ahead(found.interval, ahead)).replace("this model", "this ensemble")
+            for ahead, skill in skills.items()
+        ),
+        coverage=wording.coverage_sentence(parts.ledger.skill(model_id=found.id, digest=found.record)),
+        against=_against(parts, entry),
+        moved=any(abs(weight - found.weights[member]) > SAME_WEIGHT for member, weight in now.items()),
         sure=len({round(weight, 9) for weight in now.values()}) > 1,
         least=MIN_SCORED,
         floor=wording.percent(found.floor, 0),
-        facts=(Fact("Digest of members and weights", digest or wording.NOTHING),),
+        every=found.every,
+        most=MOST_CANDLES,
+        due_ms=None if found.archived else found.due_ms(),
+        weighed_ms=found.weighed_ms,
+        making=making_of(entry),
+        versions=_versions(parts, found),
+        facts=(
+            Fact("Digest of members and weights", entry.digest or wording.NOTHING),
+            Fact("Record of all its versions", found.record),
+            Fact("Version of the weights", str(found.version)),
+        ),
     )
 
 
 def _row(parts: Services, owner: Ensembles, ensemble: Ensemble) -> EnsembleRow:
     entries: Mapping[str, RegistryEntry] = {entry.id: entry for entry in parts.registry.usable()}
-    now, digest = owner.weights_now(ensemble), owner.digest(ensemble)
-    live = wording.skill_cell(parts.ledger.skill(model_id=ensemble.id, digest=digest)) if digest else ("", "")
+    entry, now = owner.entry(ensemble), owner.weights_now(ensemble)
+    owned = parts.promotion.owned().get(ensemble.id, ())
+    state, word = _state(parts, entry, owned)
+    live = parts.ledger.skill(model_id=ensemble.id, digest=ensemble.record)
+    free = not ensemble.archived and bool(entry.members)
     return EnsembleRow(
         id=ensemble.id,
         interval=str(ensemble.interval),
+        state=state,
+        word=word,
         members=tuple(
             _member(parts, name, weight, now.get(name), entries.get(name))
             for name, weight in sorted(ensemble.weights.items(), key=lambda one: (-one[1], one[0]))
         ),
-        missing=", ".join(name for name in sorted(ensemble.weights) if name not in entries),
-        live=live,
+        missing=", ".join(entry.missing),
+        silent=not entry.members,
+        live=wording.skill_cell(live),
+        promotable=free and entry.serves_any and state != "in-use",
+        ownable=free and len(owned) < len(entry.symbols),
+        owning=bool(owned),
+        idle=state != "in-use",
+        archived=ensemble.archived,
     )
+
+
+def _state(parts: Services, entry: EnsembleEntry, owned: Sequence[str]) -> tuple[str, str]:
+    users = users_of(parts.promotion.in_use()).get(entry.id)
+    if entry.ensemble.archived:
+        return "archived", "archived"
+    if not entry.members:
+        return "broken", "makes no forecast"
+    if users:
+        return "in-use", f"champion of {', '.join(users)}"
+    if owned:
+        return "in-use", f"serves {some(owned)} alone"
+    return "usable", f"for {some(entry.symbols)} alone" if entry.symbols else f"challenger for {entry.interval}"
 
 
 def _member(parts: Services, name: str, weight: float, now: float | None, entry: RegistryEntry | None) -> Member:
@@ -140,6 +213,47 @@ def _member(parts: Services, name: str, weight: float, now: float | None, entry:
         now=wording.percent(now, 1) if now is not None else wording.NOTHING,
         skill=skill or wording.NOTHING,
         count=count,
+    )
+
+
+def _against(parts: Services, entry: EnsembleEntry) -> str:
+    serving = parts.promotion.champions.of(entry.interval)
+    if serving is None or serving.id == entry.id or interval_of(serving) is not entry.interval:
+        return ""
+    return against_sentence(serving.id, parts.ledger.against(entry.record, serving.record))
+
+
+def against_sentence(other: str, skill: SkillFace) -> str:
+    """`skill`: of which the baseline is the other model, on the days of which both have scored as many forecasts."""
+    if skill.count < MIN_SCORED:
+        return f"against {other}, which serves now: too few to say, {skill.count} of {MIN_SCORED} scored by both"
+    bounds = interval_95(skill.skill_fraction, skill.skill_standard_error, skill.blocks)
+    if bounds is None or skill.skill_fraction is None:
+        return f"against {other}, which serves now: too few days to say, {skill.count:,} scored by both"
+    told = f"over {skill.count:,} forecasts that both made, its loss is {wording.percent(abs(skill.skill_fraction))} "
+    told += (
+        f"{'lower' if skill.skill_fraction >= 0 else 'higher'} than that of {other}, which serves now (95 % interval "
+    )
+    told += f"of the skill {wording.percent(bounds[0], signed=True)} to {wording.percent(bounds[1], signed=True)})"
+    beaten = "better" if bounds[0] > 0 else "worse" if bounds[1] < 0 else "not better"
+    return f"{told}: {beaten} beyond doubt" if beaten != "not better" else f"{told}: neither is better beyond doubt"
+
+
+def _versions(parts: Services, ensemble: Ensemble) -> tuple[Version, ...]:
+    return tuple(
+        Version(
+            number=str(one.version),
+            digest=one.digest[:12],
+            weights=", ".join(
+                f"{name} {wording.percent(weight, 1)}"
+                for name, weight in sorted(one.weights.items(), key=lambda pair: (-pair[1], pair[0]))
+            )
+            + (f"; without {', '.join(one.left_out)}" if one.left_out else ""),
+            from_ms=one.first_ms,
+            until_ms=one.last_ms,
+            forecasts=f"{one.forecasts:,}",
+        )
+        for one in parts.ledger.weighings(ensemble.record, _VERSIONS)
     )
 
 

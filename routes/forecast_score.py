@@ -11,7 +11,7 @@ import numpy as np
 
 from data.interval import Interval
 from data.symbol import Symbol
-from models.ensemble import read_ensembles
+from models.ensemble_file import read_ensembles
 from models.ledger_sums import SHOWN_HORIZONS, Bands
 from routes import wording
 from routes.ledger_answers import of_ledger
@@ -49,13 +49,13 @@ def scores(services: Services, forecast: ForecastFace) -> Scores:
     horizons = shown_horizons(forecast.horizons)
     return of_ledger(
         services,
-        ("scores", forecast.model_digest, forecast.symbol, forecast.interval),
+        ("scores", forecast.record, forecast.symbol, forecast.interval),
         lambda: services.ledger.skills_by_horizon(
             model_id=forecast.model_id,
             horizons=horizons,
             symbols=(forecast.symbol, None),
             interval=forecast.interval,
-            digest=forecast.model_digest,
+            digest=forecast.record,
         ),
         ttl_s=_KEPT_S,
     )
@@ -63,10 +63,10 @@ def scores(services: Services, forecast: ForecastFace) -> Scores:
 
 def market_skills(services: Services, interval: Interval, forecasts: Sequence[ForecastFace]) -> dict[Symbol, SkillFace]:
     """Over all horizons, of every market at once; one question for each model."""
-    models = {(one.model_id, one.model_digest) for one in forecasts}
+    models = {(one.model_id, one.record) for one in forecasts}
     found: dict[Symbol, SkillFace] = {}
     for model_id, digest in models:
-        symbols = tuple(one.symbol for one in forecasts if one.model_digest == digest)
+        symbols = tuple(one.symbol for one in forecasts if one.record == digest)
         found |= of_ledger(
             services,
             ("market scores", digest, interval, symbols),
@@ -104,8 +104,8 @@ def calibrated(services: Services, forecast: ForecastFace, horizons: Sequence[in
     """What calibration did to this model's scored forecasts of this market, by horizon."""
     return of_ledger(
         services,
-        ("bands", forecast.model_digest, forecast.symbol, tuple(horizons)),
-        partial(services.ledger.bands, digest=forecast.model_digest, symbol=forecast.symbol, horizons=horizons),
+        ("bands", forecast.record, forecast.symbol, tuple(horizons)),
+        partial(services.ledger.bands, digest=forecast.record, symbol=forecast.symbol, horizons=horizons),
         ttl_s=_KEPT_S,
     )
 
@@ -113,6 +113,8 @@ def calibrated(services: Services, forecast: ForecastFace, horizons: Sequence[in
 def calibration_sentence(forecast: ForecastFace, bands: Bands) -> str:
     """By how much the bands of the last horizon were stretched, on what grounds, and what that changed."""
     stretch = forecast.stretch
+    if forecast.mix is not None:
+        return "The bands are the weighted mean of its members’, each calibrated by its own outcomes."
     if stretch is None:
         return "The bands are the model’s own: nothing calibrates them."
     inner, outer = stretch.factors[-1][0], stretch.factors[-1][-1]
@@ -155,10 +157,11 @@ def models_digest(services: Services, interval: Interval) -> str:
     looked at once a second at most."""
 
     def look() -> str:
-        told = [str(entry.digest) for entry in services.forecaster.models(interval)]
-        if services.registry is not None:
-            told += sorted(f"{place}: {entry.digest}" for place, entry in services.registry.owners().items())
-            told += map(repr, read_ensembles(services.registry.path))
+        told = [f"{one.id} {one.digest}" for one in services.forecaster.models(interval)]
+        if services.promotion is not None:
+            owners = services.promotion.champions.owners()
+            told += sorted(f"{place}: {one.digest}" for place, one in owners.items())
+            told += map(repr, read_ensembles(services.promotion.root))
         return "|".join(told)
 
     return services.data_cache.get_or_load(("model digests", interval), look, ttl_s=_MODEL_LOOK_S)

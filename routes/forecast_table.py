@@ -106,8 +106,8 @@ def whole_chain(services: Services) -> Verification:
 
 def _tables(services: Services, interval: Interval) -> tuple[ModelTable, ...]:
     """The model that serves first, as everywhere; then the others by id."""
-    serving = next((entry.digest for entry in services.forecaster.models(interval)), "")
-    models = sorted(services.ledger.models(interval), key=lambda model: model.digest != serving)
+    serving = next((one.record for one in services.forecaster.models(interval)), "")
+    models = sorted(services.ledger.models(interval), key=lambda model: model.record != serving)
     return tuple(_table(services, model) for model in models)
 
 
@@ -116,10 +116,10 @@ def _table(services: Services, model: LedgerModel) -> ModelTable:
     symbols = [symbol for symbol in services.market.symbols if symbol in newest]
     shown, cost = shown_horizons(model.horizons), trade_cost(services)
     found = services.ledger.skills_by_horizon(
-        model_id=model.id, horizons=shown, symbols=symbols, interval=model.interval, digest=model.digest
+        model_id=model.id, horizons=shown, symbols=symbols, interval=model.interval, digest=model.record
     )
     pooled = services.ledger.skills_by_horizon(
-        model_id=model.id, horizons=model.horizons, symbols=(None,), interval=model.interval, digest=model.digest
+        model_id=model.id, horizons=model.horizons, symbols=(None,), interval=model.interval, digest=model.record
     )
     cells = [_cell(model, newest[symbol], ahead, found[symbol, ahead], cost) for symbol in symbols for ahead in shown]
     return ModelTable(model, tuple(cells), {ahead: pooled[None, ahead] for ahead in model.horizons})

@@ -14,6 +14,7 @@ from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily
 from prometheus_client.metrics_core import Metric
 from werkzeug.exceptions import Unauthorized
 
+from models.champions import interval_of
 from routes.budgets import budget
 from routes.services import Services
 from utils.metrics_export import MetricsExport, gauge, labelled
@@ -98,15 +99,16 @@ class SkillReader:
 
     def __call__(self) -> tuple[ModelSkill, ...]:
         if self._timer() >= self._good_until_s:
-            entries = self._services.registry.usable() if self._services.registry is not None else ()
+            promotion = self._services.promotion
+            entries = promotion.champions.all() if promotion is not None else ()
             self._known = tuple(_skill(self._services, entry) for entry in entries)
             self._good_until_s = self._timer() + _SKILL_TTL_S
         return self._known
 
 
 def _skill(services: Services, entry: Any) -> ModelSkill:
-    interval = entry.spec.interval
-    skill: Any = services.ledger.skill(model_id=entry.id, interval=interval, digest=entry.digest)
+    interval = interval_of(entry)
+    skill: Any = services.ledger.skill(model_id=entry.id, interval=interval, digest=entry.record)
     return ModelSkill(entry.id, str(interval), skill.count, skill.skill_fraction, skill.skill_standard_error)
 
 

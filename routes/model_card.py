@@ -213,7 +213,7 @@ def _markets(count: int) -> str:
 def _other(parts: Services, entry: RegistryEntry) -> str:
     if entry.spec is None:
         return ""
-    serving = parts.registry.default(entry.spec.interval)
+    serving = parts.registry.default(entry.spec.interval)  # an ensemble has no recipe to compare
     others = [*([serving] if serving else []), *parts.registry.usable()]
     return next((one.id for one in others if one.id != entry.id), "")
 

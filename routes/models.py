@@ -92,16 +92,19 @@ def ensemble() -> Response:
     return Response(status=303, headers={"Location": url_for("models.card", model_id=made.id)})
 
 
-@bp.post("/<model_id>/<any(weigh, dissolve):action>")
+@bp.post("/<model_id>/<any(weigh, every, dissolve):action>")
 @budget(p95_ms=250, size_bytes=2_000, queries=20)
 def change_ensemble(model_id: str, action: str) -> Response:
-    """Weighs an ensemble again, and shows it; or takes it away."""
-    owner = _parts().ensembles
+    """Weighs an ensemble again or sets how often, and shows it; or takes it away."""
+    parts = _parts()
+    if action == "dissolve":
+        parts.promotion.dissolve(model_id)
+        return Response(status=303, headers={"Location": url_for("models.page")})
     if action == "weigh":
-        owner.weigh_again(model_id)
-        return Response(status=303, headers={"Location": url_for("models.card", model_id=model_id)})
-    owner.dissolve(model_id)
-    return Response(status=303, headers={"Location": url_for("models.page")})
+        parts.ensembles.weigh_again(model_id)
+    else:
+        parts.ensembles.set_every(model_id, parse_whole("every", request.form.get("every", "")))
+    return Response(status=303, headers={"Location": url_for("models.card", model_id=model_id)})
 
 
 @bp.post("/import")

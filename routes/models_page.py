@@ -11,7 +11,10 @@ import xxhash
 
 from data.interval import Interval
 from data.symbol import Symbol
-from models.ensemble import read_ensembles
+from models.champions import Champion, interval_of
+from models.ensemble_entry import EnsembleEntry
+from models.ensemble_file import read_ensembles
+from models.in_use import Choice
 from models.registry import RegistryEntry, Status
 from models.result_store import StoredResult
 from models.search_request import SEARCHABLE, TRIED
@@ -47,6 +50,8 @@ class ModelRow:
     digest: str
     promotable: bool
     archivable: bool
+    needed: str
+    """The ensembles that serve and have it as a member."""
     ownable: bool
     """It serves some markets alone, and was not chosen to."""
     owning: bool
@@ -59,8 +64,12 @@ class Serving:
 
     interval: Interval
     model: str
+    mixed: bool
+    """An ensemble serves."""
     since_ms: int | None
     previous: str
+    problem: str
+    """Why what was chosen does not serve, or not whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +121,11 @@ def models_version(parts: Services) -> str:
 
 
 def models_page(parts: Services) -> ModelsPage:
-    in_use: Mapping[Interval, RegistryEntry] = parts.promotion.in_use()
+    in_use: Mapping[Interval, Champion] = parts.promotion.in_use()
     users = users_of(in_use)
     order = {"in-use": 0, "usable": 1, "broken": 2, "foreign": 3}
-    rows = [model_row(parts, entry, users) for entry in parts.registry.all()]
+    needed = parts.promotion.needed()
+    rows = [model_row(parts, entry, users, needed=needed) for entry in parts.registry.all()]
     rows.sort(key=lambda row: (order[row.state], -(row.created_ms or 0), row.id))
     return ModelsPage(
         version=models_version(parts),
@@ -131,9 +141,9 @@ def models_page(parts: Services) -> ModelsPage:
 
 
 def _own(parts: Services) -> tuple[OwnServing, ...]:
-    entries = {entry.id: entry for entry in parts.registry.usable()}
+    entries = {entry.id: entry for entry in parts.promotion.champions.all()}
     return tuple(
-        OwnServing(str(entries[model].spec.interval), model, some(markets))
+        OwnServing(str(interval_of(entries[model])), model, some(markets))
         for model, markets in sorted(parts.promotion.owned().items())
     )
 
@@ -184,27 +194,48 @@ def speed_text(parts: Services, entry: RegistryEntry) -> str:
     return f"{wording.milliseconds(seconds * 1000)} for {_SPEED_WINDOWS}" if seconds > 0 else wording.NOTHING
 
 
-def users_of(in_use: Mapping[Interval, RegistryEntry]) -> dict[str, list[Interval]]:
+def users_of(in_use: Mapping[Interval, Champion]) -> dict[str, list[Interval]]:
     users: dict[str, list[Interval]] = {}
     for interval, entry in in_use.items():
         users.setdefault(entry.id, []).append(interval)
     return users
 
 
-def _serving(parts: Services, interval: Interval, entry: RegistryEntry) -> Serving:
-    choice = parts.registry.choices().get(interval)
-    chosen = choice is not None and choice.model == entry.id
+def _serving(parts: Services, interval: Interval, entry: Champion) -> Serving:
+    choice: Choice | None = parts.registry.choices().get(interval)
     before = parts.promotion.previous(interval)
-    return Serving(interval, entry.id, choice.since_ms if chosen else None, before.id if before else "")
+    return Serving(
+        interval=interval,
+        model=entry.id,
+        mixed=isinstance(entry, EnsembleEntry),
+        since_ms=choice.since_ms if choice is not None and choice.model == entry.id else None,
+        previous=before.id if before else "",
+        problem=_problem(entry, choice),
+    )
+
+
+def _problem(entry: Champion, choice: Choice | None) -> str:
+    if choice is not None and choice.model != entry.id:
+        return f"{choice.model} was chosen and cannot be used, so the newest usable model serves"
+    if isinstance(entry, EnsembleEntry) and entry.missing:
+        return f"without {', '.join(entry.missing)}, which cannot be used: the other members weigh more"
+    return ""
 
 
 def model_row(
-    parts: Services, entry: RegistryEntry, users: Mapping[str, Sequence[Interval]], *, archived: bool = False
+    parts: Services,
+    entry: RegistryEntry,
+    users: Mapping[str, Sequence[Interval]],
+    *,
+    archived: bool = False,
+    needed: Mapping[str, Sequence[str]] | None = None,
 ) -> ModelRow:
+    """`needed`: the ensembles in use by their members, looked up where it is not given."""
     spec, usable = entry.spec, entry.status is Status.OK
     owned = () if archived or spec is None or not spec.symbols else parts.promotion.owned().get(entry.id, ())
     state, word = _state(entry, users, archived=archived, owned=owned)
     alone = usable and not archived and spec is not None and bool(spec.symbols)
+    users_of_it = () if archived else (parts.promotion.needed() if needed is None else needed).get(entry.id, ())
     now_ms = parts.clock.now_ms()
     return ModelRow(
         id=entry.id,
@@ -221,7 +252,8 @@ def model_row(
         live=wording.skill_cell(parts.ledger.skill(model_id=entry.id, digest=entry.digest)) if usable else ("", ""),
         digest=entry.digest,
         promotable=usable and not archived and state != "in-use" and spec is not None and not spec.symbols,
-        archivable=not archived and state in ("usable", "broken"),
+        archivable=not archived and state in ("usable", "broken") and not users_of_it,
+        needed=", ".join(users_of_it),
         ownable=alone and spec is not None and len(owned) < len(spec.symbols),
         owning=bool(owned),
     )
@@ -270,5 +302,5 @@ def listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def _by_length(item: tuple[Interval, RegistryEntry]) -> int:
+def _by_length(item: tuple[Interval, Champion]) -> int:
     return item[0].ms

@@ -321,7 +321,7 @@ def _horizon_text(interval: Interval, answers: Any) -> str:
 
 def _model_text(services: Services, interval: Interval) -> str:
     """The one that serves the interval, and how many markets are served by models of their own."""
-    entry = services.registry.default(interval) if services.registry is not None else None
+    entry = services.promotion.champions.of(interval) if services.promotion is not None else None
     told = str(entry.id) if entry is not None else f"none for {interval} candles"
     own = len([symbol for symbol in owners(services, interval) if symbol in services.market.symbols])
     return told + (f", {'1 market by its' if own == 1 else f'{own} markets by their'} own" if own else "")
@@ -329,7 +329,7 @@ def _model_text(services: Services, interval: Interval) -> str:
 
 def owners(services: Services, interval: Interval) -> dict[Symbol, str]:
     """By market the model that serves it alone."""
-    found = services.registry.owners() if services.registry is not None else {}
+    found = services.promotion.champions.owners() if services.promotion is not None else {}
     return {symbol: entry.id for (other, symbol), entry in found.items() if other is interval}
 
 

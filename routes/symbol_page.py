@@ -12,10 +12,12 @@ import xxhash
 from data.candles import Candle, Candles
 from data.interval import Interval
 from data.symbol import Symbol
+from models.champions import symbols_of
 from routes import market_view, wording
 from routes.chart_choices import Choice, choices
 from routes.forecast_score import Believed, Scores, believed, models_digest, scores, shown_horizons
 from routes.market_view import Age, Quote
+from routes.mix_wording import Making, left_out_sentence, making_of, mix_sentence
 from routes.model_record import record_sentence
 from routes.overview_page import feed_state
 from routes.readings import ReadingGroup, readings
@@ -63,12 +65,13 @@ class ForecastCard:
     rows: tuple[HorizonRow, ...]
     believed: Believed
     tested: str
-    """What the model's own report says; the evidence until the ledger has some."""
+    """What the model's own report says, the evidence until the ledger has some; of an ensemble, what it is made of."""
+    left_out: str
+    """Which members of the ensemble had no forecast; empty where all had."""
     model_id: str
     role: str
     model_age: str
-    model_made_ms: int | None
-    trained_until_ms: int | None
+    making: Making
     from_ms: int
     made_at_ms: int
 
@@ -208,8 +211,8 @@ def _card(services: Services, gathered: Gathered, decimals: int, now_ms: int) ->
     if forecast is None:
         return None
     entries = _entries(services, gathered)
-    entry = next((entry for entry in entries if entry.digest == forecast.model_digest), None)
-    spec = entry.spec if entry else None
+    entry = next((entry for entry in entries if entry.id == forecast.model_id), None)
+    made = making_of(entry)
     horizons = [int(horizon) for horizon in forecast.horizons]
     wanted = [horizons.index(horizon) for horizon in shown_horizons(horizons)]
     return ForecastCard(
@@ -217,14 +220,12 @@ def _card(services: Services, gathered: Gathered, decimals: int, now_ms: int) ->
         ahead=wording.candles_ahead(forecast.interval, horizons[-1]),
         rows=tuple(_horizon_row(forecast, index, horizons[index], decimals) for index in wanted),
         believed=believed(services, forecast, gathered.scores),
-        tested=record_sentence(
-            entry.report if entry else None, horizons[-1], wording.ahead(forecast.interval, horizons[-1])
-        ),
+        tested=_tested(forecast, entry),
+        left_out=left_out_sentence(forecast.mix),
         model_id=forecast.model_id,
         role=_role(services, forecast, entries),
-        model_age=_model_age(spec.created_ms, now_ms) if spec else "",
-        model_made_ms=spec.created_ms if spec else None,
-        trained_until_ms=spec.train_until_ms if spec else None,
+        model_age=_model_age(made.made_ms, now_ms) if made.made_ms is not None else "",
+        making=made,
         from_ms=gathered.candles.last_close_time_ms + 1,
         made_at_ms=forecast.made_at_ms,
     )
@@ -236,12 +237,10 @@ def _entries(services: Services, gathered: Gathered) -> Sequence[Any]:
 
 
 def _model_rows(services: Services, gathered: Gathered) -> tuple[ModelRow, ...]:
-    """Of every model that forecasts this market, the serving one first, and ensembles last."""
+    """Of every model and ensemble that forecasts this market, the serving one first."""
     entries = _entries(services, gathered)
-    order = {entry.digest: place for place, entry in enumerate(entries)}
-    made = sorted(
-        services.forecaster.every([gathered.candles]), key=lambda one: order.get(one.model_digest, len(order))
-    )
+    order = {entry.id: place for place, entry in enumerate(entries)}
+    made = sorted(services.forecaster.every([gathered.candles]), key=lambda one: order.get(one.model_id, len(order)))
     return tuple(_model_row(services, one, gathered, entries) for one in made)
 
 
@@ -251,8 +250,8 @@ def _model_row(services: Services, forecast: Any, gathered: Gathered, entries: S
     return ModelRow(
         model_id=forecast.model_id,
         role=_role(services, forecast, entries),
-        serves=entries[0].digest == forecast.model_digest,
-        shown=gathered.forecast is not None and gathered.forecast.model_digest == forecast.model_digest,
+        serves=entries[0].id == forecast.model_id,
+        shown=gathered.forecast is not None and gathered.forecast.model_id == forecast.model_id,
         outlook=market_view.outlook(forecast),
         verdict=wording.verdict_on(skill),
         record=record,
@@ -262,13 +261,21 @@ def _model_row(services: Services, forecast: Any, gathered: Gathered, entries: S
 
 def _role(services: Services, forecast: Any, entries: Sequence[Any]) -> str:
     """Where the model stands in this market; `entries` are those that can forecast it, the serving one first."""
-    entry = next((one for one in entries if one.digest == forecast.model_digest), None)
-    if entry is None:
-        return "ensemble"
-    if entry is entries[0]:
-        return "serves this market alone" if entry.spec is not None and entry.spec.symbols else "champion"
+    entry = next((one for one in entries if one.id == forecast.model_id), None)
+    mixed = ", an ensemble" if forecast.mix is not None else ""
+    if entry is not None and entry is entries[0]:
+        return ("serves this market alone" if symbols_of(entry) else "champion") + mixed
     common = next(iter(services.forecaster.models(forecast.interval)), None)
-    return "champion of the other markets" if common is not None and common.digest == entry.digest else "challenger"
+    if common is not None and common.id == forecast.model_id:
+        return f"champion of the other markets{mixed}"
+    return "ensemble" if mixed else "challenger"
+
+
+def _tested(forecast: Any, entry: Any) -> str:
+    if forecast.mix is not None:
+        return mix_sentence(forecast.mix)
+    last = int(forecast.horizons[-1])
+    return record_sentence(entry.report if entry else None, last, wording.ahead(forecast.interval, last))
 
 
 def _model_age(created_ms: int, now_ms: int) -> str:

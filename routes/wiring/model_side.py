@@ -44,6 +44,7 @@ def build_models(settings: Settings, clock: Clock, database: Database, market: M
     promotion = Promotion(registry=registry, clock=clock)
     results = ResultStore(database)
     ledger = Ledger(database, market.gateway.clock, venue=venues.UNKNOWN)
+    ensembles = Ensembles(registry=registry, ledger=ledger, clock=market.gateway.clock)
     training = _build_training(settings, clock, database, market, promotion)
     retrainer = Retrainer(
         schedules=ScheduleStore(database),
@@ -51,6 +52,7 @@ def build_models(settings: Settings, clock: Clock, database: Database, market: M
         registry=registry,
         promotion=promotion,
         results=results,
+        ensembles=ensembles,
         followed=lambda: market.data.symbols,
         clock=clock,
     )
@@ -64,7 +66,7 @@ def build_models(settings: Settings, clock: Clock, database: Database, market: M
         beside=market.known_candles,
         followings=ledger.followings,
     )
-    scorekeeper = Scorekeeper(forecaster=forecaster, ledger=ledger, candles=market.data.candles)
+    scorekeeper = Scorekeeper(forecaster=forecaster, ledger=ledger, candles=market.data.candles, ensembles=ensembles)
     market.data.listen(scorekeeper.notice)
     return Models(
         registry=registry,
@@ -75,7 +77,7 @@ def build_models(settings: Settings, clock: Clock, database: Database, market: M
         ledger=ledger,
         forecaster=forecaster,
         scorekeeper=scorekeeper,
-        ensembles=Ensembles(registry=registry, skill=ledger.skill),
+        ensembles=ensembles,
     )
 
 

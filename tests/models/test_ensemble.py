@@ -15,19 +15,38 @@ from data.database import connect
 from data.interval import Interval
 from data.symbol import Symbol
 from models import ensemble
-from models.ensemble import FILE, Ensemble, combined, read_ensembles, weigh, write_ensembles
+from models.ensemble import Ensemble, combined, weigh
+from models.ensemble_file import FILE, read_ensembles, write_ensembles
 from models.ensembles import Ensembles
-from models.forecast import Forecast
+from models.forecast import Forecast, Novelty
 from models.forecaster import Forecaster
 from models.ledger import Ledger
 from models.ledger_scores import NOTHING_SCORED, Skill
+from models.promotion import Promotion
 from models.registry import Registry
 from tests.support import tiny_model
-from utils.clock import SystemClock
+from utils.clock import ManualClock, SystemClock
 from utils.errors import InvalidInput, ModelNotFound
 from utils.model_cache import ModelCache
 
 MIX = Ensemble("mix", Interval.H1, {"one": 0.75, "two": 0.25})
+
+
+NOW_MS = 1_800_000_000_000
+
+
+class Told:
+    """A ledger that says of each model what it is told to."""
+
+    venue = "binance"
+
+    def __init__(self, known: dict[str, Skill]) -> None:
+        self.known = known
+        self.asked_since: set[int | None] = set()
+
+    def skill(self, *, model_id: str, digest: str | None = None, since_ms: int | None = None) -> Skill:
+        self.asked_since.add(since_ms)
+        return self.known[model_id]
 
 
 def skill(fraction: float, error: float = 0.0, count: int = 500) -> Skill:
@@ -89,12 +108,25 @@ def test_a_forecast_is_the_weighted_mean_of_its_members(root: Path, forecaster: 
         assert one.model_digest == MIX.digest({name: other.model_digest for name, other in members.items()})
 
 
-def test_a_missing_member_is_not_replaced_by_the_others(forecaster: Forecaster) -> None:
+def test_a_missing_member_leaves_its_weight_to_the_others_and_that_is_told(forecaster: Forecaster) -> None:
     alone = forecasts(forecaster)
-    assert combined(MIX, [one for one in alone if one.model_id == "one"]) == []
+    left = [one for one in alone if one.model_id == "two"]
+    for mixed, member in zip(combined(MIX, left), left, strict=True):
+        np.testing.assert_allclose(mixed.log_returns, member.log_returns, rtol=1e-12)
+        assert mixed.mix is not None
+        assert (mixed.mix.left_out, mixed.mix.weights) == (("one",), (("two", 1.0),))
+        assert mixed.record == MIX.record
+        assert mixed.model_digest not in (MIX.digest({"one": "", "two": member.model_digest}), member.model_digest)
     assert combined(replace(MIX, interval=Interval.H4), alone) == []
     shorter = [replace(one, horizons=(1, 2)) if one.model_id == "two" else one for one in alone]
-    assert combined(MIX, shorter) == []
+    assert {one.mix.left_out for one in combined(MIX, shorter) if one.mix} == {("two",)}
+
+
+def test_it_is_as_strange_as_its_strangest_member_and_no_older_than_its_weights(forecaster: Forecaster) -> None:
+    strange = {"one": Novelty("volume", -9.0, far=True), "two": Novelty("range", 2.0, far=False)}
+    alone = [replace(one, novelty=strange[one.model_id], made_at_ms=50) for one in forecasts(forecaster)]
+    assert {one.novelty for one in combined(MIX, alone)} == {strange["one"]}
+    assert {one.made_at_ms for one in combined(replace(MIX, weighed_ms=70), alone)} == {70}
 
 
 def test_the_digest_names_versions_and_weights() -> None:
@@ -129,8 +161,10 @@ def test_the_command_weighs_and_refuses(root: Path, tmp_path: Path, capsys: pyte
     (root / FILE).unlink(missing_ok=True)
     given_arguments = ["--models", str(root), "--database", f"sqlite:///{tmp_path}/new.db", "--id", "both"]
     assert ensemble.main([*given_arguments, "--members", "one", "two"]) == 0
-    assert "both of 1h candles: one 50.0 %, two 50.0 %" in capsys.readouterr().out
-    assert read_ensembles(root) == (Ensemble("both", Interval.H1, {"one": 0.5, "two": 0.5}),)
+    assert "both of 1h candles: one 50.0 %, two 50.0 %; weighed again every 24" in capsys.readouterr().out
+    (made,) = read_ensembles(root)
+    assert (made.id, made.weights, made.version, made.venue) == ("both", {"one": 0.5, "two": 0.5}, 1, "binance")
+    assert made.made_ms == made.weighed_ms > 0
     assert ensemble.main([*given_arguments, "--members", "one", "two", "--floor", "0.5"]) == 0
     assert read_ensembles(root)[0].floor == 0.5
     assert ensemble.main([*given_arguments, "--members", "one", "three"]) == 2
@@ -146,14 +180,16 @@ def test_weighing_again_follows_the_skill_and_refusals_say_what_fits(tmp_path: P
     for name, symbol in (("btc", "BTCUSDT"), ("eth", "ETHUSDT")):
         tiny_model.save(tmp_path, tiny_model.spec(name, symbols=(Symbol(symbol),)), 4)
     known = {"one": NOTHING_SCORED, "two": NOTHING_SCORED}
-    owner = Ensembles(registry=Registry(tmp_path), skill=lambda model_id, digest: known[model_id])
+    owner = Ensembles(registry=Registry(tmp_path), ledger=Told(known), clock=ManualClock(NOW_MS))
     made = owner.make("mix", ["one", "two"])
     assert made.weights == {"one": 0.5, "two": 0.5}
     known["one"] = skill(0.05, 0.01)
     assert owner.weights_now(made) == {"one": pytest.approx(0.875), "two": pytest.approx(0.125)}
-    before = owner.digest(made)
-    assert owner.get("mix").weights == made.weights, "weights stay until somebody weighs again"
-    assert owner.digest(owner.weigh_again("mix")) != before
+    assert owner.get("mix").weights == made.weights, "weights stay until they are weighed again"
+    again = owner.weigh_again("mix")
+    assert owner.entry(again).digest != owner.entry(made).digest
+    assert (again.version, again.record) == (2, made.record)
+    assert owner.weigh_again("mix").version == 2, "the same weights are the same version"
     for name, members, told in (
         ("mix", ["one", "two"], "named 'mix' is there already"),
         ("one", ["one", "two"], "is a model's name"),
@@ -167,8 +203,10 @@ def test_weighing_again_follows_the_skill_and_refusals_say_what_fits(tmp_path: P
         with pytest.raises(InvalidInput, match=told):
             owner.make(name, members)
     shutil.rmtree(tmp_path / "two")
-    assert owner.weights_now(owner.get("mix")) == {}
-    assert owner.digest(owner.get("mix")) == ""
-    owner.dissolve("mix")
+    left = owner.get("mix")
+    assert owner.weights_now(left) == left.weights, "one alone is not weighed against nothing"
+    assert owner.entry(left).missing == ("two",)
+    promotion = Promotion(registry=Registry(tmp_path), clock=ManualClock(NOW_MS))
+    promotion.dissolve("mix")
     with pytest.raises(ModelNotFound, match="known: none"):
-        owner.dissolve("mix")
+        promotion.dissolve("mix")

@@ -11,6 +11,7 @@ import pytest
 
 from data.database import connect
 from data.interval import Interval
+from models.ensemble_file import read_ensembles
 from models.in_use import read_choices
 from models.ledger import Ledger
 from models.ledger_sums import EVERY_HORIZON
@@ -18,7 +19,7 @@ from models.promotion import Promotion
 from models.registry import Registry, Status
 from tests.support import tiny_model
 from tests.support.ledgers import BTC, forecast
-from tests.support.victims import CANDLES, NAMES, SEEDS
+from tests.support.victims import CANDLES, NAMES, SEEDS, WEIGHTS
 from utils.clock import ManualClock, SystemClock
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -80,6 +81,24 @@ def test_a_promotion_is_done_or_not_and_never_half(tmp_path: Path, steps: int) -
     assert promotion.roll_back(Interval.H1) == choice.previous
     promotion.promote("three")
     assert registry.default(Interval.H1).id == "three"  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("steps", [1, 12])
+def test_an_ensemble_is_whole_and_serves_or_not_after_a_kill(tmp_path: Path, steps: int) -> None:
+    for age, name in enumerate(NAMES):
+        tiny_model.save(tmp_path, tiny_model.spec(name, created_ms=tiny_model.START_MS - age))
+    killed("mix", tmp_path, steps)
+    (mix,) = read_ensembles(tmp_path)
+    assert mix.weights in WEIGHTS
+    promotion = Promotion(registry=Registry(tmp_path), clock=SystemClock())
+    found = promotion.champions.of(Interval.H1)
+    assert found is not None
+    assert found.id in ("mix", "one")
+    if mix.archived:
+        promotion.unarchive("mix")  # nobody holds the lock any more
+    promotion.promote("mix")
+    assert promotion.champions.of(Interval.H1).id == "mix"  # type: ignore[union-attr]
+    assert promotion.roll_back(Interval.H1) == "one"
 
 
 @pytest.mark.parametrize("steps", [1, 9])

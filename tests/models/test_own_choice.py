@@ -10,6 +10,7 @@ import pytest
 from data.interval import Interval
 from data.symbol import Symbol
 from models import own_choice
+from models.champions import Champions
 from models.forecast import Forecast
 from models.forecaster import Forecaster
 from models.own_choice import FILE, read_own
@@ -55,7 +56,7 @@ def test_one_that_is_gone_gives_way(root: Path) -> None:
     choose(root)
     shutil.rmtree(root / "own")
     assert served(root) == ["common", "common"]
-    assert Registry(root).serving(Interval.H1, BTC) == Registry(root).default(Interval.H1)
+    assert Champions(Registry(root)).serving(Interval.H1, BTC) == Registry(root).default(Interval.H1)
 
 
 def test_a_model_of_any_market_and_an_unknown_one_are_refused(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

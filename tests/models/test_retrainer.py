@@ -12,8 +12,10 @@ from data.interval import Interval
 from data.symbol import Symbol
 from data.venue import BINANCE
 from models import schedule
+from models.ensembles import Ensembles
 from models.job_requests import CheckRequest, Task
 from models.jobs import Job, JobState
+from models.ledger import Ledger
 from models.registry import write_model
 from models.result_store import ResultStore
 from models.retrainer import Retrainer
@@ -48,6 +50,9 @@ class Life:
             registry=self.shop.registry,
             promotion=self.shop.promotion,
             results=self.results,
+            ensembles=Ensembles(
+                registry=self.shop.registry, ledger=Ledger(self.shop.database, self.clock), clock=self.clock
+            ),
             followed=lambda: MARKETS,
             clock=self.clock,
         )

@@ -10,7 +10,8 @@ from flask.testing import FlaskClient
 
 from data.interval import Interval
 from data.symbol import Symbol
-from models.ensemble import Ensemble, write_ensembles
+from models.ensemble import Ensemble
+from models.ensemble_file import write_ensembles
 from models.inputs import WARM_UP
 from models.ledger import Ledger
 from models.ledger_sums import Bands
@@ -143,5 +144,11 @@ def test_an_ensemble_is_among_the_models_of_a_market(replay: Replay, client: Fla
     assert "(ensemble)" in client.get("/symbol/BTCUSDT?model=mix").text
     write_ensembles(parts.registry.path, [Ensemble("mix", Interval.H1, {"challenger": 0.5, "gone": 0.5})])
     parts.data_cache.clear()
+    told = get(client, "/api/v1/forecast/BTCUSDT?model=mix")
+    assert told["mix"]["left_out"] == ["gone"]
+    np.testing.assert_allclose(told["prices"], members[0], rtol=1e-8)
+    assert "Made without gone: no forecast came from there" in client.get("/symbol/BTCUSDT?model=mix").text
+    write_ensembles(parts.registry.path, [Ensemble("mix", Interval.H1, {"lost": 0.5, "gone": 0.5})])
+    parts.data_cache.clear()
     told = get(client, "/api/v1/forecast/BTCUSDT?model=mix", 503)
-    assert "gone, a member of ensemble mix, cannot be used" in told["message"]
+    assert "the members of ensemble mix (gone, lost) cannot be used" in told["message"]

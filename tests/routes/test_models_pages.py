@@ -447,10 +447,41 @@ def test_an_ensemble_is_made_weighed_and_dissolved_on_its_pages(made: Bench, cli
     made.services.promotion.archive("gamma")
     told = text_of(client.get("/models/mix"))
     assert "gamma cannot be used: archived, broken or gone." in told
-    assert post(client, "/models/mix/weigh").status_code == 400
+    assert "The other members’ weights are used as if there were no more of them" in told
+    assert post(client, "/models/mix/every", every="0").headers["Location"] == "/models/mix"
+    assert "; only by hand" in text_of(client.get("/models/mix"))
+    assert "use 1 to 10,000" in text_of(post(client, "/models/mix/every", every="99999"))
     assert post(client, "/models/mix/dissolve").headers["Location"] == "/models"
     assert client.get("/models/mix").status_code == 404
     assert post(client, "/models/nobody/dissolve").status_code == 404
+
+
+def test_an_ensemble_is_promoted_rolled_back_and_archived_by_its_buttons(made: Bench, client: FlaskClient) -> None:
+    post(client, "/models/ensemble", name="mix", members=["beta", "gamma"])
+    before = serving(made)
+    assert 'action="/models/mix/promote"' in client.get("/models").text
+    assert 'action="/models/mix/promote"' in client.get("/models/mix").text
+    assert post(client, "/models/mix/promote").status_code == 303
+    told = text_of(client.get("/models"))
+    for piece in (
+        "1h mix an ensemble, chosen",
+        f"Roll back to {before}",
+        "member of mix, which serves",
+        "champion of 1h",
+    ):
+        assert piece in told, piece
+    card = client.get("/models/mix").text
+    assert "/models/mix/archive" not in card
+    assert "/models/mix/dissolve" not in card
+    assert "let another serve first" in text_of(post(client, "/models/beta/archive"))
+    shutil.rmtree(made.models / "gamma")
+    assert "without gamma, which cannot be used: the other members weigh more" in text_of(client.get("/models"))
+    shutil.rmtree(made.models / "beta")
+    assert "mix was chosen and cannot be used, so the newest usable model serves" in text_of(client.get("/models"))
+    assert "No member is left, so this ensemble forecasts nothing" in text_of(client.get("/models/mix"))
+    assert post(client, "/models/mix/archive").status_code == 303
+    assert "archived" in text_of(client.get("/models/mix"))
+    assert post(client, "/models/mix/unarchive").status_code == 303
 
 
 def test_a_model_of_its_own_markets_is_let_serve_them_and_gives_them_back(made: Bench, client: FlaskClient) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from data.database import connect
 from data.interval import Interval
+from models.ensemble import Ensemble
+from models.ensemble_file import write_ensembles
 from models.ledger import Ledger
 from models.promotion import Promotion
 from models.registry import Registry, write_model
@@ -18,6 +20,7 @@ from utils.clock import ManualClock, SystemClock
 NAMES = ("one", "two", "three")
 CANDLES = 1000
 SEEDS = 5
+WEIGHTS = ({"one": 0.5, "two": 0.5}, {"one": 0.75, "two": 0.25})
 
 
 def keep_score(folder: Path) -> None:
@@ -38,6 +41,18 @@ def promote(folder: Path) -> None:
         promotion.roll_back(Interval.H1)
 
 
+def mix(folder: Path) -> None:
+    """An ensemble made with one set of weights after the other, promoted, rolled back, laid aside and brought back."""
+    promotion = Promotion(registry=Registry(folder), clock=SystemClock())
+    for turn in count():
+        write_ensembles(folder, [Ensemble("mix", Interval.H1, WEIGHTS[turn % 2])])
+        promotion.promote("mix")
+        told(folder)
+        promotion.roll_back(Interval.H1)
+        promotion.archive("mix")
+        promotion.unarchive("mix")
+
+
 def write(folder: Path) -> None:
     """The same model again and again, with other weights."""
     for seed in count():
@@ -53,4 +68,4 @@ def told(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    {"keep_score": keep_score, "promote": promote, "write": write}[sys.argv[1]](Path(sys.argv[2]))
+    {"keep_score": keep_score, "promote": promote, "mix": mix, "write": write}[sys.argv[1]](Path(sys.argv[2]))
