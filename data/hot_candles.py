@@ -11,6 +11,7 @@ from data.candle_store import CandleStore
 from data.candles import Candles
 from data.interval import Interval
 from data.market_series import RETRY_S, MarketSeries, joined
+from data.ranges import Range, subtracted
 from utils.clock import Clock
 from utils.data_cache import DataCache
 from utils.errors import StoreError
@@ -106,15 +107,17 @@ class HotCandles:
             if self._cache.get(series.key) is None:
                 self.warm(series)
 
-    def covers(self, series: MarketSeries, start_ms: int, end_ms: int) -> bool:
-        """Whether memory has every candle that opens in [start_ms, end_ms), and the store too or it will in a moment:
-        then nobody need look there. False also where that is not known."""
-        candles: Candles | None = self._cache.get(series.key)
+    def lacking(self, series: MarketSeries, start_ms: int, end_ms: int) -> list[Range] | None:
+        """What of [start_ms, end_ms) is not in memory, holes that are known included; None where the store has to be
+        asked. What is in memory is in the store too, or will be in a moment, so that nobody need look there."""
+        candles: Candles | None = self._cache.peek(series.key)
         if candles is None or not len(candles) or series.interval is Interval.MO1 or series in self._unstored:
-            return False
+            return None
         first_ms, last_ms = int(candles.open_time_ms[0]), candles.last_open_time_ms
         unbroken = last_ms - first_ms == (len(candles) - 1) * series.interval.ms
-        return unbroken and first_ms <= start_ms and series.interval.next_open_ms(last_ms) >= end_ms
+        if not unbroken or first_ms > start_ms:
+            return None
+        return subtracted([(start_ms, end_ms)], [(first_ms, series.interval.next_open_ms(last_ms))])
 
     def trim_idle(self, several: Iterable[MarketSeries], fraction: float) -> int:
         """Drops `fraction` of those that nobody has looked at for five minutes, the longest idle first: the next reader

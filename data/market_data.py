@@ -19,6 +19,7 @@ from data.kline_page import KlinePage
 from data.market_primer import Progress, prime
 from data.market_series import MarketSeries, SeriesNews
 from data.market_tickers import MarketTickers
+from data.ranges import subtracted
 from data.reader_questions import ReaderQuestions
 from data.symbol import Symbol
 from data.ticker import Ticker
@@ -232,7 +233,7 @@ class MarketData:
     def on_answered(self, symbol: Symbol, interval: Interval, start_ms: int, end_ms: int) -> None:
         """The exchange has told all it has of [start_ms, end_ms): what is missing there is a hole, not asked again."""
         past_ms = min(end_ms, interval.open_ms(self._clock.now_ms()))
-        if self._hot.covers(self._followed(symbol, interval), start_ms, past_ms):
+        if self._hot.lacking(self._followed(symbol, interval), start_ms, past_ms) == []:
             return
         for hole_ms, next_ms in self._store.missing(symbol, interval, start_ms, past_ms):
             log.info("%s %s: the exchange has no candles from %d to %d", symbol, interval, hole_ms, next_ms)
@@ -246,9 +247,10 @@ class MarketData:
         """Ranges [a, b) of open times that the hot set should have and that are neither stored nor known holes."""
         now_open_ms = interval.open_ms(self._clock.now_ms())
         start_ms = max(0, interval.shift_ms(now_open_ms, -self.history_candles))
-        if self._hot.covers(self._followed(symbol, interval), start_ms, now_open_ms):
-            return []
-        return self._store.missing(symbol, interval, start_ms, now_open_ms)
+        lacking = self._hot.lacking(self._followed(symbol, interval), start_ms, now_open_ms)
+        if lacking is None:
+            return self._store.missing(symbol, interval, start_ms, now_open_ms)
+        return subtracted(lacking, self._store.holes(symbol, interval)) if lacking else []
 
     def filling(self, symbol: Symbol, interval: Interval) -> threading.Lock:
         """Held by whoever asks for what this series lacks, so that nobody asks for the same at the same time."""

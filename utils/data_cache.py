@@ -110,6 +110,11 @@ class DataCache:
         second = self._sharer(key)
         return default if second is None else self._get_shared(second, key, default)
 
+    def peek(self, key: Hashable) -> Any:
+        """The value in this process's memory, also past its time; None where there is none. No read."""
+        entry = self._entries.get(key)
+        return None if entry is None else entry.value
+
     def set(self, key: Hashable, value: object, *, ttl_s: float | None = None, size_bytes: int | None = None) -> None:
         """Keep `value` for `ttl_s` seconds (the configured time by default). `size_bytes` is estimated unless given."""
         size = size_bytes_of(value) if size_bytes is None else size_bytes

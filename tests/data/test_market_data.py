@@ -128,12 +128,18 @@ def test_what_memory_holds_is_not_looked_for_in_the_store_unless_the_store_may_l
     monkeypatch.setattr(CandleStore, "missing", look)
     assert market.missing(BTC, M1) == []
     clock.tick(30)
-    assert market.missing(BTC, M1) == [(NOON - 99 * M1.ms, NOON + M1.ms)]
+    assert market.missing(BTC, M1) == [(NOON, NOON + M1.ms)]
+    with monkeypatch.context() as halted:
+        halted.setattr(CandleStore, "holes", lambda *_: [(NOON, NOON + M1.ms)])
+        assert market.missing(BTC, M1) == [], "a hole is not asked for again"
     monkeypatch.setattr(CandleStore, "write", refuse)
     market.on_closed(Candles.from_candles(BTC, M1, [candle(NOON, closed=True)]))
     assert market.candles(BTC, M1).last_open_time_ms == NOON
-    assert market.missing(BTC, M1) == looked
-    assert len(looked) == 2
+    assert looked == []
+    assert market.missing(BTC, M1) == looked == [(NOON - 99 * M1.ms, NOON + M1.ms)]
+    clock.tick(60)
+    assert market.missing(ETH, M1) == [(NOON, NOON + 2 * M1.ms)], "past its time it is known all the same"
+    assert len(looked) == 1
 
 
 def test_a_candle_is_read_again_only_when_it_can_have_changed(
