@@ -12,7 +12,6 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 
 from data.candle_store import SeriesStats
@@ -20,10 +19,9 @@ from data.venue import UNKNOWN
 from models.job_requests import CheckRequest, SearchRequest, Task
 from models.jobs import MAX_WAITING, UNFINISHED, Job, JobState, JobStore
 from models.promotion import Promotion
+from models.running_jobs import RunningJobs
 from models.training_estimate import MIN_WINDOWS, Estimate, estimate
-from models.training_history import Fetched, TrainingHistory
-from models.training_outcome import outcome
-from models.training_process import TrainingProcess, log_tail
+from models.training_history import TrainingHistory
 from models.training_request import TrainingRequest, WrongFields
 from utils.clock import Clock
 from utils.errors import DashboardError, InvalidInput, NotReady
@@ -34,8 +32,6 @@ LOOK_S = 0.5
 """How often a running training is looked at; an empty queue costs nothing."""
 TICK_S = 15.0
 """How often schedules are looked at."""
-PATIENCE_S = 5.0
-"""Given to a training to end when it is asked to, before it is killed."""
 
 
 class TrainingRunner:
@@ -57,15 +53,20 @@ class TrainingRunner:
     ) -> None:
         self.jobs = jobs
         self._promotion = promotion
-        self._models_path = models_path
-        self._folder = folder
         self._history = history
         self._clock = clock
         self._max_jobs = max_jobs
-        self._threads = threads
         self._venue = venue
-        self._scheduler = scheduler
-        self._live: dict[int, TrainingProcess] = {}
+        self._running = RunningJobs(
+            jobs=jobs,
+            promotion=promotion,
+            history=history,
+            models_path=models_path,
+            folder=folder,
+            clock=clock,
+            threads=threads,
+            scheduler=scheduler,
+        )
         self._tick: Callable[[], None] | None = None
         self._ticked_s = -math.inf
         self._unsure = True
@@ -190,11 +191,11 @@ class TrainingRunner:
     def step(self) -> None:
         """Looks at each running training once, then starts as many as may run."""
         if self._unsure:
-            self._take_up()
-        for process in list(self._live.values()):
-            self._look(process)
-        for job in self.jobs.within(JobState.QUEUED)[: max(0, self._max_jobs - len(self._live))]:
-            self._begin(job)
+            self._unsure = False
+            self._running.take_up()
+        self._running.look()
+        for job in self.jobs.within(JobState.QUEUED)[: max(0, self._max_jobs - len(self._running))]:
+            self._running.begin(job, venue=self._venue, goes_on=lambda: not self._closing)
         now_s = self._clock.monotonic()
         if self._tick is not None and now_s - self._ticked_s >= TICK_S:
             self._ticked_s = now_s
@@ -207,127 +208,9 @@ class TrainingRunner:
             except (DashboardError, OSError) as error:
                 self._unsure = True
                 log.error("trainings could not be looked after: %s", error)  # noqa: TRY400 - the tree's texts suffice
-            self._wake.wait(LOOK_S if self._live or self._unsure else TICK_S if self._tick is not None else None)
+            self._wake.wait(LOOK_S if self._running or self._unsure else TICK_S if self._tick is not None else None)
             self._wake.clear()
-        for process in self._live.values():
-            log.info("training %d goes on without the dashboard, as process %d", process.job_id, process.pid)
-            process.leave()
-        self._live.clear()
-
-    def _take_up(self) -> None:
-        """Finds the trainings that are marked as running and not looked after: an earlier dashboard left them, or the
-        database failed between two steps of ours. Whatever goes wrong with one, the next look tries again."""
-        self._unsure = False
-        for job in self.jobs.within(JobState.RUNNING):
-            if job.id in self._live:
-                continue
-            process = TrainingProcess.found(job, self._folder)
-            if process is not None:
-                log.info("training %d still runs, as process %d: taken up again", job.id, process.pid)
-                self._live[job.id] = process
-                continue
-            gone = TrainingProcess(job.id, job.model_id, job.pid or 0, job.pid_since_s or 0.0, self._folder)
-            gone.news()
-            self._conclude(gone, job)
-
-    def _begin(self, job: Job) -> None:
-        if not self.jobs.begin(job.id, self._clock.now_ms()):
-            return
-        if not self._has_history(job):
-            return
-        try:
-            if job.task is Task.TRAIN:
-                self._promotion.pin(job.request.interval)
-            process = TrainingProcess.start(
-                job,
-                models_path=self._models_path,
-                database=self.jobs.address,
-                folder=self._folder,
-                threads=self._threads,
-                scheduler=self._scheduler,
-            )
-        except DashboardError as error:
-            self._end(job.id, JobState.FAILED, str(error))
-            return
-        self._live[job.id] = process  # before the database is told, which may fail: it is looked after from now on
-        self.jobs.started(job.id, process.pid, process.since_s)
-        log.info("training %d of %s began, as process %d", job.id, job.model_id, process.pid)
-
-    def _has_history(self, job: Job) -> bool:
-        """False where the job has ended, or was put back into the queue because the dashboard ends."""
-        if job.venue != self._venue:
-            return True  # another exchange's candles: it works on those that are stored
-        self.jobs.progressed(job.id, stage="fetching")
-        try:
-            if self._history.complete(job.request, partial(self._goes_on, job.id)):
-                self.jobs.progressed(job.id, stage="", message="")
-                return True
-        except DashboardError as error:
-            told = f"its history could not be fetched: {error}"
-            if isinstance(job.request, TrainingRequest):
-                self._end(job.id, JobState.FAILED, told)
-                return False
-            self.jobs.progressed(job.id, stage="", message=f"{told}; it goes on with what is stored.")
-            return True  # which may be enough for a check: it says itself if not
-        if self.jobs.get(job.id).cancelling:
-            self._end(job.id, JobState.CANCELLED, "cancelled while its history was fetched; what had come was kept")
-        else:
-            self.jobs.put_back(job.id)
-        return False
-
-    def _goes_on(self, job_id: int, so_far: Fetched) -> bool:
-        """Asked after each page; meanwhile the others are looked after."""
-        self.jobs.progressed(job_id, message=f"{so_far.words}.")
-        for process in list(self._live.values()):
-            self._look(process)
-        return not self._closing and not self.jobs.get(job_id).cancelling
-
-    def _look(self, process: TrainingProcess) -> None:
-        alive = process.alive
-        if process.news():
-            self._write_down(process)
-        job = self.jobs.get(process.job_id)
-        if not alive:
-            process.news()
-            self._conclude(process, job)
-        elif job.cancelling:
-            self._stop(process)
-
-    def _stop(self, process: TrainingProcess) -> None:
-        now_s = self._clock.monotonic()
-        if process.stop_since_s is None:
-            process.stop_since_s = now_s
-            process.end()
-        elif now_s - process.stop_since_s > PATIENCE_S:
-            process.end(hard=True)
-
-    def _write_down(self, process: TrainingProcess) -> None:
-        last = process.last
-        self.jobs.progressed(
-            process.job_id,
-            stage=last["stage"],
-            epoch=last.get("epoch", last.get("step", 0)),
-            curve=process.curve,
-            eta_s=last.get("eta_s") if last["stage"] == "training" else None,
-            windows=last.get("windows", 0),
-            fit_s=last.get("fit_s", 0.0),
-            log=process.log_tail(),
-            pid=process.pid,
-            pid_since_s=process.since_s,
-        )
-
-    def _conclude(self, process: TrainingProcess, job: Job) -> None:
-        if process.last:
-            self._write_down(process)
-        state, message = outcome(process, job)
-        self._end(job.id, state, message)
-        process.clear(self._models_path)
-        self._live.pop(job.id, None)
-
-    def _end(self, job_id: int, state: JobState, message: str) -> None:
-        tail = log_tail(self._folder, job_id)
-        self.jobs.end(job_id, state, self._clock.now_ms(), message=message, log=tail, of=(JobState.RUNNING,))
-        log.info("training %d: %s %s", job_id, state, message)
+        self._running.leave()
 
     def _check(self, request: TrainingRequest) -> None:
         if self._is_taken(request.model_id):
