@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import logging
 import secrets
-import threading
-from collections.abc import Callable, Collection, Hashable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Hashable
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
+from utils.awaited import Awaited
 from utils.cache_codecs import Codecs, key_of, key_text
 from utils.clock import Clock, SystemClock
 from utils.redis_connection import RedisConnection
+from utils.redis_debts import RedisDebts
 from utils.redis_listener import RedisListener
 from utils.redis_scripts import BEGIN, CLEAR, FINISH, READ, WRITE, Script
+from utils.redis_stats import RedisStats
 from utils.second_level import FirstLevel, Found
 
 log = logging.getLogger(__name__)
@@ -29,26 +30,6 @@ _LONGEST_MS = 7 * 86_400_000
 _UNHEARD_S = 1.0
 """How long a process trusts its own copies while it would not hear that they are outdated."""
 _LOOK_AGAIN_S = 0.1
-_MAX_OWED = 64
-
-
-@dataclass(frozen=True, slots=True)
-class RedisStats:
-    """Since the start. `refused` calls were not made because the breaker was open; `waited` loads were another
-    process's; `undecodable` values were not as this version writes them."""
-
-    breaker: str
-    hears: bool
-    calls: int
-    failures: int
-    refused: int
-    hits: int
-    misses: int
-    waited: int
-    undecodable: int
-    outdated: int
-    slowest_s: float
-    last_problem: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +86,8 @@ class RedisLevel:
             on_return=self._heard_again,
         )
         self._first_level: FirstLevel | None = None
-        self._lock = threading.Lock()
-        self._awaited: dict[str, list[threading.Event]] = {}
-        self._owed: set[str] = set()
-        self._owes_all = False
+        self._awaited = Awaited()
+        self._debts = RedisDebts()
         self._hits = self._misses = self._waited = self._undecodable = self._outdated = 0
 
     def attach(self, first_level: FirstLevel) -> None:
@@ -164,8 +143,7 @@ class RedisLevel:
         if region is not None and region not in self._regions:
             return
         if self._clear("" if region is None else str(region)) is None:
-            with self._lock:
-                self._owes_all = True
+            self._debts.owe_everything()
 
     def stats(self) -> RedisStats:
         connection = self._connection
@@ -186,7 +164,7 @@ class RedisLevel:
 
     def _found_or_ticket(self, key: Hashable, text: str) -> Found | _Ticket | None:
         """The value; or leave to load it; None where the server is away or the other process took too long."""
-        with self._awaiting(text) as news:
+        with self._awaited.waiting(text) as news:
             for look in range(self._looks):
                 answer = self._begin(key, text)
                 if not isinstance(answer, _Ticket) or answer.locked:
@@ -240,9 +218,7 @@ class RedisLevel:
 
     def _write(self, text: str, content: bytes, live_ms: int, what: str) -> None:
         if self._write_now(text, content, live_ms, what) is None:
-            with self._lock:
-                self._owed.add(text)
-                self._owes_all = self._owes_all or len(self._owed) > _MAX_OWED
+            self._debts.owe([text])
 
     def _write_now(self, text: str, content: bytes, live_ms: int, what: str, *, paying: bool = False) -> Any:
         arguments = (_region(key_of(text)), secrets.token_hex(8), _GENERATION_MS, content, live_ms)
@@ -255,23 +231,14 @@ class RedisLevel:
         return run(CLEAR, [f"{self._prefix}epochs"], (region, secrets.token_hex(8), self._channel, message))
 
     def _run(self, script: Script, keys: list[str], arguments: tuple[Any, ...]) -> list[Any] | None:
-        return self._connection.run(script, keys, arguments) if self._pays() else None
+        """None where the server is away, or where it was and is still owed what it missed."""
+        return self._connection.run(script, keys, arguments) if self._owes_nothing() else None
 
-    def _pays(self) -> bool:
-        """Makes good what could not be told; True when nothing is owed any more."""
-        if not self._owed and not self._owes_all:
-            return True
-        with self._lock:
-            owed, owes_all = list(self._owed), self._owes_all
-            self._owed, self._owes_all = set(), False
-        if owes_all and self._clear("", "outdate", paying=True) is not None:
-            return True
-        if not owes_all:
-            owed = [text for text in owed if self._write_now(text, b"", 0, "set", paying=True) is None]
-        with self._lock:
-            self._owed.update(owed)
-            self._owes_all = self._owes_all or owes_all
-        return not owed and not owes_all
+    def _owes_nothing(self) -> bool:
+        return not self._debts or self._debts.pay(
+            lambda text: self._write_now(text, b"", 0, "set", paying=True) is not None,
+            lambda: self._clear("", "outdate", paying=True) is not None,
+        )
 
     def _found(self, text: str, answer: list[Any]) -> Found | None:
         content: bytes = answer[0]
@@ -315,9 +282,7 @@ class RedisLevel:
         elif what == "delete" and first is not None:
             first.drop(key_of(about))
         self._outdated += what != "loaded"
-        with self._lock:
-            for event in self._awaited.get(about, ()):
-                event.set()
+        self._awaited.wake(about)
 
     def _outdate_all(self) -> None:
         if self._first_level is not None:
@@ -327,19 +292,6 @@ class RedisLevel:
     def _heard_again(self) -> None:
         self._connection.breaker.retry_now()
         self._outdate_all()
-
-    @contextmanager
-    def _awaiting(self, text: str) -> Iterator[threading.Event]:
-        event = threading.Event()
-        with self._lock:
-            self._awaited.setdefault(text, []).append(event)
-        try:
-            yield event
-        finally:
-            with self._lock:
-                self._awaited[text].remove(event)
-                if not self._awaited[text]:
-                    del self._awaited[text]
 
 
 def _text(key: Hashable) -> str:
