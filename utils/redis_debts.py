@@ -30,7 +30,7 @@ class RedisDebts:
             self._everything = True
 
     def pay(self, tell: Callable[[str], bool], tell_everything: Callable[[], bool]) -> bool:
-        """True when nothing is owed any more. Both answer whether the server was told; everything stands for all keys."""
+        """True when nothing is owed any more. Both answer whether the server was told; everything includes each key."""
         with self._lock:
             keys, everything = list(self._keys), self._everything
             self._keys, self._everything = set(), False

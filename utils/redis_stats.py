@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class RedisStats:
-    """`refused` calls were not made because the breaker was open; `waited` loads were another
-    process's; `undecodable` values were not as this version writes them."""
+    """`refused` calls were not made because the breaker was open; `waited` loads were another process's; `undecodable`
+    values were not as this version writes them."""
 
     breaker: str
     hears: bool
