@@ -44,8 +44,9 @@ class Site:
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("training")
-    spec = tiny_model.spec("before")
-    write_model(folder / "models", spec, tiny_model.graph(spec), {"data": {"gap_candles": 48}})
+    for name in ("before", "beside"):
+        spec = tiny_model.spec(name, created_ms=tiny_model.START_MS + (name == "before"))
+        write_model(folder / "models", spec, tiny_model.graph(spec, seed=len(name)), {"data": {"gap_candles": 48}})
     with bench(folder) as built, served(built.app) as address, sync_playwright() as playwright:
         built.runner.start()
         browser = launch(playwright)
@@ -157,6 +158,31 @@ def test_no_serious_barrier_and_nothing_too_wide(site: Site, path: str, size: tu
     ]
     assert serious == []
     context.close()
+
+
+def test_an_ensemble_is_made_promoted_and_rolled_back(site: Site) -> None:
+    """By clicks alone; what the market's page says of it is asked without a script."""
+    promotion = site.bench.services.promotion
+    before = served_by(site)
+    page = site.open("/models")
+    for one in page.locator("form.mix input[type=checkbox]").all():
+        one.check()
+    page.fill("#mix-name", "together")
+    page.click("text=Make an ensemble")
+    expect(page.locator("h1")).to_have_text("together")
+    expect(page.locator(".headline .state")).to_have_text("challenger for 1h")
+    page.click("text=Promote")
+    expect(page.locator(".serving")).to_contain_text("together an ensemble, chosen")
+    assert promotion.champions.of(Interval.H1).id == "together"
+    told = site.open("/symbol/BTCUSDT", script=False).locator("#rail")
+    expect(told).to_contain_text("An ensemble: ")
+    expect(told).to_contain_text("together (champion, an ensemble)")
+    page.click(f"text=Roll back to {before}")
+    expect(page.locator(".serving")).to_contain_text(before)
+    assert served_by(site) == promotion.champions.of(Interval.H1).id == before
+    page.click("[aria-label='Archive together']")
+    expect(page.locator("#ensembles")).to_contain_text("archived")
+    page.context.close()
 
 
 def served_by(site: Site) -> str:

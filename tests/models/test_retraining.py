@@ -25,7 +25,7 @@ from tests.support.trainings import MARKETS
 from tests.support.workbench import Bench, bench
 from utils.clock import OffsetClock, SystemClock
 
-pytestmark = pytest.mark.slow  # two trainings and two judgements, each in a process of its own
+pytestmark = pytest.mark.slow  # three trainings and three judgements, each in a process of its own
 
 HOUR_MS = Interval.H1.ms
 DAYS = 150
@@ -41,10 +41,10 @@ class Dashboard:
         self.clock = clock
         self.client = built.app.test_client()
 
-    def serving(self) -> str:
+    def serving(self, symbol: Symbol = BTC) -> str:
         """By the forecast, not by what the registry says of it."""
         parts = self.bench.services
-        (answer,) = parts.forecaster.answers([parts.market.candles(BTC, Interval.H1)])
+        (answer,) = parts.forecaster.answers([parts.market.candles(symbol, Interval.H1)])
         assert isinstance(answer, Forecast), answer
         assert answer.model_digest == parts.registry.get(answer.model_id).digest
         return answer.model_id
@@ -89,12 +89,13 @@ def dashboard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Dashb
         yield Dashboard(built, clock)
 
 
-def write_noisy(built: Bench) -> None:
+def write_noisy(built: Bench, name: str = "noisy", own: tuple[Symbol, ...] = ()) -> None:
     """A model whose recipe is a ridge and whose answers are noise: what is trained by it is sure to beat it."""
     candles = built.services.market.candles(BTC, Interval.H1)
     end_ms = candles.last_open_time_ms
     start_ms = end_ms // (24 * HOUR_MS) * 24 * HOUR_MS - DAYS * 24 * HOUR_MS
-    spec = tiny_model.spec("noisy", trained_on=MARKETS, train_from_ms=start_ms, train_until_ms=start_ms + 30 * HOUR_MS)
+    period = {"train_from_ms": start_ms, "train_until_ms": start_ms + 30 * HOUR_MS}
+    spec = tiny_model.spec(name, symbols=own, trained_on=own or MARKETS, **period)
     report = {"recipe": {"kind": "ridge", "window": 1}, "data": {"test": "2001-01-01 … 2001-02-01"}}
     write_model(built.models, spec, tiny_model.graph(spec, strength=0.3), report)
 
@@ -136,3 +137,28 @@ def test_a_winner_serves_without_a_restart_and_its_own_retraining_that_does_not_
     card = dashboard.client.get(f"/models/{winner}").text
     assert card.count('class="line first"') == card.count('class="line second"') == 2, "both curves of both challenges"
     assert loser in card
+
+
+def test_a_model_of_its_own_market_is_retrained_on_that_alone_and_its_heir_takes_every_place_it_had(
+    dashboard: Dashboard,
+) -> None:
+    parts, runner = dashboard.bench.services, dashboard.bench.runner
+    write_noisy(dashboard.bench, "mine", own=(BTC,))
+    parts.promotion.promote("noisy")
+    parts.promotion.choose_own("mine")
+    parts.ensembles.make("mix", ["mine", "noisy"])
+    parts.retrainer.set("mine", 1, "hours")
+    assert [dashboard.serving(one) for one in MARKETS] == ["mine", "noisy"]
+    runner.start()
+
+    done = dashboard.an_hour_later()
+    heir = parts.registry.get(done.model_id)
+    training = dashboard.newest(Task.TRAIN)
+    assert (training.state, training.model_id, training.pid != os.getpid()) == (JobState.DONE, heir.id, True)
+    assert (heir.spec.symbols, heir.spec.trained_on) == ((BTC,), (BTC,))
+    assert heir.report["data"]["markets"].keys() == {BTC}, "nothing was learned from the other market"
+    assert done.note.endswith("it wins; it serves now; it takes the place of mine in mix"), done
+    assert [dashboard.serving(one) for one in MARKETS] == [heir.id, "noisy"], "the other market keeps its model"
+    assert parts.ensembles.get("mix").weights.keys() == {heir.id, "noisy"}
+    parts.promotion.choose_own("mine")  # the old one is there and can be let serve again
+    assert dashboard.serving(BTC) == "mine"
