@@ -94,8 +94,10 @@ def write_noisy(built: Bench, name: str = "noisy", own: tuple[Symbol, ...] = ())
     candles = built.services.market.candles(BTC, Interval.H1)
     end_ms = candles.last_open_time_ms
     start_ms = end_ms // (24 * HOUR_MS) * 24 * HOUR_MS - DAYS * 24 * HOUR_MS
-    period = {"train_from_ms": start_ms, "train_until_ms": start_ms + 30 * HOUR_MS}
-    spec = tiny_model.spec(name, symbols=own, trained_on=own or MARKETS, **period)
+    until_ms = start_ms + 30 * HOUR_MS
+    spec = tiny_model.spec(
+        name, symbols=own, trained_on=own or MARKETS, train_from_ms=start_ms, train_until_ms=until_ms
+    )
     report = {"recipe": {"kind": "ridge", "window": 1}, "data": {"test": "2001-01-01 … 2001-02-01"}}
     write_model(built.models, spec, tiny_model.graph(spec, strength=0.3), report)
 
