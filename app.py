@@ -20,6 +20,7 @@ from flask_compress import Compress
 
 from config import Settings, install_secret, load_settings
 from routes import alerts, metrics, profiling, register
+from routes.addresses import App
 from routes.budgets import budgets_of
 from routes.observed import observe_requests
 from routes.security import check_bind, secure
@@ -44,7 +45,7 @@ def create_app(settings: Settings | None = None, *, clock: Clock | None = None, 
     settings = settings or load_settings()
     clock = clock or SystemClock()
     parts = assemble(settings, clock, worker)
-    app = Flask(__name__, static_folder=None)
+    app = App(__name__, static_folder=None)
     app.extensions[EXTENSION] = parts.services
     app.extensions[PARTS] = parts
     add_sources(parts)

@@ -172,8 +172,10 @@ def answer_lines() -> None:
     import app as application
     from config import load_settings
     from routes.wiring.parts import PARTS, background, leading
+    from routes.wiring.serving import SWITCH_S
 
     settings = load_settings()
+    sys.setswitchinterval(SWITCH_S)  # as the server does: else the feed has threads wait 5 ms at a time
     with ExitStack() as running:
         app = application.create_app(settings)
         parts = app.extensions[PARTS]

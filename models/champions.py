@@ -10,6 +10,7 @@ from models.ensemble import Ensemble
 from models.ensemble_entry import EnsembleEntry
 from models.ensemble_file import FILE, read_ensembles
 from models.in_use import Choice
+from models.one_look import seen
 from models.own_choice import read_own
 from models.registry import Registry, RegistryEntry, file_signature, fits
 from utils.errors import ModelNotFound
@@ -67,17 +68,21 @@ class Champions:
 
     def owners(self) -> dict[tuple[Interval, Symbol], Champion]:
         """By interval and market those chosen for that market alone, as far as they can be used."""
-        wanted = read_own(self.registry.path)
+        wanted = seen(("own", self.registry.path), lambda: read_own(self.registry.path))
         known = {one.id: one for one in self.all()} if wanted else {}
         found = {place: known[name] for place, name in wanted.items() if name in known}
         return {place: one for place, one in found.items() if serves(one, *place)}
 
     def _entries(self, models: tuple[RegistryEntry, ...]) -> list[EnsembleEntry]:
+        usable = {entry.id: entry for entry in models}
+        there = seen(("ensembles", self.registry.path), self._look)
+        return [entry_of(one, usable) for one in there if not one.archived]
+
+    def _look(self) -> tuple[Ensemble, ...]:
         signature = file_signature(self.registry.path / FILE)
         if signature != self._read[0]:
             self._read = (signature, read_ensembles(self.registry.path))
-        usable = {entry.id: entry for entry in models}
-        return [entry_of(one, usable) for one in self._read[1] if not one.archived]
+        return self._read[1]
 
 
 def entry_of(ensemble: Ensemble, usable: Mapping[str, RegistryEntry]) -> EnsembleEntry:

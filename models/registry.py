@@ -16,6 +16,7 @@ from typing import Any
 from data.interval import Interval
 from models.in_use import FILE as IN_USE_FILE
 from models.in_use import Choice, read_choices
+from models.one_look import seen
 from models.spec import SCHEMA, ModelSpec, parse_id
 from utils.errors import InvalidInput, ModelCorrupt, ModelError, ModelNotFound
 from utils.model_utils import Session, file_sha256, open_session
@@ -67,6 +68,9 @@ class Registry:
 
     def all(self) -> tuple[RegistryEntry, ...]:
         """Every entry by name; an absent folder is an empty registry."""
+        return seen(("registry", self.path), self._look)
+
+    def _look(self) -> tuple[RegistryEntry, ...]:
         try:
             names = sorted(entry.name for entry in os.scandir(self.path) if not entry.name.startswith((".", "README")))
         except FileNotFoundError:
@@ -104,6 +108,9 @@ class Registry:
 
     def choices(self) -> dict[Interval, Choice]:
         """Which models were chosen to serve; read again only when the file changed."""
+        return seen(("choices", self.path), self._chosen)
+
+    def _chosen(self) -> dict[Interval, Choice]:
         signature = file_signature(self.path / IN_USE_FILE)
         if signature != self._choices[0]:
             self._choices = (signature, read_choices(self.path))

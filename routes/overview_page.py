@@ -13,6 +13,7 @@ import xxhash
 from data.candles import Candles
 from data.interval import Interval
 from data.symbol import Symbol
+from models.one_look import one_look
 from routes import market_view, wording
 from routes.forecast_score import market_skills, models_digest
 from routes.ledger_answers import of_ledger
@@ -162,6 +163,7 @@ def feed_state(services: Services) -> str:
     return str(services.feed.state) if services.feed is not None else "off"
 
 
+@one_look()
 def overview_page(
     services: Services, interval: Interval, *, sort: str = "", search: str = "", number: int = 1
 ) -> OverviewPage:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 from urllib.parse import quote
 
 from flask import Blueprint, Response, render_template, request, url_for
+from markupsafe import Markup
 
 from data.interval import Interval
 from data.symbol import Symbol
 from routes import tables, wording
 from routes.budgets import budget
-from routes.chart_choices import DEFAULT_SHOWN, choice_ids
+from routes.chart_choices import DEFAULT_SHOWN, choice_ids, choices
 from routes.chart_data import chart_data, parse_span
 from routes.forms import Zone, parse_choices, parse_interval, parse_model, parse_symbol, parse_zone, theme_of
 from routes.services import Services, services
@@ -26,6 +27,7 @@ from utils.dictionaries import below_path
 bp = Blueprint("symbol", __name__, url_prefix="/symbol")
 
 _OTHERS = 30
+_KEPT_S = 900.0
 _ANY = "any-market"
 """Stands for the market in an address, so that many like it are made at the price of one."""
 _TABLES: dict[str, Callable[..., str]] = {
@@ -59,7 +61,7 @@ def page(symbol: str) -> Response:
         request,
         key=("symbol", asked.symbol, asked.interval, asked.shown, asked.zone, asked.model, theme),
         version=lambda: symbol_version(parts, asked.symbol, asked.interval),
-        render=lambda: render_template("symbol.html", **symbol_context(parts, asked)),
+        render=lambda: render_template("symbol.html", **symbol_context(parts, asked), **_frame(parts, asked)),
         stale_s=MOMENT_S,
     )
 
@@ -126,10 +128,11 @@ def _asked(symbol: str) -> Asked:
 
 
 def symbol_context(parts: Services, asked: Asked) -> dict[str, Any]:
-    """What the template is given: the page value, and the addresses that lead on from it."""
+    """What the templates of page and living part are given: the page value, the addresses that lead on from it."""
     started_s = perf_counter()
-    value = symbol_page(parts, asked.symbol, asked.interval, asked.shown, asked.model)
+    value = symbol_page(parts, asked.symbol, asked.interval, asked.model)
     there = asked.arguments()
+    closed = (value.symbol, value.interval, value.candles_digest, value.quote.decimals)
     return {
         "page": value,
         "made": wording.milliseconds((perf_counter() - started_s) * 1000),
@@ -138,22 +141,60 @@ def symbol_context(parts: Services, asked: Asked) -> dict[str, Any]:
         "live_url": url_for("symbol.live", **there),
         "chart_url": url_for("symbol.chart", **there),
         "forming_bar": dumps(forming_bar(value.forming)).decode() if value.forming else "",
-        "interval_tabs": _tabs(parts.market.intervals, asked),
-        "zone_tabs": [
-            {"text": text, "href": url_for("symbol.page", tz=zone, **there), "current": asked.zone == zone}
-            for zone, text in (("utc", "UTC"), ("local", "Local"))
-        ],
-        "market_urls": _others(parts.market.symbols, asked),
-        "market_count": len(parts.market.symbols),
         "model_urls": {
             row.model_id: url_for(
                 "symbol.page", tz=asked.zone, **(there | {"model": None if row.serves else row.model_id})
             )
             for row in value.models
         },
-        "downloads": _downloads(asked),
+        "readings": _kept(parts, "_symbol_readings.html", closed, lambda: {"page": value}),
         "chart_width": CHART_WIDTH,
         "chart_height": CHART_HEIGHT,
+    }
+
+
+def _frame(parts: Services, asked: Asked) -> dict[str, Any]:
+    """What the whole page has beside its living part, and what follows from the address alone."""
+    intervals, count = tuple(parts.market.intervals), len(parts.market.symbols)
+    around = _around(parts.market.symbols, asked.symbol)
+    return {
+        "bar": _kept(parts, "_symbol_bar.html", (asked, intervals), lambda: _bar(asked, intervals)),
+        "beside": _kept(parts, "_symbol_beside.html", (asked, around, count), lambda: _beside(asked, around, count)),
+    }
+
+
+def _kept(parts: Services, template: str, key: tuple[Hashable, ...], values: Callable[[], dict[str, Any]]) -> Markup:
+    """A part of pages that follows neither price nor time: rendered once for all pages that it is in."""
+    return parts.data_cache.get_or_load(
+        ("page parts", template, request.root_path, *key),
+        lambda: Markup(render_template(template, **values())),  # noqa: S704 - a template's own escaped output
+        ttl_s=_KEPT_S,
+    )
+
+
+def _bar(asked: Asked, intervals: Sequence[Interval]) -> dict[str, Any]:
+    there = asked.arguments()
+    return {
+        "symbol": asked.symbol,
+        "interval": asked.interval,
+        "zone": asked.zone,
+        "shown": asked.shown,
+        "choices": choices(),
+        "interval_tabs": _tabs(intervals, asked),
+        "zone_tabs": [
+            {"text": text, "href": url_for("symbol.page", tz=zone, **there), "current": asked.zone == zone}
+            for zone, text in (("utc", "UTC"), ("local", "Local"))
+        ],
+    }
+
+
+def _beside(asked: Asked, around: Sequence[Symbol], count: int) -> dict[str, Any]:
+    return {
+        "symbol": asked.symbol,
+        "interval": asked.interval,
+        "downloads": _downloads(asked),
+        "market_urls": _addresses(around, asked),
+        "market_count": count,
     }
 
 
@@ -169,15 +210,16 @@ def _tabs(intervals: Sequence[Interval], asked: Asked) -> list[dict[str, Any]]:
     ]
 
 
-def _others(symbols: Sequence[Symbol], asked: Asked) -> list[dict[str, str]]:
+def _around(symbols: Sequence[Symbol], symbol: Symbol) -> tuple[Symbol, ...]:
     """The markets around this one in their configured order: a page does not grow with the number of markets."""
-    place = symbols.index(asked.symbol) - _OTHERS // 2
+    place = symbols.index(symbol) - _OTHERS // 2
     first = max(0, min(place, len(symbols) - _OTHERS))
+    return tuple(symbols[first : first + _OTHERS])
+
+
+def _addresses(markets: Sequence[Symbol], asked: Asked) -> list[dict[str, str]]:
     before, _, after = url_for("symbol.page", **(asked.arguments() | {"symbol": _ANY})).partition(_ANY)
-    return [
-        {"symbol": other, "href": f"{before}{quote(other, safe='')}{after}"}
-        for other in symbols[first : first + _OTHERS]
-    ]
+    return [{"symbol": other, "href": f"{before}{quote(other, safe='')}{after}"} for other in markets]
 
 
 def _downloads(asked: Asked) -> list[dict[str, str]]:

@@ -13,8 +13,8 @@ from data.candles import Candle, Candles
 from data.interval import Interval
 from data.symbol import Symbol
 from models.champions import symbols_of
+from models.one_look import one_look
 from routes import market_view, wording
-from routes.chart_choices import Choice, choices
 from routes.forecast_score import Believed, Scores, believed, models_digest, scores, shown_horizons
 from routes.market_view import Age, Quote
 from routes.mix_wording import Making, left_out_sentence, making_of, mix_sentence
@@ -29,6 +29,7 @@ CHART_CANDLES = 500
 MOMENT_S = 0.5
 """While the answer after a price has moved is being made, its readers may be given the one before for so long."""
 _FALLBACK_CANDLES = 96
+_KEPT_S = 900.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,16 @@ class ModelRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Settled:
+    """What stays as it is from one close to the next, whatever the price does: made once for all the pages between."""
+
+    volatility_text: str
+    hole_count: int
+    groups: tuple[ReadingGroup, ...]
+    chart: CandleChart | None
+
+
+@dataclass(frozen=True, slots=True)
 class SymbolPage:
     """Everything the page of one market shows."""
 
@@ -102,6 +113,7 @@ class SymbolPage:
     quote: Quote
     age: Age
     forming: Candle | None
+    candles_digest: str
     last_open_ms: int
     last_close_ms: int
     candle_count: int
@@ -112,8 +124,6 @@ class SymbolPage:
     no_forecast: str
     models: tuple[ModelRow, ...]
     chart: CandleChart | None
-    choices: tuple[Choice, ...]
-    shown: tuple[str, ...]
     at_ms: int
 
 
@@ -145,6 +155,7 @@ def chart_version(services: Services, symbol: Symbol, interval: Interval) -> str
     return xxhash.xxh3_64_hexdigest("|".join(parts).encode())
 
 
+@one_look()
 def gather(services: Services, symbol: Symbol, interval: Interval, model_id: str | None = None) -> Gathered:
     """Candles, then what follows from those very candles: indicators, forecast, and the model's scores.
 
@@ -170,16 +181,15 @@ def gather(services: Services, symbol: Symbol, interval: Interval, model_id: str
     )
 
 
-def symbol_page(
-    services: Services, symbol: Symbol, interval: Interval, shown: Sequence[str], model_id: str | None = None
-) -> SymbolPage:
+@one_look()
+def symbol_page(services: Services, symbol: Symbol, interval: Interval, model_id: str | None = None) -> SymbolPage:
     """Raises NotReady while no candle of the market is known."""
     version = symbol_version(services, symbol, interval)
     gathered = gather(services, symbol, interval, model_id)
     candles = gathered.candles
     quote = market_view.quote(candles, gathered.forming, services.market.ticker(symbol))
     base, quote_asset = symbol.pair
-    recent = candles.tail(CHART_CANDLES)
+    settled = _settled(services, gathered, quote.decimals)
     now_ms = services.clock.now_ms()
     return SymbolPage(
         version=version,
@@ -190,19 +200,34 @@ def symbol_page(
         quote=quote,
         age=market_view.age(services.market, symbol, interval, now_ms),
         forming=gathered.forming,
+        candles_digest=candles.digest,
         last_open_ms=candles.last_open_time_ms,
         last_close_ms=candles.last_close_time_ms + 1,
-        candle_count=len(recent),
-        hole_count=len(recent.holes()),
-        volatility_text=wording.percent(market_view.volatility_day(candles), 1),
-        groups=readings(gathered.indicators, candles.last_close, quote.decimals),
+        candle_count=min(len(candles), CHART_CANDLES),
+        hole_count=settled.hole_count,
+        volatility_text=settled.volatility_text,
+        groups=settled.groups,
         forecast=_card(services, gathered, quote.decimals, now_ms),
         no_forecast=gathered.reason,
         models=_model_rows(services, gathered),
-        chart=_fallback(candles.tail(_FALLBACK_CANDLES), gathered.forecast),
-        choices=choices(),
-        shown=tuple(shown),
+        chart=settled.chart,
         at_ms=now_ms,
+    )
+
+
+def _settled(services: Services, gathered: Gathered, decimals: int) -> Settled:
+    candles, forecast = gathered.candles, gathered.forecast
+    model, made_at_ms = ("", 0) if forecast is None else (forecast.model_digest, forecast.made_at_ms)
+    return services.data_cache.get_or_load(
+        ("settled", candles.digest, model, made_at_ms, decimals),
+        lambda: Settled(
+            volatility_text=wording.percent(market_view.volatility_day(candles), 1),
+            hole_count=len(candles.tail(CHART_CANDLES).holes()),
+            groups=readings(gathered.indicators, candles.last_close, decimals),
+            chart=_fallback(candles.tail(_FALLBACK_CANDLES), forecast),
+        ),
+        ttl_s=_KEPT_S,
+        lane=(("settled", candles.symbol, candles.interval, model), candles.last_open_time_ms),
     )
 
 

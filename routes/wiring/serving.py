@@ -26,7 +26,7 @@ from utils.logs import start_logging
 
 AT_ONCE = "at-once"
 """The key in `app.extensions` of the question whether a request can be answered from stored bytes."""
-_SWITCH_S = 0.0003
+SWITCH_S = 0.0003
 """How long a thread that makes a page may keep one waiting that has an answer to give; Python's own is 5 ms."""
 
 
@@ -81,7 +81,7 @@ def run_server(settings: Settings, app: Flask, listener: socket.socket) -> None:
     if chosen_server(settings.server) == "granian":
         from utils.web_server import WebServer
 
-        sys.setswitchinterval(_SWITCH_S)
+        sys.setswitchinterval(SWITCH_S)
         WebServer(
             app,
             listener,

@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from flask import render_template
 from flask.testing import FlaskClient
 
 from data.indicator_catalogue import CATALOGUE
@@ -206,7 +207,7 @@ def test_page_values_are_what_the_templates_use(replay: Replay) -> None:
         parts = services()
         values = {
             OverviewPage: overview_page(parts, Interval.H1),
-            SymbolPage: symbol_page(parts, Symbol("BTCUSDT"), Interval.H1, ()),
+            SymbolPage: symbol_page(parts, Symbol("BTCUSDT"), Interval.H1),
             PerformancePage: performance_page(parts),
         }
     unused = {
@@ -289,6 +290,34 @@ def test_many_markets_fill_pages_and_one_page_costs_what_is_on_it(
     assert price is not None
     assert f"{price.last_price:,.2f}" in client.get("/").text, "the price on the page is that of this moment"
     assert not asked, "what concerns all markets is gathered once a second for everybody"
+
+
+def test_between_two_closes_a_price_makes_only_what_it_is_in(
+    client: FlaskClient, replay: Replay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Readings, menus and links are rendered once for all pages until the candle closes."""
+    rendered: list[str] = []
+
+    def counted(template: str, **values: object) -> str:
+        rendered.append(template)
+        return str(render_template(template, **values))
+
+    address = "/symbol/ETHUSDT?interval=1h&show=atr"
+    before = client.get(address).text
+    monkeypatch.setattr(symbol_view, "render_template", counted)
+    replay.tell_forming(0.31)
+    replay.app.extensions["services"].pages.clear()
+    after = client.get(address).text
+    assert rendered == ["symbol.html"]
+    price = replay.market.ticker(Symbol("ETHUSDT"))
+    assert price is not None
+    assert f"{price.last_price:,.2f}" in after
+    readings = [page.partition('id="readings">')[2].partition("</section>")[0] for page in (before, after)]
+    assert readings[0] == readings[1]
+    assert "RSI" in readings[0]
+    replay.close_candle()
+    assert "_symbol_readings.html" in (client.get(address), rendered)[1]
+    assert client.get(address).text.partition('id="readings">')[2].partition("</section>")[0] != readings[0]
 
 
 def test_a_symbol_page_names_the_markets_around_its_own(
