@@ -83,7 +83,7 @@ def create_app(settings: Settings | None = None, *, clock: Clock | None = None, 
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The port is bound first, so that a wrong setting or a busy port is told at once: exit code 2."""
+    """The port is bound first, so that a wrong setting or a busy port is told at once: exit code 2; 1 for the rest."""
     options = _options(arguments)
     given = {name: text for name in ("host", "port") if (text := getattr(options, name)) is not None}
     try:
@@ -108,7 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 serve(settings, listener, partial(create_app, settings))
         except DashboardError as error:
             print(error, file=sys.stderr)
-            return 1
+            return 2 if isinstance(error, ConfigError) else 1
     return 0
 
 

@@ -1,8 +1,8 @@
 """Start-up: checks what must be right and warms what can be warmed, each step timed.
 
 `python startup_optimizer.py [--json]` does it once, by itself, before a start or a deploy; the application does the
-same with its own parts while it already answers. The exit code is 1 if something that must work does not, 2 for a
-wrong setting.
+same with its own parts while it already answers. The exit code is 1 if something that must work does not, 2 if a
+setting, its folder or its address does not fit.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -26,6 +26,7 @@ from data.candles import Candles
 from data.interval import Interval
 from data.symbol import Symbol
 from models.registry import Registry, RegistryEntry, Status
+from utils.deploy_checks import ENOUGH_BYTES, LEAST_BYTES, free_bytes, port_problem
 from utils.errors import ConfigError, DashboardError, ModelError, NotReady
 from utils.logs import start_logging
 from utils.model_cache import model_cache
@@ -33,6 +34,7 @@ from utils.model_utils import predict_batches
 
 ASSETS = Path(__file__).resolve().parent / "static" / "vendor"
 CONNECT_TIMEOUT_S = 60.0
+REDIS_TIMEOUT_S = 2.0
 OK, NOT_READY = 200, 503
 
 Render = Callable[[str], tuple[int, int]]
@@ -80,6 +82,12 @@ class Connection(Protocol):
     def close(self) -> None: ...
 
 
+class SharedCache(Protocol):
+    def start(self) -> None: ...
+    def wait_until_heard(self, timeout_s: float) -> bool: ...
+    def close(self) -> None: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
     """What there is to warm. `render` answers a page, or is None where there are no pages."""
@@ -89,6 +97,7 @@ class Parts:
     indicators: Callable[[Candles], Any]
     forecaster: Forecasts
     render: Render | None = None
+    shared_cache: SharedCache | None = None
 
 
 def optimize(parts: Parts, timer: Callable[[], float] = time.perf_counter) -> list[Step]:
@@ -112,7 +121,10 @@ def timed(name: str, work: Callable[[], Outcome], timer: Callable[[], float] = t
     try:
         result, detail = work()
     except DashboardError as error:
-        result, detail = Result.FAILED, f"{type(error).__name__}: {error}"
+        result, detail = (
+            Result.FAILED,
+            str(error) if isinstance(error, ConfigError) else f"{type(error).__name__}: {error}",
+        )
     return Step(name, result, detail, (timer() - started_s) * 1e3)
 
 
@@ -122,6 +134,35 @@ def check_assets(folder: Path = ASSETS) -> Outcome:
     if problems:
         return Result.WARNING, f"{problems[0]} (and {len(problems) - 1} more): run `python download_assets.py`"
     return Result.OK, f"{len(download_assets.ASSETS)} files are those that were pinned"
+
+
+def check_storage(folder: Path) -> Outcome:
+    """Room for the database, logs and models. ConfigError where the folder cannot be written to."""
+    free = free_bytes(folder)
+    told = f"{free / 1e9:,.1f} GB free in {folder}"
+    if free < LEAST_BYTES:
+        return Result.FAILED, f"{told}; make room: the database could not write"
+    return (Result.WARNING, f"{told}; make room soon") if free < ENOUGH_BYTES else (Result.OK, told)
+
+
+def check_address(settings: Settings, refuse: Callable[[str, str], None]) -> Outcome:
+    """`refuse` raises ConfigError where the address must not be served. A taken port may be the dashboard that is to be
+    replaced: a warning."""
+    refuse(settings.host, settings.dashboard_password)
+    problem = port_problem(settings.host, settings.port)
+    told = f"{settings.host} port {settings.port}"
+    return (Result.WARNING, f"{problem}; or end who has it") if problem else (Result.OK, f"{told} is free")
+
+
+def check_redis(shared: SharedCache, timeout_s: float = REDIS_TIMEOUT_S) -> Outcome:
+    """Without it each process loads for itself: slower, not wrong."""
+    shared.start()
+    try:
+        if shared.wait_until_heard(timeout_s):
+            return Result.OK, "the shared cache answers"
+        return Result.WARNING, f"no answer within {timeout_s:.0f} s; start it or correct REDIS_URL (pages work without)"
+    finally:
+        shared.close()
 
 
 def check_models(registry: Registry) -> Outcome:
@@ -239,13 +280,27 @@ Build = Callable[[Settings], AbstractContextManager[tuple[Parts, Connection]]]
 
 
 def run(settings: Settings, build: Build, *, timeout_s: float = CONNECT_TIMEOUT_S) -> list[Step]:
-    """Everything, in order, with parts of its own."""
+    """Everything, in order, with parts of its own; no further than the parts where these cannot be made."""
     steps = [timed("assets", check_assets)]
-    with build(settings) as (parts, connection):
-        named = settings.exchange not in ("auto", "simulated")
-        steps.append(timed("exchange", lambda: connect(connection, named=named, timeout_s=timeout_s)))
-        steps += optimize(parts)
+    made: list[tuple[Parts, Connection]] = []
+    with ExitStack() as building:
+
+        def make() -> Outcome:
+            made.append(building.enter_context(build(settings)))
+            return Result.OK, "opened, its tables are those of this version"
+
+        steps.append(timed("database", make))
+        if made:
+            named = settings.exchange not in ("auto", "simulated")
+            steps += _with_parts(*made[0], named=named, timeout_s=timeout_s)
     return steps
+
+
+def _with_parts(parts: Parts, connection: Connection, *, named: bool, timeout_s: float) -> list[Step]:
+    shared = parts.shared_cache
+    steps = [] if shared is None else [timed("redis", lambda: check_redis(shared))]
+    steps.append(timed("exchange", lambda: connect(connection, named=named, timeout_s=timeout_s)))
+    return steps + optimize(parts)
 
 
 def of_application(create_app: Callable[[Settings], Any], renderer: Callable[[Any], Render]) -> Build:
@@ -261,6 +316,7 @@ def of_application(create_app: Callable[[Settings], Any], renderer: Callable[[An
             indicators=services.indicators,
             forecaster=services.forecaster,
             render=renderer(app),
+            shared_cache=own.shared_cache,
         )
         try:
             yield parts, own.connection
@@ -271,32 +327,45 @@ def of_application(create_app: Callable[[Settings], Any], renderer: Callable[[An
     return build
 
 
-def main(arguments: Sequence[str] | None, build: Build) -> int:
+def main(arguments: Sequence[str] | None, build: Build, refuse: Callable[[str, str], None]) -> int:
+    """`refuse` is asked whether the address may be served at all, with the host and the password."""
     parser = argparse.ArgumentParser(
         description="Check and warm everything the dashboard needs, and say how long it took."
     )
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     parser.add_argument("--timeout", type=float, default=CONNECT_TIMEOUT_S, help="seconds to wait for the exchange")
     options = parser.parse_args(arguments)
-    started_s = time.perf_counter()
-    try:
-        settings = load_settings()
-    except ConfigError as error:
-        wrong = Step("configuration", Result.FAILED, str(error), (time.perf_counter() - started_s) * 1e3)
-        print(json.dumps(report([wrong])) if options.json else table([wrong]))
-        return 2
-    settled = Step("configuration", Result.OK, "every setting fits", (time.perf_counter() - started_s) * 1e3)
-    logs = start_logging(level=settings.log_level, folder=settings.instance_path / "logs", console=None)
-    try:
-        steps = [settled, *run(settings, build, timeout_s=options.timeout)]
-    finally:
-        logs.close()
+    settings, steps = before_anything(refuse)
+    wrong = settings is None or any(step.result is Result.FAILED for step in steps)
+    if settings is not None and not wrong:
+        logs = start_logging(level=settings.log_level, folder=settings.instance_path / "logs", console=None)
+        try:
+            steps += run(settings, build, timeout_s=options.timeout)
+        finally:
+            logs.close()
     print(json.dumps(report(steps)) if options.json else table(steps))
-    return 0 if report(steps)["ok"] else 1
+    return 2 if wrong else 0 if report(steps)["ok"] else 1
+
+
+def before_anything(refuse: Callable[[str, str], None]) -> tuple[Settings | None, list[Step]]:
+    """The settings, the folder they name and the address; None where the settings themselves are wrong."""
+    known: list[Settings] = []
+
+    def settle() -> Outcome:
+        known.append(load_settings())
+        return Result.OK, "every setting fits"
+
+    settled = timed("configuration", settle)
+    if not known:
+        return None, [settled]
+    settings = known[0]
+    storage = timed("storage", lambda: check_storage(settings.instance_path))
+    return settings, [settled, storage, timed("address", lambda: check_address(settings, refuse))]
 
 
 if __name__ == "__main__":
     from app import create_app
+    from routes.security import check_bind
     from routes.warm_pages import page_renderer
 
-    sys.exit(main(None, of_application(create_app, page_renderer)))
+    sys.exit(main(None, of_application(create_app, page_renderer), check_bind))

@@ -9,20 +9,24 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 import startup_optimizer
+from config import Settings, load_settings
 from data.candles import Candles
 from data.data_processor import indicators
 from data.interval import Interval
 from data.symbol import Symbol
 from models.forecaster import Forecaster
 from models.registry import Registry, write_model
+from routes.security import check_bind
 from startup_optimizer import Parts, Result, check_models, connect, optimize, report, table, timed
 from tests.support.tiny_model import candles, graph, spec
 from utils.clock import ManualClock
-from utils.errors import ConfigError, NotReady
+from utils.errors import ConfigError, NotReady, StoreError
+from utils.listener import listen
 from utils.model_cache import model_cache
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -159,7 +163,7 @@ def test_an_error_of_ours_is_a_step_that_failed() -> None:
         raise ConfigError("port 'x' is no number")
 
     step = timed("configuration", fail)
-    assert (step.result, step.detail) == (Result.FAILED, "ConfigError: port 'x' is no number")
+    assert (step.result, step.detail) == (Result.FAILED, "port 'x' is no number")
     assert "failed" in table([step])
 
 
@@ -191,7 +195,8 @@ def test_the_command_warms_everything_on_the_simulated_exchange(tmp_path: Path) 
     told = json.loads(answer.stdout)
     steps = {step["name"]: step for step in told["steps"]}
     assert list(steps) == [
-        "configuration", "assets", "exchange", "models", "candles", "indicators", "forecasts", "pages",
+        "configuration", "storage", "address", "assets", "database", "exchange", "models", "candles", "indicators",
+        "forecasts", "pages",
     ]  # fmt: skip
     assert told["ok"] is True
     assert steps["candles"]["detail"] == "600 candles of 2 of 2 series"
@@ -217,8 +222,76 @@ def test_the_command_ends_with_1_when_the_only_model_is_broken(tmp_path: Path) -
     assert "still waiting for" in answer.stdout
 
 
-def test_the_command_ends_with_2_on_a_wrong_setting(tmp_path: Path) -> None:
-    answer = command(tmp_path, LOG_LEVEL="LOUD")
-    assert answer.returncode == 2
-    assert "LOUD" in answer.stdout
-    assert "Traceback" not in answer.stderr
+def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], **environment: str) -> tuple[int, str]:
+    """Exit code and what was printed, where nothing may be built."""
+
+    def never(_settings: Settings) -> NoReturn:
+        raise AssertionError("nothing is built from what does not fit")
+
+    for name, text in environment.items():
+        monkeypatch.setenv(name, text)
+    code = startup_optimizer.main([], never, check_bind)
+    return code, capsys.readouterr().out
+
+
+def test_the_command_ends_with_2_on_what_does_not_fit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("INSTANCE_PATH", str(tmp_path / "file" / "below"))
+    code, told = refused(monkeypatch, capsys)
+    assert (code, "set INSTANCE_PATH to one that this user may write" in told) == (2, True), told
+    code, told = refused(monkeypatch, capsys, INSTANCE_PATH=str(tmp_path), HOST="0.0.0.0")
+    assert (code, "set DASHBOARD_PASSWORD" in told) == (2, True), told
+    code, told = refused(monkeypatch, capsys, HOST="127.0.0.1", LOG_LEVEL="LOUD")
+    assert (code, "LOUD" in told) == (2, True), told
+
+
+def test_a_full_disk_is_a_failure_and_a_nearly_full_one_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for free, result in ((10_000_000, Result.FAILED), (600_000_000, Result.WARNING), (9_000_000_000, Result.OK)):
+        monkeypatch.setattr("startup_optimizer.free_bytes", lambda _folder, free=free: free)
+        assert startup_optimizer.check_storage(tmp_path)[0] is result
+
+
+def test_a_taken_port_is_a_warning(tmp_path: Path) -> None:
+    with listen("127.0.0.1", 0) as taken:
+        port = taken.getsockname()[1]
+        settings = load_settings({}, None, port=str(port), instance_path=str(tmp_path))
+        result, told = startup_optimizer.check_address(settings, check_bind)
+    assert (result, f"port {port} on 127.0.0.1 cannot be used" in told) == (Result.WARNING, True), told
+    assert startup_optimizer.check_address(settings, check_bind)[0] is Result.OK
+
+
+class Shared:
+    """A shared cache that answers or not."""
+
+    def __init__(self, *, answers: bool) -> None:
+        self.answers, self.running = answers, False
+
+    def start(self) -> None:
+        self.running = True
+
+    def close(self) -> None:
+        self.running = False
+
+    def wait_until_heard(self, _timeout_s: float) -> bool:
+        return self.answers
+
+
+def test_a_silent_redis_is_a_warning() -> None:
+    for answers, result in ((True, Result.OK), (False, Result.WARNING)):
+        shared = Shared(answers=answers)
+        assert startup_optimizer.check_redis(shared)[0] is result
+        assert not shared.running
+
+
+def test_a_database_that_does_not_answer_is_told_and_nothing_after_it(tmp_path: Path) -> None:
+    def build(_settings: Settings) -> NoReturn:
+        raise StoreError("the database server does not answer")
+
+    steps = startup_optimizer.run(load_settings({}, None, instance_path=str(tmp_path)), build)
+    assert [step.name for step in steps] == ["assets", "database"]
+    assert steps[-1].detail == "StoreError: the database server does not answer"
+    assert not startup_optimizer.report(steps)["ok"]

@@ -15,6 +15,8 @@ from logging.handlers import QueueHandler, QueueListener, RotatingFileHandler
 from pathlib import Path
 from typing import TextIO
 
+from utils.deploy_checks import unusable
+from utils.errors import ConfigError
 from utils.performance_monitor import current_trace
 from utils.redaction import Redaction
 
@@ -139,6 +141,9 @@ def _key(key: str) -> str:
 
 
 def rotated(folder: Path, name: str, max_bytes: int = MAX_BYTES, backups: int = BACKUPS) -> RotatingFileHandler:
-    """A rotated file in a private folder, made if it is missing."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return _PrivateFile(folder / name, maxBytes=max_bytes, backupCount=backups, encoding="utf-8")
+    """A rotated file in a private folder, made if it is missing. Raises ConfigError where that cannot be."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return _PrivateFile(folder / name, maxBytes=max_bytes, backupCount=backups, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(unusable(folder, error)) from None
