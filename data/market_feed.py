@@ -5,18 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
-from itertools import product
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 from data.binance_gateway import BinanceGateway
-from data.candles import Candle, Candles
-from data.close_keeper import CloseKeeper
 from data.feed_catch_up import CatchUp, Pair
-from data.feed_events import Event, KlineEvent, KlineSequence, News, ShutdownEvent, parse_frame
+from data.feed_events import Event, KlineEvent, ShutdownEvent, parse_frame
+from data.feed_intake import FeedIntake
 from data.feed_status import FeedCounters, FeedPaces, FeedState, FeedStatus
 from data.gateway_loop import LoopThread
 from data.market_data import MarketData
@@ -27,9 +24,6 @@ from utils.errors import BadData, DashboardError, ExchangeError
 
 log = logging.getLogger(__name__)
 
-P = ParamSpec("P")
-T = TypeVar("T")
-
 STREAMS_PER_CONNECTION = 200
 _WAITING_EVENTS = 20_000
 _GATHER_S = 0.01
@@ -38,14 +32,6 @@ _AT_ONCE = 250
 _CLOCK_OFF_MS = 5_000
 _CLOCK_LEAP_MS = 60_000
 _MEASURE_AT_MOST_EVERY_S = 5.0
-
-
-@dataclass(slots=True)
-class _Batch:
-    """Of the events that came together: the candles closed in each series, and the news of what formed after them."""
-
-    closes: dict[Pair, list[Candle]]
-    after_closes: list[KlineEvent]
 
 
 class MarketFeed:
@@ -77,9 +63,8 @@ class MarketFeed:
         self._life = threading.Lock()
         self._groups: list[StreamGroup] = []
         self._workers: tuple[ThreadPoolExecutor, ...] = ()
-        self._keeper = CloseKeeper(lambda closes: self._or_ask_again(market.keep, closes))
         self._catch_up = CatchUp(gateway=gateway, market=market, clock=self._clock, paces=self._paces)
-        self._sequences = {pair: KlineSequence(pair[1]) for pair in product(market.symbols, market.intervals)}
+        self._intake = FeedIntake(market=market, catch_up=self._catch_up, counters=self._counters)
         self._inbox: asyncio.Queue[Event] | None = None
         self._started_at_s = float("-inf")
         self._measured_at_s = float("-inf")
@@ -98,7 +83,7 @@ class MarketFeed:
             )
             self._groups = self._new_groups()
             self._loop.start()
-            self._keeper.start()
+            self._intake.start()
             self._loop.submit(self._run(*self._workers))
 
     def close(self) -> None:
@@ -107,7 +92,7 @@ class MarketFeed:
             if not self._loop.running:
                 return
             self._loop.close()
-            self._keeper.close()
+            self._intake.close()
             for worker in self._workers:
                 worker.shutdown(wait=False, cancel_futures=True)
             self._workers, self._groups = (), []
@@ -229,7 +214,7 @@ class MarketFeed:
             self._catch_up.want(pair)
 
     def _pairs_of(self, group: StreamGroup) -> list[Pair]:
-        return [pair for pair in self._sequences if f"{pair[0].lower()}@kline_{pair[1]}" in group.streams]
+        return [pair for pair in self._intake.pairs if f"{pair[0].lower()}@kline_{pair[1]}" in group.streams]
 
     def _take(self, frame: Mapping[str, Any], group: StreamGroup) -> bool:
         """In the loop: parses, checks, and hands on. Only a good event counts as a sign of life."""
@@ -250,7 +235,7 @@ class MarketFeed:
             try:
                 self._inbox.put_nowait(event)
             except asyncio.QueueFull:
-                self._want_everything()
+                self._intake.want_everything()
         return True
 
     def _look_at_the_clock(self, exchange_ms: int) -> None:
@@ -261,10 +246,6 @@ class MarketFeed:
             self._gateway.heard(exchange_ms)
         elif abs(ahead_ms) > _CLOCK_OFF_MS:
             self._clock_is_off = True
-
-    def _want_everything(self) -> None:
-        for pair in self._sequences:
-            self._catch_up.want(pair)
 
     async def _write_events(self, inbox: asyncio.Queue[Event], writer: ThreadPoolExecutor) -> None:
         """Hands what has come to the writing thread, in order, so that no reader of candles stops the reading here.
@@ -277,54 +258,7 @@ class MarketFeed:
             await asyncio.sleep(_GATHER_S)
             while len(batch) < _AT_ONCE and not inbox.empty():
                 batch.append(inbox.get_nowait())
-            await loop.run_in_executor(writer, self._apply_all, batch)
-
-    def _apply_all(self, events: list[Event]) -> None:
-        batch = _Batch({}, [])
-        for event in events:
-            self._or_ask_again(self._apply, event, batch)
-        closes = [Candles.from_candles(*pair, candles) for pair, candles in batch.closes.items()]
-        news = self._or_ask_again(self._market.on_told, closes)
-        for event in batch.after_closes:
-            self._or_ask_again(self._market.on_forming, event.symbol, event.interval, event.candle, event.event_ms)
-        if news:
-            self._keeper.put(news)
-
-    def _or_ask_again(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
-        """What cannot be kept now is asked for later."""
-        try:
-            return work(*args, **kwargs)
-        except DashboardError as error:
-            self._counters.last_error = str(error)
-            log.warning("an event could not be kept: %s", error)
-            self._want_everything()
-            return None
-
-    def _apply(self, event: Event, batch: _Batch) -> None:
-        if isinstance(event, KlineEvent):
-            self._apply_kline(event, batch)
-        elif not isinstance(event, ShutdownEvent):
-            self._market.on_ticker(event)
-
-    def _apply_kline(self, event: KlineEvent, batch: _Batch) -> None:
-        pair = (event.symbol, event.interval)
-        sequence = self._sequences.get(pair)
-        if sequence is None:
-            return
-        closes = batch.closes.get(pair)
-        newest_ms = closes[-1].open_time_ms if closes else self._market.newest_known_ms(*pair)
-        news, gap = sequence.judge(event, newest_ms)
-        if gap:
-            self._counters.gaps += 1
-            self._catch_up.want(pair)
-        if news is News.OLD:
-            self._counters.duplicates_ignored += 1
-        elif news is News.CLOSED:
-            batch.closes.setdefault(pair, []).append(event.candle)
-        elif closes:
-            batch.after_closes.append(event)
-        else:
-            self._market.on_forming(*pair, event.candle, event.event_ms)
+            await loop.run_in_executor(writer, self._intake.take, batch)
 
     async def _keep_up(self, asker: ThreadPoolExecutor) -> None:
         """Asks over REST, turn by turn."""
