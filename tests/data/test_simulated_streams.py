@@ -4,73 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 import time
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any
 
 import pytest
-from websockets.exceptions import ConnectionClosed, InvalidStatus
-from websockets.frames import Close
-from websockets.sync.client import ClientConnection, connect
 
 from data.interval import Interval
 from data.simulated_exchange.market import Market
 from data.simulated_exchange.synthetic import SyntheticSource
 from tests.support.exchange import RunningExchange, quick_settings, running_exchange
+from tests.support.exchange_streams import MINUTE_MS, OPEN_MS, clock, exchange, kinds, listen, receive, silent
 from tests.support.shared_data import recorded_dir
 from utils.clock import ManualClock
 
-MINUTE_MS = 60_000
-OPEN_MS = 1_782_000_000_000
-"""a full minute, hour and day"""
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock(OPEN_MS + 12_345)
-
-
-@pytest.fixture
-def exchange(clock: ManualClock) -> Iterator[RunningExchange]:
-    with running_exchange(Market(SyntheticSource(symbols=3)), clock) as running:
-        yield running
-
-
-@contextmanager
-def listen(exchange: RunningExchange, path: str, **options: Any) -> Iterator[ClientConnection]:
-    with connect(f"{exchange.stream_url}/{path}", proxy=None, close_timeout=1, **options) as client:
-        yield client
-
-
-def receive(client: ClientConnection) -> Any:
-    return json.loads(client.recv(timeout=60))
-
-
-def ask(client: ClientConnection, **request: object) -> Any:
-    """Sends a control request and skips events until its answer."""
-    client.send(json.dumps(request))
-    while True:
-        answer = receive(client)
-        if "id" in answer or "code" in answer:
-            return answer
-
-
-def silent(client: ClientConnection, seconds: float = 0.15) -> bool:
-    try:
-        client.recv(timeout=seconds)
-    except TimeoutError:
-        return True
-    return False
-
-
-def kinds(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: kinds(part) for key, part in value.items()}
-    return type(value).__name__
+__all__ = ["clock", "exchange"]
 
 
 def test_a_raw_stream_is_bare_and_a_combined_one_is_wrapped(exchange: RunningExchange, clock: ManualClock) -> None:
@@ -201,74 +150,6 @@ def test_trades_are_told_once_and_in_order(exchange: RunningExchange, clock: Man
     assert ids == list(range(first, first + 11))
 
 
-def test_control_requests(exchange: RunningExchange) -> None:
-    with listen(exchange, "ws") as client:
-        assert silent(client)
-        assert ask(client, method="SUBSCRIBE", params=["btcusdt@kline_1m"], id=1) == {"result": None, "id": 1}
-        assert receive(client)["e"] == "kline"
-        assert ask(client, method="LIST_SUBSCRIPTIONS", id=2) == {"result": ["btcusdt@kline_1m"], "id": 2}
-        assert ask(client, method="UNSUBSCRIBE", params=["btcusdt@kline_1m"], id="x") == {"result": None, "id": "x"}
-        assert ask(client, method="LIST_SUBSCRIPTIONS", id=4) == {"result": [], "id": 4}
-
-
-def test_the_combined_property(exchange: RunningExchange) -> None:
-    with listen(exchange, "ws") as client:
-        assert ask(client, method="GET_PROPERTY", params=["combined"], id=1) == {"result": False, "id": 1}
-        assert ask(client, method="SET_PROPERTY", params=["combined", True], id=2) == {"result": None, "id": 2}
-        ask(client, method="SUBSCRIBE", params=["btcusdt@kline_1m"], id=3)
-        assert receive(client)["stream"] == "btcusdt@kline_1m"
-
-
-@pytest.mark.parametrize(
-    ("sent", "code", "message"),
-    [
-        ("{oops", 3, "Invalid JSON: expected value at line 1 column 1"),
-        ('{"method":"DANCE","id":1}', 2, "Invalid request: unknown variant `DANCE`"),
-        ('{"method":"SUBSCRIBE","params":"x","id":1}', 2, "Invalid request"),
-        ("[]", 2, "Invalid request"),
-    ],
-)
-def test_control_errors(exchange: RunningExchange, sent: str, code: int, message: str) -> None:
-    with listen(exchange, "ws") as client:
-        client.send(sent)
-        answer = receive(client)
-    error = answer.get("error", answer)
-    assert error["code"] == code
-    assert error["msg"].startswith(message)
-
-
-def test_a_sixth_message_in_a_second_ends_the_connection(exchange: RunningExchange) -> None:
-    with listen(exchange, "ws") as client:
-        for number in range(6):
-            client.send(json.dumps({"method": "LIST_SUBSCRIPTIONS", "id": number}))
-        with pytest.raises(ConnectionClosed, match="1008"):
-            _drain(client)
-
-
-def test_too_many_streams_are_refused(clock: ManualClock) -> None:
-    with running_exchange(
-        Market(SyntheticSource(symbols=1)), clock, settings=quick_settings(max_streams=2)
-    ) as exchange:
-        with pytest.raises(InvalidStatus, match="400"), listen(exchange, "stream?streams=a/b/c"):
-            pass
-        with listen(exchange, "ws/a/b") as client:
-            assert ask(client, method="SUBSCRIBE", params=["c"], id=1)["error"]["code"] == 2
-
-
-def test_too_many_connections_are_refused(clock: ManualClock) -> None:
-    settings = quick_settings(connect_limit=2)
-    with running_exchange(Market(SyntheticSource(symbols=1)), clock, settings=settings) as exchange:
-        for _ in range(2):
-            with listen(exchange, "ws"):
-                pass
-        with pytest.raises(InvalidStatus, match="429"), listen(exchange, "ws"):
-            pass
-        clock.tick(300)
-        with listen(exchange, "ws"):
-            pass
-        assert exchange.stream_connects == 3
-
-
 def test_the_real_client_reads_the_streams(exchange: RunningExchange) -> None:
     async def read() -> list[Any]:
         with warnings.catch_warnings():
@@ -293,161 +174,3 @@ def test_the_real_client_reads_the_streams(exchange: RunningExchange) -> None:
     messages = {message["stream"]: message["data"] for message in asyncio.run(read())}
     assert messages["btcusdt@kline_1m"]["k"]["t"] == OPEN_MS
     assert len(messages["!miniTicker@arr"]) == 3
-
-
-def test_pings_come_and_who_does_not_answer_is_dropped(clock: ManualClock) -> None:
-    settings = quick_settings(ping_interval_s=0.25, pong_timeout_s=0.6)
-    with running_exchange(Market(SyntheticSource(symbols=1)), clock, settings=settings) as exchange:
-        with listen(exchange, "ws") as client:
-            assert silent(client, 1.2), "answers its pings by itself, and lives"
-            assert ask(client, method="LIST_SUBSCRIPTIONS", id=1)["result"] == []
-        with socket.create_connection(("127.0.0.1", exchange.port), timeout=5) as mute:
-            mute.sendall(
-                b"GET /ws HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-            )
-            found = b""
-            try:
-                while part := mute.recv(4096):
-                    found += part
-            except ConnectionError:
-                pass
-        assert b"101 Switching Protocols" in found
-        assert b"\x89" in found, "a ping frame"
-
-
-def test_a_connection_ends_after_its_day(clock: ManualClock) -> None:
-    settings = quick_settings(connection_limit_s=0.1)
-    with (
-        running_exchange(Market(SyntheticSource(symbols=1)), clock, settings=settings) as exchange,
-        listen(exchange, "ws") as client,
-    ):
-        with pytest.raises(ConnectionClosed):
-            client.recv(timeout=60)
-        assert client.protocol.close_code == 1000
-
-
-def test_another_host_name_is_refused(exchange: RunningExchange) -> None:
-    with (
-        pytest.raises(InvalidStatus, match="400"),
-        connect(f"ws://evil.example:{exchange.port}/ws", sock=socket.create_connection(("127.0.0.1", exchange.port))),
-    ):
-        pass
-
-
-def test_a_stream_that_is_refused_at_the_door(exchange: RunningExchange) -> None:
-    exchange.faults.add("status", "/stream", status=503)
-    with pytest.raises(InvalidStatus, match="503"), listen(exchange, "stream?streams=btcusdt@kline_1m"):
-        pass
-
-
-class Reader:
-    """One subscription whose clock moves event by event."""
-
-    def __init__(self, client: ClientConnection, clock: ManualClock) -> None:
-        self._client = client
-        self._clock = clock
-
-    def next(self) -> Any:
-        self._clock.tick(3)
-        return receive(self._client)
-
-
-@pytest.fixture
-def reader(exchange: RunningExchange, clock: ManualClock) -> Iterator[Reader]:
-    with listen(exchange, "ws/btcusdt@kline_1h") as client:
-        receive(client)
-        yield Reader(client, clock)
-
-
-def test_duplicate_events(exchange: RunningExchange, reader: Reader) -> None:
-    exchange.faults.add("duplicate", "*@kline_1h")
-    assert reader.next() == receive(reader._client)
-
-
-def test_a_gap_and_a_reorder(exchange: RunningExchange, reader: Reader, clock: ManualClock) -> None:
-    exchange.faults.add("gap", "btcusdt@*")
-    clock.tick(3)
-    assert silent(reader._client)
-    exchange.faults.add("reorder", "btcusdt@*")
-    clock.tick(3)
-    assert silent(reader._client)
-    newer = reader.next()
-    older = receive(reader._client)
-    assert older["E"] + 3000 == newer["E"]
-
-
-def test_stale_events_repeat_the_last(exchange: RunningExchange, reader: Reader) -> None:
-    good = reader.next()
-    exchange.faults.add("stale", "*")
-    assert reader.next() == good
-
-
-def test_bad_content(exchange: RunningExchange, reader: Reader) -> None:
-    exchange.faults.add("nan", "*")
-    assert reader.next()["k"]["c"] != reader.next()["k"]["c"]
-    exchange.faults.add("wrong_shape", "*")
-    assert isinstance(reader.next(), list)
-    exchange.faults.add("bad_json", "*")
-    with pytest.raises(json.JSONDecodeError):
-        reader.next()
-
-
-def test_a_burst(exchange: RunningExchange, reader: Reader) -> None:
-    exchange.faults.add("ws_burst", "*", count=500)
-    first = reader.next()
-    assert all(receive(reader._client) == first for _ in range(499))
-
-
-@pytest.mark.parametrize(
-    ("kind", "received", "sent"), [("ws_close", 1001, 1001), ("ws_abort", None, None), ("ws_bad_frame", None, 1002)]
-)
-def test_ends_of_the_connection(
-    exchange: RunningExchange, clock: ManualClock, kind: str, received: int | None, sent: int | None
-) -> None:
-    with listen(exchange, "ws/btcusdt@kline_1h") as client:
-        receive(client)
-        exchange.faults.add(kind, "*", code=1001)
-        clock.tick(3)
-        with pytest.raises(ConnectionClosed) as ended:
-            client.recv(timeout=60)
-    assert (_code(ended.value.rcvd), _code(ended.value.sent)) == (received, sent)
-
-
-def _code(close: Close | None) -> int | None:
-    return close.code if close else None
-
-
-def test_silence_while_the_line_lives(exchange: RunningExchange, reader: Reader, clock: ManualClock) -> None:
-    exchange.faults.add("ws_silent", "*")
-    for _ in range(3):
-        clock.tick(3)
-        assert silent(reader._client, 0.05)
-    assert ask(reader._client, method="LIST_SUBSCRIPTIONS", id=1)["result"] == ["btcusdt@kline_1h"]
-
-
-def test_server_shutdown(exchange: RunningExchange, reader: Reader) -> None:
-    exchange.faults.add("server_shutdown", "*")
-    assert reader.next()["e"] == "serverShutdown"
-
-
-def test_streams_can_be_cut_from_a_test(exchange: RunningExchange) -> None:
-    with listen(exchange, "ws/btcusdt@kline_1h") as client:
-        receive(client)
-        assert exchange.drop_streams() == 1
-        with pytest.raises(ConnectionClosed):
-            _drain(client)
-    _until(lambda: exchange.stream_count() == 0)
-
-
-def _drain(client: ClientConnection) -> None:
-    """Reads until the connection ends."""
-    while True:
-        client.recv(timeout=60)
-
-
-def _until(holds: Callable[[], bool]) -> None:
-    end = time.monotonic() + 60
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.01)

@@ -1,0 +1,159 @@
+"""Two levels over a Redis that is killed, frozen, slow or not there: no error, and nothing stale for long."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+from tests.support.redis_processes import (
+    CODECS,
+    KEY,
+    PATIENCE_S,
+    Process,
+    eventually,
+    own_server,
+    process,
+    running,
+    server,
+)
+from tests.support.servers import RedisServer, free_port
+from utils.clock import ManualClock
+from utils.data_cache import DataCache
+from utils.redis_level import RedisLevel
+
+__all__ = ["own_server", "process", "running", "server"]
+
+
+def test_a_server_killed_under_load_is_no_error_and_is_used_again(own_server: RedisServer, process: Process) -> None:
+    (one, level), (other, _) = process(own_server.url), process(own_server.url)
+    done = threading.Event()
+    slowest: list[float] = []
+
+    def work(cache: DataCache, seed: int) -> int:
+        number, worst = seed, 0.0
+        while not done.is_set():
+            number += 1
+            key = ("plain", number % 50)
+            began = time.perf_counter()
+            if number % 7 == 0:
+                cache.set(key, number % 50)
+            assert cache.get_or_load(key, partial(int, key[1]), ttl_s=0.02) == number % 50
+            worst = max(worst, time.perf_counter() - began)
+        slowest.append(worst)
+        return number - seed
+
+    with ThreadPoolExecutor(4) as pool:
+        running = [pool.submit(work, cache, seed) for cache in (one, other) for seed in (0, 13)]
+        try:
+            eventually(lambda: level.stats().hits > 20)
+            own_server.kill()
+            eventually(lambda: level.stats().breaker == "open" and level.stats().refused > 100)
+            eventually(lambda: not level.stats().hears)
+            own_server.start()
+            hits = level.stats().hits
+            eventually(lambda: level.stats().breaker == "closed" and level.stats().hits > hits + 20)
+        finally:
+            done.set()
+        assert all(future.result(PATIENCE_S) > 0 for future in running)
+    assert max(slowest) < 3
+    assert level.wait_until_heard(PATIENCE_S)
+    one.set(KEY, "after")
+    eventually(lambda: other.get(KEY) == "after")
+
+
+def test_a_frozen_server_costs_the_deadline_a_few_times_and_then_nothing(
+    own_server: RedisServer, process: Process
+) -> None:
+    cache, level = process(own_server.url)
+    cache.set(KEY, "before")
+    own_server.freeze()
+    took = []
+    for number in range(30):
+        began = time.perf_counter()
+        assert cache.get_or_load(("plain", number), lambda: 1) == 1
+        took.append(time.perf_counter() - began)
+    own_server.thaw()
+    assert sum(1 for one in took if one > 0.02) <= 6, "three failures in a row, and a probe now and then"
+    assert level.stats().slowest_s < 0.5
+    eventually(lambda: level.stats().breaker == "closed" or cache.get(("plain", "x")) is not None)
+
+
+def test_what_could_not_be_told_is_made_good(own_server: RedisServer, process: Process) -> None:
+    clock = ManualClock()
+    (one, level), (other, _) = process(own_server.url, clock=clock), process(own_server.url)
+    one.set(KEY, "old")
+    assert other.get(KEY) == "old"
+    own_server.freeze()
+    for _ in range(4):
+        one.set(KEY, "new")
+    one.clear("plain")
+    assert level.stats().breaker == "open"
+    own_server.thaw()
+
+    def back() -> bool:
+        clock.tick(10)
+        one.get(("plain", "x"))
+        return level.stats().breaker == "closed"
+
+    eventually(back)
+    eventually(lambda: other.get(KEY) is None)
+    assert one.get(KEY) == "new"
+    assert other.get_or_load(KEY, lambda: "new") == "new"
+
+
+def test_a_process_that_hears_nothing_trusts_its_copies_for_a_second_only(server: RedisServer) -> None:
+    clock = ManualClock()
+    level = RedisLevel(server.url, namespace="test", regions=("candles",), codecs=CODECS)
+    cache = DataCache("test")
+    cache.configure(second_level=level, timer=clock.monotonic)
+    cache.set(KEY, "mine", ttl_s=100)
+    other = RedisLevel(server.url, namespace="test", regions=("candles",), codecs=CODECS)
+    other.set(KEY, "theirs", 100)
+    assert cache.get(KEY) == "mine"
+    clock.tick(1)
+    assert cache.get(KEY) == "theirs"
+    level.close()
+    other.close()
+
+
+def test_no_server_at_all_is_a_process_alone(process: Process) -> None:
+    cache, level = process(f"redis://127.0.0.1:{free_port()}/0", hears=False)
+    for number in range(10):
+        assert cache.get_or_load(("plain", number), partial(int, number)) == number
+        cache.set(("plain", number), "set")
+        assert cache.get(("plain", number)) == "set"
+    cache.clear()
+    assert len(cache) == 0
+    assert level.stats().breaker == "open"
+    assert level.stats().last_problem == "ConnectionError"
+
+
+def test_a_server_that_drips_bytes_is_given_up_at_the_deadline() -> None:
+    ending = threading.Event()
+
+    def drip(listener: socket.socket) -> None:
+        client, _ = listener.accept()
+        with client:
+            client.recv(4096)
+            while not ending.wait(0.02):
+                try:
+                    client.send(b"$")
+                except OSError:
+                    return
+
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as pool:
+        dripping = pool.submit(drip, listener)
+        level = RedisLevel(
+            f"redis://127.0.0.1:{listener.getsockname()[1]}/0", namespace="t", regions=("plain",), codecs=CODECS
+        )
+        began = time.perf_counter()
+        assert level.get(("plain", "a")) is None
+        took = time.perf_counter() - began
+        ending.set()
+        dripping.result(PATIENCE_S)
+        level.close()
+    assert took < 0.15
+    assert level.stats().failures == 1
