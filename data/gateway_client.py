@@ -34,11 +34,21 @@ FAULTS: tuple[tuple[type[BaseException], type[ExchangeError], str], ...] = (
 """What the libraries raise, what it is called here, and why in words; the first row that fits counts."""
 
 
+ASKED = {
+    "time": "for its time",
+    "ping": "whether it is there",
+    "klines": "for candles",
+    "exchangeInfo": "for its markets",
+    "ticker/24hr": "for the prices of 24 hours",
+}
+"""What each path of the interface is asked for, in words."""
+
+
 def translated(error: BaseException, host: str, path: str) -> ExchangeError | None:
     """Our error for a library's; None where the table does not know it."""
     for kind, ours, words in FAULTS:
         if isinstance(error, kind):
-            return ours(f"no answer from {host} to {path}: {words}")
+            return ours(f"{host} was asked {ASKED.get(path, f'for {path}')}, but {words}")
     return None
 
 

@@ -16,6 +16,8 @@ from models.training_request import TrainingRequest
 from utils.errors import NotFound
 
 MAX_WAITING = 20
+FETCHING = "fetching"
+"""The stage in which candles are counted instead of epochs."""
 _LOG_CHARS = 6_000
 _REMEMBERED_SPEEDS = 20
 
@@ -31,10 +33,10 @@ _JOBS = sa.Table(
     sa.Column("request", sa.JSON, nullable=False),
     sa.Column("repeats", sa.Integer),
     sa.Column("stage", sa.String(20), nullable=False),
-    sa.Column("epoch", sa.Integer, nullable=False),
+    sa.Column("epoch", sa.Integer, nullable=False),  # over; while history is fetched, candles
     sa.Column("curve", sa.JSON, nullable=False),  # per epoch [training loss, validation loss]
     sa.Column("eta_s", sa.Double),
-    sa.Column("windows", sa.Integer, nullable=False),  # per epoch
+    sa.Column("windows", sa.Integer, nullable=False),  # per epoch; while history is fetched, candles wanted
     sa.Column("fit_s", sa.Double, nullable=False),
     sa.Column("message", sa.Text, nullable=False),
     sa.Column("log", sa.Text, nullable=False),
@@ -46,6 +48,9 @@ _JOBS = sa.Table(
     sa.Column("ended_ms", sa.BigInteger),
     sa.Column("changes", sa.Integer, nullable=False),
 )
+
+
+_ANEW = {"stage": "", "epoch": 0, "windows": 0, "eta_s": None, "message": ""}
 
 
 class JobState(StrEnum):
@@ -99,6 +104,13 @@ class Job:
     def steps(self) -> int:
         """Epochs, folds or trials, of which `epoch` are over; 0 where that is not known before."""
         return steps_of(self.request)
+
+    @property
+    def share(self) -> float:
+        """Of its present stage, where that is fetching, else of its epochs, folds or trials, what is over: 0 … 1."""
+        if self.state is JobState.DONE:
+            return 1.0
+        return min(1.0, self.epoch / max(1, self.windows if self.stage == FETCHING else self.steps))
 
     @property
     def unfinished(self) -> bool:
@@ -204,7 +216,7 @@ class JobStore:
 
     def put_back(self, job_id: int) -> None:
         """Into the queue again, for the next dashboard."""
-        self._change(job_id, (JobState.RUNNING,), state=JobState.QUEUED, stage="", message="", started_ms=None)
+        self._change(job_id, (JobState.RUNNING,), state=JobState.QUEUED, started_ms=None, **_ANEW)
 
     def started(self, job_id: int, pid: int, pid_since_s: float) -> None:
         self._change(job_id, (JobState.RUNNING,), pid=pid, pid_since_s=pid_since_s)

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from models.job_requests import Task
-from models.jobs import Job, JobState, JobStore
+from models.jobs import FETCHING, Job, JobState, JobStore
 from models.promotion import Promotion
 from models.training_history import Fetched, TrainingHistory
 from models.training_outcome import outcome
@@ -21,6 +21,9 @@ log = logging.getLogger(__name__)
 
 PATIENCE_S = 5.0
 """Given to a training to end when it is asked to, before it is killed."""
+
+
+_NOT_FETCHING = {"stage": "", "epoch": 0, "windows": 0, "eta_s": None}
 
 
 class RunningJobs:
@@ -109,17 +112,18 @@ class RunningJobs:
         """False where the job has ended, or was put back into the queue because the dashboard ends."""
         if job.venue != venue:
             return True  # another exchange's candles: it works on those that are stored
-        self._jobs.progressed(job.id, stage="fetching")
+        self._jobs.progressed(job.id, stage=FETCHING)
+        may_go_on = partial(self._may_fetch_on, job.id, goes_on, self._clock.monotonic())
         try:
-            if self._history.complete(job.request, partial(self._may_fetch_on, job.id, goes_on)):
-                self._jobs.progressed(job.id, stage="", message="")
+            if self._history.complete(job.request, may_go_on):
+                self._jobs.progressed(job.id, **_NOT_FETCHING, message="")
                 return True
         except DashboardError as error:
             told = f"its history could not be fetched: {error}"
             if isinstance(job.request, TrainingRequest):
                 self._end(job.id, JobState.FAILED, told)
                 return False
-            self._jobs.progressed(job.id, stage="", message=f"{told}; it goes on with what is stored.")
+            self._jobs.progressed(job.id, **_NOT_FETCHING, message=f"{told}; it goes on with what is stored.")
             return True  # which may be enough for a check: it says itself if not
         if self._jobs.get(job.id).cancelling:
             self._end(job.id, JobState.CANCELLED, "cancelled while its history was fetched; what had come was kept")
@@ -127,9 +131,12 @@ class RunningJobs:
             self._jobs.put_back(job.id)
         return False
 
-    def _may_fetch_on(self, job_id: int, goes_on: Callable[[], bool], so_far: Fetched) -> bool:
+    def _may_fetch_on(self, job_id: int, goes_on: Callable[[], bool], since_s: float, so_far: Fetched) -> bool:
         """Asked after each page; meanwhile the others are looked after."""
-        self._jobs.progressed(job_id, message=f"{so_far.words}.")
+        left_s = so_far.left_s(self._clock.monotonic() - since_s)
+        self._jobs.progressed(
+            job_id, message=f"{so_far.words}.", epoch=so_far.candles, windows=so_far.wanted, eta_s=left_s
+        )
         self.look()
         return goes_on() and not self._jobs.get(job_id).cancelling
 

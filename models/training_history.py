@@ -29,6 +29,10 @@ class Fetched:
     def words(self) -> str:
         return f"{self.candles:,} of {self.wanted:,} candles of history looked through, now those of {self.symbol}"
 
+    def left_s(self, took_s: float) -> float | None:
+        """How long the rest takes if it goes on as it went; None before the first candle."""
+        return took_s * (self.wanted - self.candles) / self.candles if self.candles > 0 else None
+
 
 class TrainingHistory:
     """`fetch(symbol, interval, start_ms, end_ms)` gives closed candles page by page, oldest first."""

@@ -83,7 +83,13 @@ def require_login(
     app.extensions[_EXTENSION] = Login(password, clock, sessions, workers)
     app.register_blueprint(bp)
     app.before_request(_ask_who_comes)
-    app.context_processor(lambda: {"login_required": bool(session.get("id"))})
+    app.context_processor(_who_looks)
+
+
+def _who_looks() -> dict[str, bool]:
+    """`logged_out`: to whoever has not entered no way to the other pages is shown, for each would lead back here."""
+    entered = bool(session.get("id"))
+    return {"login_required": entered, "logged_out": not entered or request.blueprint == bp.name}
 
 
 @bp.get("/login")

@@ -152,8 +152,9 @@ def _importance(result: Mapping[str, Any], _: Interval) -> dict[str, Any]:
     ]
     words = str(result["words"])
     period = f"{wording.utc(result['from_ms'])[:10]} … {wording.utc(result['until_ms'] - 1)[:10]}"
-    markets, rounds = len(result["markets"]), result["rounds"]
-    notes = [f"Of {markets} markets, {period}. Each input is dealt out {rounds} times; ± is the spread of one deal."]
+    count, rounds = len(result["markets"]), result["rounds"]
+    markets = f"{count} {'market' if count == 1 else 'markets'}"
+    notes = [f"Of {markets}, {period}. Each input is dealt out {rounds} times; ± is the spread of one deal."]
     if (more := len(result["inputs"]) - len(shown)) > 0:
         notes.append(f"{more} more inputs lose less than these.")
     columns = ("Input", "Skill lost", "Luck of the deal")

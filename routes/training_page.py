@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from models.job_requests import CheckRequest, SearchRequest, Task
-from models.jobs import Job, JobState
+from models.jobs import FETCHING, Job, JobState
 from models.promotion import Promotion
 from models.training_request import TrainingRequest
 from routes import wording
@@ -39,7 +39,7 @@ _STEPS = {
 }
 _STAGES = {
     "": "starting",
-    "fetching": "fetching history from the exchange",
+    FETCHING: "fetching history from the exchange",
     "reading": "reading candles",
     "preparing": "computing features",
     "training": "training",
@@ -53,7 +53,7 @@ _STAGES = {
 
 @dataclass(frozen=True, slots=True)
 class JobRow:
-    """One training in a line. `share` of its epochs is over, 0 … 100."""
+    """One training in a line. `share` is what is over of its epochs, or of the candles it fetches first: 0 … 100."""
 
     id: int
     title: str
@@ -108,7 +108,7 @@ def job_page(parts: Services, job: Job) -> JobPage:
         row=_row(job),
         message=job.message,
         cancelling=job.cancelling and job.unfinished,
-        eta=f"{about(job.eta_s)} left in training" if job.eta_s is not None and job.unfinished else "",
+        eta=f"{about(job.eta_s)} left in {_left_in(job)}" if job.eta_s is not None and job.unfinished else "",
         started_ms=job.started_ms,
         ended_ms=job.ended_ms,
         speed=f"{job.windows_per_s:,.0f} windows a second" if job.windows_per_s else wording.NOTHING,
@@ -124,6 +124,8 @@ def job_page(parts: Services, job: Job) -> JobPage:
 def _row(job: Job) -> JobRow:
     running = job.state is JobState.RUNNING
     doing = _STAGES.get(job.stage, "") if running else ""
+    if running and job.stage == FETCHING and job.windows:
+        doing += f", {job.epoch:,} of {job.windows:,} candles"
     if running and job.stage in _STEPS and job.steps:
         name, end = _STEPS[job.stage]
         doing = f"{name} {job.epoch + 1} of {job.steps}" if job.epoch < job.steps else end
@@ -138,11 +140,15 @@ def _row(job: Job) -> JobRow:
         sign=_SIGNS[job.state],
         word="being cancelled" if job.cancelling and job.unfinished else str(job.state),
         doing=doing,
-        share=100.0 if job.state is JobState.DONE else round(100 * job.epoch / max(1, job.steps), 1),
+        share=round(100 * job.share, 1),
         created_ms=job.created_ms,
         took=took,
         unfinished=job.unfinished,
     )
+
+
+def _left_in(job: Job) -> str:
+    return "fetching, before it begins" if job.stage == FETCHING else "training"
 
 
 def title(job: Job) -> str:

@@ -238,6 +238,8 @@ def test_every_fault_of_the_libraries_has_its_error() -> None:
         assert isinstance(error, ExchangeUnavailable | BadData), kind
         assert type(error) is not ExchangeError
     assert translated(KeyError("a bug of ours"), "host", "klines") is None
+    told = str(translated(TimeoutError(), "api.binance.com", "time"))
+    assert told == "api.binance.com was asked for its time, but it gave no complete answer in time"
 
 
 def test_every_kind_of_error_is_reached_by_some_answer() -> None:

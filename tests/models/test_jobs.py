@@ -200,11 +200,14 @@ def test_what_the_dates_ask_for_is_fetched_first(tmp_path: Path) -> None:
     whole = tiny_model.candles(3000)
     asked: list[tuple[int, int]] = []
     states: list[tuple[str, str]] = []
+    shares: list[tuple[float, int, int]] = []
 
     def fetch(symbol: Symbol, interval: Interval, start_ms: int, end_ms: int) -> Iterator[Candles]:
         asked.append((start_ms, end_ms))
         states.extend((str(job.state), job.stage) for job in there.jobs.within(JobState.RUNNING))
-        yield between(whole, start_ms, end_ms)
+        for part in (between(whole, start_ms, start_ms + 1000 * interval.ms), between(whole, start_ms, end_ms)):
+            yield part
+            shares.extend((job.share, job.epoch, job.windows) for job in there.jobs.within(JobState.RUNNING))
 
     there = Workshop(tmp_path, markets=[whole.tail(100)], fetch=fetch)
     job = there.runner.submit(replace(request("deep", symbols=[whole.symbol], epochs=ENDLESS), from_date="2024-01-01"))
@@ -212,7 +215,11 @@ def test_what_the_dates_ask_for_is_fetched_first(tmp_path: Path) -> None:
     assert asked[0] == (whole.open_time_ms[0], whole.open_time_ms[-100])
     assert set(states) == {("running", "fetching")}
     assert len(there.store.read(whole.symbol, Interval.H1)) == 3000
-    assert there.jobs.get(job.id).pid is not None
+    wanted = shares[0][2]
+    assert shares[:2] == [(1000 / wanted, 1000, wanted), (2900 / wanted, 2900, wanted)]
+    begun = there.jobs.get(job.id)
+    assert begun.pid is not None
+    assert (begun.stage, begun.share, begun.windows, begun.eta_s) == ("", 0.0, 0, None), "then its epochs are counted"
     there.runner.start()
     there.close()
     assert there.folder.exists()

@@ -65,6 +65,7 @@ def test_the_login_page_is_readable_and_not_kept(app: Flask) -> None:
     assert 'type="password"' in page
     assert 'value="/symbol/BTCUSDT"' in page
     assert "/logout" not in page
+    assert 'aria-label="Pages"' not in page, "each of them would lead back here"
 
 
 def test_a_scripts_fetch_is_told_by_status(app: Flask) -> None:
@@ -77,7 +78,9 @@ def test_the_right_password_opens_and_leads_on(app: Flask) -> None:
     answer = log_in(client, next="/symbol/BTCUSDT?interval=1h")
     assert (answer.status_code, answer.headers["Location"]) == (303, "/symbol/BTCUSDT?interval=1h")
     assert client.get("/performance").status_code == 200
-    assert "/logout" in client.get("/performance").get_data(as_text=True)
+    page = client.get("/performance").get_data(as_text=True)
+    assert "/logout" in page
+    assert 'aria-label="Pages"' in page
 
 
 @pytest.mark.parametrize("password", ["", "wrong", PASSWORD + " ", PASSWORD.upper(), "\ud800", "é" * 500])
