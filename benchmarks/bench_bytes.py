@@ -1,4 +1,4 @@
-"""Compression: every text answer of every route as it travels, against its plain bytes."""
+"""Compression: what a Chromium receives in a session, and every text answer of every route, against plain bytes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import http.client
 import re
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 from benchmarks import report
 from benchmarks.measure import Reading, Row, print_rows, result, saves
 from benchmarks.served import market, market_words, served
+from benchmarks.sessions import CYCLE, READERS, Received, sessions
 from config import load_settings
 
 _ENCODINGS = {"as Chrome asks": "gzip, deflate, br, zstd", "gzip": "gzip", "br": "br", "zstd": "zstd"}
@@ -40,6 +42,17 @@ _READERS_ASK = {
     "API, forecast": r"/api/v1/forecast/\w+",
 }
 """Which address stands for each kind of request of `benchmarks/locustfile.py`."""
+_PROGRAM = "API, "
+"""How the names begin of what the program at the API asks for."""
+_SPEED = 120
+"""Of the market in the sessions: between two looks at the news four minutes pass in it, and the hour closes twice."""
+_WITH, _WITHOUT = "with dictionaries", "without"
+_RECEIVED_KINDS = {
+    "styles and scripts": r"^/assets/",
+    "data of the chart": r"/chart\.json$",
+    "living parts": r"/live$",
+    "pages": "",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +70,70 @@ def run(*, short: bool = False) -> dict[str, Any]:
     with served(played) as server:
         paths = [path for path in addresses(played["SYMBOLS"].split(",")[0]) if not short or path.count("/") < 3]
         answers = [found for path in paths if (found := _answer(server.port, path)) is not None]
-    rows = [saves(f"text answers, all bytes, {name}", *_weighed(answers, name), 0.85) for name in _ENCODINGS]
+    rows = _session_rows(_sessions(played, short=short))
+    rows += [saves(f"text answers, all bytes, {name}", *_weighed(answers, name), 0.85) for name in _ENCODINGS]
     rows.append(saves("text answers, mean of each for itself, as Chrome asks", *_unweighed(answers), 0.0))
     rows += _kind_rows(answers)
     if not short:
-        rows += _asked_row(answers, report.read())
+        rows += _asked_rows(answers, report.read())
     print_rows(f"{len(answers)} text answers of {market_words(played)}", rows)
-    notes = [f"{len(answers)} text answers: every route that answers GET, and every style and script; bodies alone."]
+    notes = [
+        f"The session: {READERS['watcher']} readers keep the overview open, {READERS['trader']} open six markets, "
+        "twice the forecasts and once models, performance and the overview, within a minute of a fresh profile, as "
+        f"often as the readers under load do; prices move {_SPEED} times as fast as they did and candles close. Two "
+        "applications, one without dictionaries, are read at the same time. Everything that had a body and travelled; "
+        "what the browser took from its cache is not among it.",
+        f"{len(answers)} text answers of a client without dictionaries, each once: every route that answers GET, and "
+        "every style and script; bodies alone.",
+    ]
     return result("bytes", rows, notes=notes, answers=answers, plots={"compression": _plot(answers)})
+
+
+def _sessions(played: Mapping[str, str], *, short: bool) -> dict[str, list[Received]]:
+    """What readers of the application with and without dictionaries received."""
+    from playwright.sync_api import sync_playwright
+
+    from tests.support.browser import launch
+
+    faster = {**played, "SIMULATED_SPEED": str(_SPEED)}
+    with ExitStack() as running:
+        addresses = {}
+        for name, switch in ((_WITH, "True"), (_WITHOUT, "False")):
+            server = running.enter_context(served(faster, ENABLE_COMPRESSION_DICTIONARIES=switch))
+            addresses[name] = f"http://127.0.0.1:{server.port}"
+        browser = launch(running.enter_context(sync_playwright()))
+        cycle = CYCLE[2:4] if short else CYCLE
+        found = sessions(browser, addresses, played["SYMBOLS"].split(","), cycle)
+        browser.close()
+    return found
+
+
+def _session_rows(received: Mapping[str, Sequence[Received]]) -> list[Row]:
+    """Only the first has a target: it is what reaches a reader in the end."""
+    name = "text answers a Chromium receives in a session"
+    ours, others = received[_WITH], received[_WITHOUT]
+    kinds: dict[str, list[Received]] = {}
+    for one in ours:
+        kinds.setdefault(next(kind for kind, fits in _RECEIVED_KINDS.items() if re.search(fits, one.path)), []).append(
+            one
+        )
+    return [
+        saves(f"{name}, bodies alone", *_in_all(ours), 0.85),
+        saves(f"{name}, headers included on both sides", *_in_all(ours, headers=True), 0.0),
+        saves(f"{name}, bodies alone, dictionaries off", *_in_all(others), 0.0),
+        saves(f"{name}, headers included on both sides, dictionaries off", *_in_all(others, headers=True), 0.0),
+        *(saves(f"{kind} of the session, bodies alone", *_in_all(kinds[kind]), 0.0) for kind in kinds),
+    ]
+
+
+def _in_all(received: Sequence[Received], *, headers: bool = False) -> tuple[Reading, Reading]:
+    """(what travelled, the same uncompressed), each reader as often as there are of its kind."""
+    sent = plain = 0
+    for one in received:
+        more = one.transferred_bytes - one.body_bytes if headers else 0
+        sent += READERS[one.reader] * (one.body_bytes + more)
+        plain += READERS[one.reader] * (one.plain_bytes + more)
+    return Reading(sent / 1000, 0.0, "KB"), Reading(plain / 1000, 0.0, "KB")
 
 
 def addresses(symbol: str) -> list[str]:
@@ -142,20 +211,29 @@ def _kind_rows(answers: Sequence[Answer]) -> list[Row]:
     ]
 
 
-def _asked_row(answers: Sequence[Answer], results: Sequence[Mapping[str, Any]]) -> list[Row]:
-    """Each answer as often as Locust's readers asked for it in the kept run under load; nothing without such a run."""
+def _asked_rows(answers: Sequence[Answer], results: Sequence[Mapping[str, Any]]) -> list[Row]:
+    """Each answer as often as Locust's readers, who know no dictionaries, asked for it in the kept run under load; of
+    the program at the API alone too. Nothing without such a run."""
     requests: Sequence[Mapping[str, Any]] = next((one["requests"] for one in results if one["name"] == "load"), [])
     counts = {one["name"]: one["count"] for one in requests}
-    sent = plain = 0.0
-    for name, fits in _READERS_ASK.items():
-        answer = next((one for one in answers if re.fullmatch(fits, one.path)), None)
-        if answer is not None:
-            sent += counts.get(name, 0) * answer.sent_bytes["as Chrome asks"]
-            plain += counts.get(name, 0) * answer.plain_bytes
-    if not plain:
-        return []
-    what = "text answers, each as often as readers under load ask for it, as Chrome asks"
-    return [saves(what, Reading(sent / 1e6, 0.0, "MB"), Reading(plain / 1e6, 0.0, "MB"), 0.85)]
+    what = "text answers, each as often as {} under load asks for it, as Chrome asks"
+    chosen = {"every reader": (_READERS_ASK, 0.85), "the program at the API": (_of_the_program(), 0.0)}
+    rows = []
+    for who, (asked, target) in chosen.items():
+        sent = plain = 0.0
+        for name, fits in asked.items():
+            answer = next((one for one in answers if re.fullmatch(fits, one.path)), None)
+            if answer is not None:
+                sent += counts.get(name, 0) * answer.sent_bytes["as Chrome asks"]
+                plain += counts.get(name, 0) * answer.plain_bytes
+        if plain:
+            both = Reading(sent / 1e6, 0.0, "MB"), Reading(plain / 1e6, 0.0, "MB")
+            rows.append(saves(what.format(who), *both, target))
+    return rows
+
+
+def _of_the_program() -> dict[str, str]:
+    return {name: fits for name, fits in _READERS_ASK.items() if name.startswith(_PROGRAM)}
 
 
 def _unweighed(answers: Sequence[Answer]) -> tuple[Reading, Reading]:
