@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -24,7 +23,7 @@ from typing import Any
 from flask import Flask
 
 from benchmarks.measure import Reading, Row, at_least, at_most, interleaved, print_rows, reading, result, shown
-from benchmarks.served import ROOT, market
+from benchmarks.served import ROOT, market, plain_environment
 
 _FEW, _MANY = 100, 500
 """A page of the overview holds a hundred markets."""
@@ -149,7 +148,7 @@ def _application(played: dict[str, str]) -> Iterator[_Application]:
         process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.bench_cold", "--asked"],
             cwd=ROOT,
-            env={**os.environ, **played, "INSTANCE_PATH": f"{folder}/instance", "INTERVALS": "1h"},
+            env={**plain_environment(), **played, "INSTANCE_PATH": f"{folder}/instance", "INTERVALS": "1h"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -92,7 +92,7 @@ def served(
         process = subprocess.Popen(
             [sys.executable, *program],
             cwd=ROOT,
-            env={**_plain_environment(), **given},
+            env={**plain_environment(), **given},
             stdout=log,
             stderr=subprocess.STDOUT,
         )
@@ -106,7 +106,7 @@ def served(
         yield Served(port, psutil.Process(process.pid), first_answer_s, ready_s)
 
 
-def _plain_environment() -> dict[str, str]:
+def plain_environment() -> dict[str, str]:
     """A shell in which modules are not kept compiled would have every start compile them: no user's has."""
     return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
