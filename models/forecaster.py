@@ -24,7 +24,7 @@ from models.forecast import NoForecast as NoForecast
 from models.forecast import Novelty, Stretch
 from models.input_source import check_inputs
 from models.joining import Joined
-from models.kept_answers import Answer, AnswerKey, KeptAnswers
+from models.kept_answers import Answer, AnswerKey, KeptAnswers, KeptStats
 from models.novelty import Known, known_by, novelties
 from models.registry import Registry, RegistryEntry
 from models.spec import ModelSpec
@@ -155,6 +155,10 @@ class Forecaster:
     def held(self) -> tuple[int, int]:
         """(how many answers are kept, about how many bytes they take)."""
         return self._kept.held()
+
+    def kept_stats(self) -> KeptStats:
+        """How often a forecast was there when asked for."""
+        return self._kept.stats()
 
     def clear(self) -> None:
         """Forgets every kept forecast, for instance under memory pressure; they are computed again when asked for."""

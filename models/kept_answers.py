@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from data.candles import Candles
@@ -34,19 +35,34 @@ class _Lane(NamedTuple):
     interval: Interval
 
 
+@dataclass(frozen=True, slots=True)
+class KeptStats:
+    """Since the start: how many forecasts were there when asked for, and how many were not."""
+
+    hits: int
+    misses: int
+    entries: int
+    size_bytes: int
+
+
 class KeptAnswers:
     """Thread-safe. With a market's next candle its former forecasts go, with a model those of that model: what was
     forecast earlier is in the ledger."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._hits = self._misses = 0
         self._answers: dict[AnswerKey, Answer] = {}
         self._newest: Newest[_Lane, AnswerKey] = Newest(most_each=_MOST_EACH, most_lanes=_MOST_LANES)
 
     def find(self, keys: Iterable[AnswerKey]) -> dict[AnswerKey, Answer]:
         """Those that are kept."""
+        asked = tuple(keys)
         with self._lock:
-            return {key: self._answers[key] for key in keys if key in self._answers}
+            found = {key: self._answers[key] for key in asked if key in self._answers}
+            self._hits += len(found)
+            self._misses += len(asked) - len(found)
+        return found
 
     def keep(self, answers: Mapping[AnswerKey, Answer], candles: Mapping[AnswerKey, Candles]) -> None:
         """`candles`: what each was made from."""
@@ -66,6 +82,10 @@ class KeptAnswers:
         with self._lock:
             self._answers.clear()
             self._newest.clear()
+
+    def stats(self) -> KeptStats:
+        entries, size_bytes = self.held()
+        return KeptStats(self._hits, self._misses, entries, size_bytes)
 
     def held(self) -> tuple[int, int]:
         """(how many, about how many bytes)."""

@@ -72,6 +72,13 @@ def install(app: Flask, watch: Watch) -> None:
     app.extensions[EXTENSION] = watch
 
 
+def raised_alerts() -> tuple[str, ...]:
+    """The titles of the rules that are broken now, as last judged; of the application that is asked."""
+    watch: Watch | None = current_app.extensions.get(EXTENSION)
+    judged = watch.alerts.judged() if watch is not None else ()
+    return tuple(dict.fromkeys(one.rule.title for one in judged if one.state in ("raised", "recovering")))
+
+
 @bp.get("")
 @budget(p95_ms=150, size_bytes=60_000, queries=20)
 def page() -> Response:

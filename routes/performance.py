@@ -8,6 +8,7 @@ from typing import Any
 from flask import Blueprint, Response, render_template, request
 
 from routes import wording
+from routes.alerts import raised_alerts
 from routes.budgets import budget
 from routes.forms import theme_of
 from routes.performance_history import CHART_HEIGHT, CHART_WIDTH
@@ -55,7 +56,7 @@ def _respond(template: str, theme: str) -> Response:
 
 def performance_context(parts: Services) -> dict[str, Any]:
     started_s = perf_counter()
-    value = performance_page(parts)
+    value = performance_page(parts, raised_alerts())
     made = wording.milliseconds((perf_counter() - started_s) * 1000)
     return {
         "page": value,

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from routes import wording
 from routes.budgets import Breach
+from routes.performance_panels import redis_words
 from routes.performance_parts import count, percent, seconds_text
 from utils.minutes import Minute
 
@@ -20,6 +21,7 @@ _LAG_WORRIES_S, _LAG_HURTS_S = 0.05, 0.25
 _ERRORS_HURT = 0.01
 _QUERY_WORRIES_S = 0.05
 _MEMORY_NEARLY = 0.92
+_ALERTS_NAMED = 2
 _RANK: Mapping[State, int] = {"live": 0, "late": 1, "stale": 2}
 
 
@@ -41,8 +43,15 @@ class Health:
     checks: tuple[Check, ...]
 
 
-def health(now: Minute, broken: Sequence[Breach], metrics: Mapping[str, Any], *, memory_limit_percent: float) -> Health:
-    """From the last five minutes, and from what the parts report at this moment."""
+def health(
+    now: Minute,
+    broken: Sequence[Breach],
+    metrics: Mapping[str, Any],
+    *,
+    memory_limit_percent: float,
+    alerts: Sequence[str] = (),
+) -> Health:
+    """From the last five minutes, and from what the parts report at this moment; `alerts` are those that are open."""
     sources = metrics.get("sources", {})
     process = metrics.get("process") or {}
     checks = (
@@ -54,6 +63,8 @@ def health(now: Minute, broken: Sequence[Breach], metrics: Mapping[str, Any], *,
         _cpu(process),
         _loop(sources.get("exchange", {})),
         _database(sources.get("database", {})),
+        *_shared_cache(sources.get("redis") or {}),
+        _alerts(alerts),
     )
     worst: State = max((check.state for check in checks), key=_RANK.__getitem__)
     return Health(worst, _sentence(worst, checks), checks)
@@ -140,6 +151,21 @@ def _database(database: Mapping[str, Any]) -> Check:
     mean_s = database["total_s"] / database["count"]
     text = f"{seconds_text(mean_s)} per statement, {count(database['errors'])} failed since the start"
     return Check("Database", "late" if database["errors"] or mean_s > _QUERY_WORRIES_S else "live", text)
+
+
+def _shared_cache(redis: Mapping[str, Any]) -> tuple[Check, ...]:
+    """Only where there is to be one. Without it everything works, slower."""
+    if "breaker" not in redis:
+        return ()
+    words = redis_words(redis)
+    return (Check("Shared cache", "live" if words == "in use" else "late", words),)
+
+
+def _alerts(alerts: Sequence[str]) -> Check:
+    if not alerts:
+        return Check("Alerts", "live", "none raised")
+    more = f" and {len(alerts) - _ALERTS_NAMED} more" if len(alerts) > _ALERTS_NAMED else ""
+    return Check("Alerts", "late", f"{len(alerts)} raised: {', '.join(alerts[:_ALERTS_NAMED])}{more}")
 
 
 def _beyond(value: float, worries: float, hurts: float) -> State:

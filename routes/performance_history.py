@@ -22,6 +22,8 @@ _DAY_STEP = 15
 _LEAST_TO_COMPARE = 20
 _MOST_COMPARED = 12
 _WORTH_SAYING = 0.1
+_ALONE = 2.0
+"""How wide a value is drawn that has no neighbours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +112,7 @@ def area(values: Floats) -> Area | None:
     line, below = [], []
     for start, end in _stretches(known):
         points = "L".join(f"{x:.1f} {y:.1f}" for x, y in zip(xs[start:end], ys[start:end], strict=True))
-        right = f"H{xs[end - 1] + 0.5:.1f}" if end - start == 1 else ""
+        right = f"H{xs[end - 1] + _ALONE:.1f}" if end - start == 1 else ""
         line.append(f"M{points}{right}")
         below.append(f"M{xs[start]:.1f} {CHART_HEIGHT}L{points}{right}V{CHART_HEIGHT}Z")
     return Area("".join(line), "".join(below))

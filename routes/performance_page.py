@@ -12,19 +12,19 @@ from routes import wording
 from routes.budgets import breaches
 from routes.performance_health import Health, health
 from routes.performance_history import Comparison, Course, compare, courses
+from routes.performance_memory import Holder, guard_panel, holders
 from routes.performance_panels import (
     CacheRow,
-    Holder,
     StatementRow,
     cache_rows,
     compression_panel,
     database_panel,
     exchange_panel,
-    holders,
     machine_panel,
     model_panel,
     other_panels,
     process_panel,
+    redis_panel,
     statement_rows,
 )
 from routes.performance_parts import Headline, Panel, count, percent, seconds_text
@@ -98,7 +98,8 @@ def performance_data(services: Services) -> dict[str, Any]:
     return {"system": services.monitor.get_system_info(), "metrics": services.monitor.get_metrics()}
 
 
-def performance_page(services: Services) -> PerformancePage:
+def performance_page(services: Services, alerts: Sequence[str] = ()) -> PerformancePage:
+    """`alerts` are those that are open now."""
     version = performance_version(services)
     data = performance_data(services)
     system, metrics = data["system"], data["metrics"]
@@ -114,7 +115,9 @@ def performance_page(services: Services) -> PerformancePage:
         version=version,
         at_ms=services.clock.now_ms(),
         enabled=bool(metrics.get("enabled", True)),
-        health=health(now, over, {**metrics, "sources": sources, "process": whole}, memory_limit_percent=limit),
+        health=health(
+            now, over, {**metrics, "sources": sources, "process": whole}, memory_limit_percent=limit, alerts=alerts
+        ),
         headlines=_headlines(now, rates_of_all(services.recorder.rates(), others), whole, sources),
         broken=tuple(Broken(one.route, breach_text(one)) for one in over),
         workers=worker_rows(own, others),
@@ -169,6 +172,8 @@ def _panels(system: Mapping[str, Any], metrics: Mapping[str, Any], process: Mapp
         database_panel(sources.get("database", {}), sources.get("store", {})),
         compression_panel(sources.get("compression", {}), sources.get("dictionaries", {})),
         machine_panel(system),
+        *redis_panel(sources.get("redis") or {}),
+        *guard_panel(sources.get("memory_guard") or {}),
         *other_panels(sources),
     )
 

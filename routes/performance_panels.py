@@ -1,4 +1,4 @@
-"""Performance panels: caches, models, exchange, process, database, and who holds what of the memory."""
+"""Performance panels: caches, models, exchange, process, database, compression and the shared cache."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from routes.performance_parts import Fact, Panel, count, facts_of, heading, perc
 
 _CACHE_KEYS = frozenset({"hits", "misses"})
 _OWN_PANELS = frozenset(
-    {"exchange", "feed", "market", "store", "database", "compression", "memory_holders", "dictionaries"}
+    {
+        *("exchange", "feed", "market", "store", "database", "compression", "dictionaries"),
+        *("forecaster", "memory_holders", "memory_guard", "redis"),
+    }
 )
-_MOST_HOLDERS = 20
-_WORTH_A_ROW = 0.01
 _MOST_ENDPOINTS = 8
 _MOST_CONNECTIONS = 4
+_ANOTHER_TIME_MS = 600_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,17 +38,6 @@ class CacheRow:
     loads: str
     load_time: str
     age: str
-
-
-@dataclass(frozen=True, slots=True)
-class Holder:
-    """Who holds how much memory, and what that is; `share` (0 … 100) of what the process has."""
-
-    name: str
-    what: str
-    size: str
-    share: float
-    kept: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +93,7 @@ def exchange_panel(exchange: Mapping[str, Any], feed: Mapping[str, Any], now_ms:
         Fact("Errors", _counts(errors)),
         Fact("Banned until", _until(exchange.get("banned_until_ms"))),
         Fact("Asked to wait until", _until(exchange.get("backoff_until_ms"))),
-        Fact("Clock offset", f"{exchange.get('clock_offset_ms', 0):,} ms"),
+        Fact("Clock offset", _offset(int(exchange.get("clock_offset_ms") or 0))),
         Fact("Streams", f"{count(feed.get('streams'))} over {count(feed.get('connected'))} connections"),
         Fact("Newest event", "none" if last_ms is None else f"{max(0, now_ms - last_ms) / 1000:.1f} s ago"),
         *_connection_facts(feed.get("each_connection") or (), now_ms),
@@ -111,6 +102,13 @@ def exchange_panel(exchange: Mapping[str, Any], feed: Mapping[str, Any], now_ms:
         Fact("Last problem", str(exchange.get("last_error") or feed.get("last_error") or "none")),
     )
     return Panel("Exchange", facts)
+
+
+def _offset(offset_ms: int) -> str:
+    """Milliseconds while it is an offset; a replay's clock is in another year."""
+    if abs(offset_ms) < _ANOTHER_TIME_MS:
+        return f"{offset_ms:+,} ms".replace("-", "−")
+    return f"{wording.duration(abs(offset_ms) / 1000)} {'behind' if offset_ms < 0 else 'ahead'}"
 
 
 def _connection_facts(connections: Sequence[Mapping[str, Any]], now_ms: int) -> tuple[Fact, ...]:
@@ -145,9 +143,17 @@ def process_panel(process: Mapping[str, Any], uptime_s: float | None) -> Panel:
         Fact("Threads", count(process.get("threads"))),
         Fact("Open descriptors", count(process.get("open_files"))),
         Fact("Garbage collections", count(process.get("gc_collections"))),
+        Fact("They took", _gc_time(process)),
         Fact("Uncollectable objects", count(process.get("gc_uncollectable"))),
     )
     return Panel("Process", facts)
+
+
+def _gc_time(process: Mapping[str, Any]) -> str:
+    """Everything in the process waits for one."""
+    if not process.get("gc_longest_s"):
+        return wording.NOTHING
+    return f"{seconds_text(process['gc_pause_s'])} in all, at most {seconds_text(process['gc_longest_s'])}"
 
 
 def machine_panel(system: Mapping[str, Any]) -> Panel:
@@ -221,20 +227,29 @@ def statement_rows(database: Mapping[str, Any]) -> tuple[StatementRow, ...]:
     )
 
 
-def holders(source: Any, rss_bytes: float | None) -> tuple[Holder, ...]:
-    """As utils.memory_holders tells them, largest first; what nobody claims of the RSS last."""
-    told = source if isinstance(source, Mapping) else {}
-    found = list(told.get("holders") or ())[:_MOST_HOLDERS]
-    if not found:
+def redis_panel(redis: Mapping[str, Any]) -> tuple[Panel, ...]:
+    """The cache that several processes share; none where REDIS_URL is not set."""
+    if not redis:
         return ()
-    claimed = sum(one["size_bytes"] for one in found)
-    whole = max(float(told.get("rss_bytes") or rss_bytes or 0), claimed, 1.0)
-    rows = [_holder(one, whole) for one in found]
-    if whole - claimed > _WORTH_A_ROW * whole:
-        rows.append(
-            _holder({"name": "nobody", "what": "claimed by none of them", "size_bytes": whole - claimed}, whole)
-        )
-    return tuple(rows)
+    facts = (
+        Fact("State", redis_words(redis)),
+        Fact("Hears of changes", "yes" if redis["hears"] else "no; own copies are trusted for a second"),
+        Fact("Questions", f"{count(redis['calls'])}, {count(redis['failures'])} failed"),
+        Fact("Not asked while it was down", count(redis["refused"])),
+        Fact("Loads left to another process", count(redis["waited"])),
+        Fact("Values not readable", count(redis["undecodable"])),
+        Fact("Slowest question", seconds_text(redis["slowest_s"] if redis["calls"] else None)),
+        Fact("Last problem", redis["last_problem"] or "none"),
+    )
+    return (Panel("Shared cache (Redis)", facts),)
+
+
+def redis_words(redis: Mapping[str, Any]) -> str:
+    """Whether it is used."""
+    if redis["breaker"] == "closed" and redis["hears"]:
+        return "in use"
+    problem = f" ({redis['last_problem']})" if redis["last_problem"] else ""
+    return f"does not answer{problem}; each process loads for itself"
 
 
 def other_panels(sources: Mapping[str, Any]) -> tuple[Panel, ...]:
@@ -242,7 +257,7 @@ def other_panels(sources: Mapping[str, Any]) -> tuple[Panel, ...]:
     return tuple(
         Panel(heading(name), facts_of(source))
         for name, source in sources.items()
-        if isinstance(source, Mapping) and not is_cache(source) and name not in _OWN_PANELS | {"forecaster"}
+        if isinstance(source, Mapping) and not is_cache(source) and name not in _OWN_PANELS
     )
 
 
@@ -282,12 +297,6 @@ def _ages(median_s: float | None, oldest_s: float | None) -> str:
     if median_s is None or oldest_s is None:
         return wording.NOTHING
     return f"{wording.duration(median_s)}, at most {wording.duration(oldest_s)}"
-
-
-def _holder(one: Mapping[str, Any], whole_bytes: float) -> Holder:
-    size, entries = float(one["size_bytes"]), one.get("entries")
-    kept = "" if entries is None else count(entries)
-    return Holder(heading(one["name"]), str(one.get("what", "")), wording.size(size), size / whole_bytes * 100, kept)
 
 
 def _counts(numbers: Mapping[str, int]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -36,6 +36,13 @@ class Slice:
     text: str
 
 
+class Allowed(NamedTuple):
+    """A figure and what it may be; `budget` is empty where nothing was declared."""
+
+    seen: str
+    budget: str
+
+
 @dataclass(frozen=True, slots=True)
 class RouteRow:
     """One route; texts of the last five minutes. `split` is that of the mean request that computed something."""
@@ -44,13 +51,11 @@ class RouteRow:
     count: str
     errors: int
     p50: str
-    p95: str
+    p95: Allowed
     p99: str
     over: tuple[str, ...]
     """Which of its figures are over budget: p95_ms, size_bytes, weight, queries."""
-    allowed: str
-    largest: str
-    allowed_size: str
+    largest: Allowed
     queries: str
     weight: str
     split: tuple[Slice, ...]
@@ -159,12 +164,13 @@ def _row(
         count=count(seen.count),
         errors=seen.errors,
         p50=seconds_text(seen.percentile_s(0.5)),
-        p95=seconds_text(seen.percentile_s(0.95)),
+        p95=_allowed(seconds_text(seen.percentile_s(0.95)), _amount("p95_ms", budget.p95_ms) if budget else ""),
         p99=seconds_text(seen.percentile_s(0.99)),
         over=tuple(one.what for one in broken if one.route == name),
-        allowed=_amount("p95_ms", budget.p95_ms) if budget else "",
-        largest=wording.size(seen.peak_bytes) if seen.peak_bytes else "",
-        allowed_size=wording.size(budget.size_bytes) if budget else "",
+        largest=_allowed(
+            wording.size(seen.peak_bytes) if seen.peak_bytes else wording.NOTHING,
+            wording.size(budget.size_bytes) if budget else "",
+        ),
         queries=_of(seen.peak_queries, budget.queries if budget else None),
         weight=_of(seen.peak_weight, budget.weight if budget else None),
         split=slices(stages_s, whole_s) if seen.worked else (),
@@ -176,6 +182,16 @@ def _row(
 def _parts(stages_s: Mapping[str, float], whole_s: float) -> list[tuple[str, float]]:
     known = [(stage, stages_s.get(stage, 0.0)) for stage in STAGES]
     return [*known, (REST, max(0.0, whole_s - sum(seconds for _, seconds in known)))]
+
+
+def _allowed(seen: str, budget: str) -> Allowed:
+    """In one unit said once, where both have the same: `18.4 of 50 ms`."""
+    number, _, unit = seen.partition(" ")
+    allowed, _, allowed_unit = budget.partition(" ")
+    allowed = allowed.removesuffix("0").removesuffix("0").removesuffix(".") if "." in allowed else allowed
+    if unit and unit == allowed_unit:
+        return Allowed(number, f"{allowed} {allowed_unit}")
+    return Allowed(seen, f"{allowed} {allowed_unit}".strip())
 
 
 def _of(seen: int, allowed: int | None) -> str:

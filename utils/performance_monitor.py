@@ -22,7 +22,7 @@ from utils.request_trace import current_trace as current_trace
 from utils.request_trace import traced
 from utils.request_trace import tracing as tracing
 from utils.slow_requests import SlowRequest, SlowRequests
-from utils.system_info import ProcessReader, ProcessSample, machine_facts
+from utils.system_info import GcWatch, ProcessReader, ProcessSample, machine_facts
 from utils.timing_series import FOLD_AT, Counted, TimingSeries
 from utils.timing_series import Kind as Kind
 
@@ -60,6 +60,7 @@ class PerformanceMonitor:
         self._read: Callable[[int], ProcessSample] | None = None
         self._sample_period_s = 5.0
         self._stop = threading.Event()
+        self._collections = GcWatch()
         self._thread: threading.Thread | None = None
         self._new_lock = threading.Lock()
         self._sample_lock = threading.Lock()
@@ -217,7 +218,7 @@ class PerformanceMonitor:
         """Reads the process now and keeps the reading; the background thread does this every `sample_period_s`."""
         with self._sample_lock:
             if self._read is None:
-                self._read = ProcessReader().read
+                self._read = ProcessReader(self._collections).read
             sample = self._read(self._clock.now_ms())
             self._samples.append(sample)
         for call in self._listeners:
@@ -233,6 +234,7 @@ class PerformanceMonitor:
         if not self.enabled or self._thread is not None:
             return
         self._stop.clear()
+        self._collections.start()
         self._thread = threading.Thread(target=self._sample_until_stopped, name="performance-sampler", daemon=True)
         self._thread.start()
 
@@ -242,6 +244,7 @@ class PerformanceMonitor:
         if thread is not None:
             self._stop.set()
             thread.join()
+            self._collections.close()
 
     def _sample_until_stopped(self) -> None:
         self.sample()

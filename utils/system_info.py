@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import os
 import platform
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -33,13 +35,43 @@ class ProcessSample:
     memory_total_bytes: int
     memory_available_bytes: int
     memory_percent: float
+    gc_pause_s: float = 0.0
+    gc_longest_s: float = 0.0
+
+
+class GcWatch:
+    """How long garbage collections took since `start()`: everything else in the process waits for each of them."""
+
+    def __init__(self, timer: Callable[[], float] = time.perf_counter) -> None:
+        self.pause_s = 0.0
+        self.longest_s = 0.0
+        self._timer = timer
+        self._began_s = 0.0
+
+    def start(self) -> None:
+        if self._notice not in gc.callbacks:
+            gc.callbacks.append(self._notice)
+
+    def close(self) -> None:
+        if self._notice in gc.callbacks:
+            gc.callbacks.remove(self._notice)
+
+    def _notice(self, phase: str, _info: Mapping[str, int]) -> None:
+        """No two collections run at once, and none within this."""
+        if phase == "start":
+            self._began_s = self._timer()
+            return
+        took_s = self._timer() - self._began_s
+        self.pause_s += took_s
+        self.longest_s = max(self.longest_s, took_s)
 
 
 class ProcessReader:
     """Reads this process and its machine; keeps the psutil handle, which makes a reading three times cheaper."""
 
-    def __init__(self) -> None:
+    def __init__(self, collections: GcWatch | None = None) -> None:
         self._process = psutil.Process()
+        self._collections = collections or GcWatch()
         self._readings = 0
         self._uss_bytes: int | None = None
 
@@ -64,6 +96,8 @@ class ProcessReader:
                 memory_total_bytes=memory.total,
                 memory_available_bytes=memory.available,
                 memory_percent=memory.percent,
+                gc_pause_s=self._collections.pause_s,
+                gc_longest_s=self._collections.longest_s,
             )
 
     def _read_uss(self) -> int | None:

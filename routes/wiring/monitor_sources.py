@@ -20,6 +20,7 @@ def add_sources(parts: Parts) -> None:
         "data_cache": data_cache.stats,
         "model_cache": model_cache.stats,
         "forecaster": parts.services.forecaster.stats,
+        "forecasts": parts.services.forecaster.kept_stats,
         "page_cache": parts.services.pages.stats,
         "exchange": parts.gateway.status,
         "feed": parts.feed.status,

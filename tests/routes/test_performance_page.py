@@ -13,7 +13,9 @@ from flask.testing import FlaskClient
 from routes.budgets import Breach
 from routes.performance_health import health
 from routes.performance_history import area, compare, courses
-from routes.performance_panels import cache_rows, exchange_panel, holders
+from routes.performance_memory import guard_panel, holders
+from routes.performance_panels import cache_rows, exchange_panel, redis_panel
+from routes.performance_parts import Fact
 from routes.performance_routes import slices, split_text
 from tests.support.browser import Replay
 from tests.support.pages import client, replay
@@ -160,7 +162,7 @@ def test_the_page_answers_first_and_shows_splits_and_budgets(client: FlaskClient
     assert first < shown.index("Routes") < shown.index("Caches")
     assert re.search(r'<rect class="render" x="[\d.]+" width="[\d.]+"', html)
     assert "indicators" in shown
-    assert "50.00 ms" in shown, "the budget of the market's page"
+    assert "of 50 ms" in shown, "the budget of the market's page"
 
 
 def test_every_cache_is_cleared_by_its_button_and_by_nobody_elses(replay: Replay, client: FlaskClient) -> None:
@@ -200,3 +202,40 @@ def test_its_size_does_not_grow_with_what_happened(client: FlaskClient) -> None:
         performance_monitor.observe(f"part {number}", 0.001)
         performance_monitor.observe(f"/invented/{number}", 0.001, kind="route")
     assert len(client.get("/performance/live", query_string={"version": "old"}).text) < 3 * before + 60_000
+
+
+def test_the_guard_tells_what_each_step_gave_back() -> None:
+    report = {"name": "pages", "dropped": 40, "rss_before_bytes": 200 << 20, "rss_after_bytes": 150 << 20}
+    guard = {"max_percent": 80, "max_rss_bytes": 300 << 20, "used_percent": 41.0, "rss_bytes": 150 << 20, "rounds": 1,
+             "cool_down_s": 30.0, "last_reports": [report]}  # fmt: skip
+    (panel,) = guard_panel(guard)
+    assert Fact("Last time: pages", "40 dropped, 200.0 MiB → 150.0 MiB") in panel.facts
+    assert Fact("This process is at", "150.0 MiB", 50.0) in panel.facts
+    (panel,) = guard_panel({**guard, "max_rss_bytes": 0})
+    assert "no limit of its own" in [fact.text for fact in panel.facts]
+    assert guard_panel({}) == ()
+
+
+REDIS = {"breaker": "closed", "hears": True, "calls": 9, "failures": 0, "refused": 0, "waited": 1, "undecodable": 0,
+         "slowest_s": 0.002, "last_problem": "", "hits": 4, "misses": 1}  # fmt: skip
+
+
+def test_a_shared_cache_that_is_gone_is_seen_at_a_glance() -> None:
+    metrics = {**WELL, "sources": {**WELL["sources"], "redis": REDIS}}
+    seen = health(minute({130: 100}), (), metrics, memory_limit_percent=80)
+    assert ("live", "in use") in [(one.state, one.text) for one in seen.checks]
+    gone = {**REDIS, "breaker": "open", "hears": False, "last_problem": "ConnectionError"}
+    metrics = {**WELL, "sources": {**WELL["sources"], "redis": gone}}
+    seen = health(minute({130: 100}), (), metrics, memory_limit_percent=80)
+    assert seen.text == "Running; worth a look: shared cache"
+    (panel,) = redis_panel(gone)
+    assert panel.facts[0].text == "does not answer (ConnectionError); each process loads for itself"
+    assert redis_panel({}) == ()
+
+
+def test_open_alerts_are_part_of_the_answer() -> None:
+    seen = health(
+        minute({130: 100}), (), WELL, memory_limit_percent=80, alerts=("Stale feed", "Error rate", "Low hit rate")
+    )
+    assert seen.text == "Running; worth a look: alerts"
+    assert seen.checks[-1].text == "3 raised: Stale feed, Error rate and 1 more"
