@@ -26,7 +26,6 @@ _THE_SERIES = (
     SERIES.c.interval == sa.bindparam("interval"),
 )
 _SERIES_ID = sa.select(SERIES.c.id).where(*_THE_SERIES)
-_LATEST = sa.select(SERIES.c.last_open_ms).where(*_THE_SERIES)
 _FIRST, _LAST = (sa.bindparam(name, type_=sa.BigInteger) for name in ("first", "last"))
 _COUNT = (
     sa.update(SERIES)
@@ -193,12 +192,6 @@ class CandleStore:
         with self._database.read() as connection:
             series_id = self._known_id(connection, symbol, interval)
             return [] if series_id is None else hole_ranges(connection, series_id)
-
-    def latest_open_ms(self, symbol: Symbol, interval: Interval) -> int | None:
-        """Open time of the newest stored candle."""
-        with self._database.read() as connection:
-            latest = connection.execute(_LATEST, _place(self._venue, symbol, interval)).scalar()
-        return None if latest is None else int(latest)
 
     def stats(self) -> StoreStats:
         """Of the venue in use; the file holds the others too."""

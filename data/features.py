@@ -19,7 +19,6 @@ from data.feature_parts import Parts
 from data.filters import lagged
 from data.volatility import SIGMA_FLOOR as SIGMA_FLOOR
 from data.volatility import ewma_sigma as ewma_sigma
-from data.volatility import follows
 from data.volatility import log_returns as log_returns
 from utils.errors import SchemaMismatch
 
@@ -64,29 +63,6 @@ def _check(names: Sequence[str]) -> None:
     unknown = [name for name in names if name not in _COMPUTE]
     if unknown:
         raise SchemaMismatch(f"this version computes no feature {', '.join(unknown)}; it has {', '.join(FEATURES)}")
-
-
-def valid_ends(candles: Candles, window: int, horizon: int = 0) -> NDArray[np.int64]:
-    """Rows t whose window [t - window + 1, t] is past the warm-up and, with `horizon` rows after t, without a hole."""
-    first = WARM_UP + window - 1
-    last = len(candles) - 1 - horizon
-    if last < first:
-        return np.empty(0, dtype=np.int64)
-    breaks = np.concatenate([[0], np.cumsum(~follows(candles))])
-    ends = np.arange(first, last + 1)
-    whole: NDArray[np.bool_] = breaks[ends - window + 1] == breaks[ends + horizon]
-    return ends[whole].astype(np.int64)
-
-
-def windows(features: NDArray[np.float32], ends: NDArray[np.int64] | Sequence[int], window: int) -> NDArray[np.float32]:
-    """The `window` rows up to and with each end, (len(ends), window, f), a copy. An end is at least window - 1."""
-    at = np.asarray(ends, dtype=np.int64)
-    if len(at) and (at.min() < window - 1 or at.max() >= len(features)):
-        raise ValueError(f"ends must lie in [{window - 1}, {len(features) - 1}], not {at.min()}…{at.max()}")
-    if not len(at):
-        return np.empty((0, window, features.shape[1]), dtype=np.float32)
-    views = np.lib.stride_tricks.sliding_window_view(features, window, axis=0)
-    return np.ascontiguousarray(views[at - window + 1].transpose(0, 2, 1))
 
 
 Feature = Callable[[Parts], Floats]

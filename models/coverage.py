@@ -63,14 +63,6 @@ class Slice:
     """The other market that the model looks at, where it is not one of these."""
 
 
-def coverage_report(
-    spec: ModelSpec, session: Session, calibration: Slice, judged: Slice, gamma: float = GAMMA
-) -> tuple[Calibration, list[Covered]]:
-    """Factors from the first slice, coverage on the second in each of the three WAYS."""
-    found = learned_factors(spec, session, calibration, judged)
-    return found, coverage_from(spec, session, found, judged, gamma)
-
-
 def learned_factors(spec: ModelSpec, session: Session, calibration: Slice, judged: Slice) -> Calibration:
     """InvalidInput where the outcomes that are calibrated on reach into what is judged."""
     if calibration.until_ms + max(spec.horizons) * spec.interval.ms > judged.from_ms:

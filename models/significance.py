@@ -21,7 +21,6 @@ LEVEL = 0.95
 DRAWS = 2000
 _EPSILON = 1e-15
 _MAX_TERMS = 500
-_HALVINGS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,16 +123,6 @@ def wilson(hits: float, count: float, level: float = LEVEL) -> Bounds:
     return Bounds(max(0.0, low), min(1.0, high), level)
 
 
-def binomial(hits: int, count: int, level: float = LEVEL) -> Bounds:
-    """The exact bounds of the same share (Clopper & Pearson 1934): never narrower than promised."""
-    if not 0 <= hits <= count or count <= 0:
-        raise InvalidInput(f"{hits} hits of {count} trials are impossible; give 0 ≤ hits ≤ trials and trials > 0")
-    tail = (1.0 - level) / 2.0
-    low = 0.0 if hits == 0 else _beta_quantile(tail, hits, count - hits + 1)
-    high = 1.0 if hits == count else _beta_quantile(1.0 - tail, hits + 1, count - hits)
-    return Bounds(low, high, level)
-
-
 def share_bounds(hits: ArrayLike, counts: ArrayLike, level: float = LEVEL) -> Bounds | None:
     """Bounds of a share from hits and counts per block of dependent forecasts: Wilson at the effective count.
 
@@ -186,14 +175,6 @@ def _fraction(x: float, a: float, b: float) -> float:
 
 def _away_from_zero(value: float) -> float:
     return value if abs(value) > 1e-300 else 1e-300
-
-
-def _beta_quantile(probability: float, a: float, b: float) -> float:
-    low, high = 0.0, 1.0
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2.0
-        low, high = (middle, high) if incomplete_beta(middle, a, b) < probability else (low, middle)
-    return (low + high) / 2.0
 
 
 def _paired(losses: ArrayLike, baseline_losses: ArrayLike) -> tuple[Floats, Floats]:

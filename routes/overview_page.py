@@ -128,7 +128,6 @@ _SORTS: dict[str, tuple[str, str, Callable[[Row], Any]]] = {
     "age": ("Data", "newest news", lambda row: -(row.age.at_ms or 0)),
 }
 _UNSORTABLE = "trend"
-DEFAULT_SORT = "symbol-as-configured"
 
 
 def overview_version(services: Services, interval: Interval) -> str:

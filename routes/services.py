@@ -214,12 +214,6 @@ class DataCacheFace(Protocol):
     ) -> T: ...
 
 
-class StatsFace(Protocol):
-    """A part that counts what it does; the answer is a frozen dataclass."""
-
-    def stats(self) -> Any: ...
-
-
 class StatusFace(Protocol):
     """A part that has a condition; the answer is a frozen dataclass."""
 

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from utils.clock import Clock, SystemClock
 from utils.logs import BACKUPS, MAX_BYTES, quoted, rotated, utc
 from utils.redaction import Redaction
+from utils.repeating import Repeating
 
 ACCESS_FILE = "access.log"
 
@@ -55,7 +56,6 @@ class AccessLog:
         self._folder = folder
         self._redaction = Redaction(secrets)
         self._clock = clock or SystemClock()
-        self._period_s = period_s
         self._max_bytes = max_bytes
         self._backups = backups
         self._lines_at_once = max(1, min(_LINES_AT_ONCE, max_bytes // _LINE_BYTES))
@@ -63,9 +63,8 @@ class AccessLog:
         self._recorded = 0
         self._written = 0
         self._running = False
-        self._stop = threading.Event()
         self._write_lock = threading.Lock()
-        self._thread: threading.Thread | None = None
+        self._writing = Repeating(self.flush, name="access-log", period_s=period_s)
         self._file: RotatingFileHandler | None = None
 
     @property
@@ -83,17 +82,12 @@ class AccessLog:
             return
         self._file = rotated(self._folder, ACCESS_FILE, self._max_bytes, self._backups)
         self._running = True
-        self._stop.clear()
-        self._thread = threading.Thread(target=self._write_until_stopped, name="access-log", daemon=True)
-        self._thread.start()
+        self._writing.start()
 
     def close(self) -> None:
         """Writes what is pending and ends the thread."""
         self._running = False
-        thread, self._thread = self._thread, None
-        if thread is not None:
-            self._stop.set()
-            thread.join()
+        self._writing.close()
         self.flush()
         if self._file is not None:
             self._file.close()
@@ -110,10 +104,6 @@ class AccessLog:
                 self._file.emit(logging.makeLogRecord({"msg": "\n".join(starmap(self._line, some))}))
                 self._written += len(some)
                 due -= len(some)
-
-    def _write_until_stopped(self) -> None:
-        while not self._stop.wait(self._period_s):
-            self.flush()
 
     def _line(self, at_ms: int, record: AccessRecord) -> str:
         return self._redaction(

@@ -82,11 +82,6 @@ def target_of(url: str) -> Target:
     return Target(digest, f"{_NAMES.get(family, scheme)} {scheme}://{host or '••••'} ({digest[:4]})", url)
 
 
-def is_target(text: str) -> bool:
-    """Whether it could be an address that Apprise understands: a scheme and something behind it."""
-    return _SCHEME.fullmatch(text) is not None
-
-
 def secrets_in(url: str) -> tuple[str, ...]:
     """What of an address no page and no log may hold: all of it, and its parts but the host of webhook and mail."""
     try:

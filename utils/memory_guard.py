@@ -4,7 +4,6 @@ what only passed through the process is let go of before it adds up."""
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -12,6 +11,7 @@ import psutil
 
 from utils.clock import Clock, SystemClock
 from utils.memory_return import give_back, tidy
+from utils.repeating import Repeating
 
 log = logging.getLogger(__name__)
 
@@ -105,7 +105,6 @@ class MemoryGuard:
         self._between_tidyings_s = 1.0
         self._clock = clock or SystemClock()
         self._tidy_not_before_s = self._clock.monotonic()
-        self._period_s = period_s
         self._shortest_cool_down_s = cool_down_s
         self._cool_down_s = cool_down_s
         self._not_before_s = self._clock.monotonic()
@@ -113,8 +112,7 @@ class MemoryGuard:
         self._rounds = 0
         self._last_reading: MemoryReading | None = None
         self._last_reports: tuple[TrimReport, ...] = ()
-        self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._checking = Repeating(self.check, name="memory-guard", period_s=period_s)
 
     def check(self) -> tuple[TrimReport, ...]:
         """Reads once; trims if it must and the cool-down is over. Answers what was done: nothing, most of the time."""
@@ -147,20 +145,10 @@ class MemoryGuard:
 
     def start(self) -> None:
         """Checks every `period_s` seconds in a thread of its own, until `close`."""
-        if self._thread is None:
-            self._stop.clear()
-            self._thread = threading.Thread(target=self._check_until_stopped, name="memory-guard", daemon=True)
-            self._thread.start()
+        self._checking.start()
 
     def close(self) -> None:
-        thread, self._thread = self._thread, None
-        if thread is not None:
-            self._stop.set()
-            thread.join()
-
-    def _check_until_stopped(self) -> None:
-        while not self._stop.wait(self._period_s):
-            self.check()
+        self._checking.close()
 
     def _short(self, reading: MemoryReading) -> bool:
         too_much = 0 < self._max_rss_bytes < reading.rss_bytes

@@ -13,6 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
+from utils.repeating import Repeating
+
 log = logging.getLogger(__name__)
 
 MOST_WORKERS = 64
@@ -27,12 +29,10 @@ class WorkerFiles:
     def __init__(self, folder: Path, *, period_s: float = 5.0) -> None:
         self.tell: dict[str, Callable[[], bytes]] = {}
         self._folder = folder
-        self._period_s = period_s
         self._number: int | None = None
         self._lock_file: IO[bytes] | None = None
         self._writing = threading.Lock()
-        self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._publishing = Repeating(self._try_to_publish, name="worker-files", period_s=period_s, at_once=True)
 
     @property
     def number(self) -> int | None:
@@ -59,30 +59,21 @@ class WorkerFiles:
                 draft.replace(self._path(self._number, name))
 
     def start(self) -> None:
-        if self._thread is not None or not self._take_number():
-            return
-        self._stop.clear()
-        self._thread = threading.Thread(target=self._publish_until_stopped, name="worker-files", daemon=True)
-        self._thread.start()
+        if not self._publishing.running and self._take_number():
+            self._publishing.start()
 
     def close(self) -> None:
-        thread, self._thread = self._thread, None
-        if thread is not None:
-            self._stop.set()
-            thread.join()
+        self._publishing.close()
         if self._number is not None and self._lock_file is not None:
             self._forget(self._number)
             self._lock_file.close()
         self._number = self._lock_file = None
 
-    def _publish_until_stopped(self) -> None:
-        while True:
-            try:
-                self.publish()
-            except OSError as error:
-                log.warning("what this worker counts cannot be shared with the others: %s", error)
-            if self._stop.wait(self._period_s):
-                return
+    def _try_to_publish(self) -> None:
+        try:
+            self.publish()
+        except OSError as error:
+            log.warning("what this worker counts cannot be shared with the others: %s", error)
 
     def _take_number(self) -> bool:
         self._folder.mkdir(parents=True, exist_ok=True)

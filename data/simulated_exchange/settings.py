@@ -27,5 +27,4 @@ class ExchangeSettings:
     """requests after a 429, in its minute, before the ban"""
     first_ban_s: int = 120
     longest_ban_s: int = 3 * 86_400
-    processing_timeout_s: float = 10.0
     hosts: tuple[str, ...] = ("127.0.0.1", "localhost", "::1")

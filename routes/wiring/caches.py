@@ -78,7 +78,7 @@ def cache_clearing(pages: ResponseCache, forecaster: Forecaster) -> CacheClearin
     return CacheClearing(
         {
             "data_cache": data_cache.clear,
-            "model_cache": partial(model_cache.trim, keep=0),
+            "model_cache": model_cache.clear_cache,
             "page_cache": pages.clear,
             "forecasts": forecaster.clear,
         }

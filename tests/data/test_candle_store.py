@@ -47,7 +47,6 @@ def test_what_is_written_is_read_bit_for_bit(store: CandleStore) -> None:
     assert store.write(candles) == WriteCount(added=11_997)
     back = store.read(BTC, Interval.H1)
     assert back.digest == candles.digest
-    assert store.latest_open_ms(BTC, Interval.H1) == candles.last_open_time_ms
 
 
 def test_nan_of_absent_columns_comes_back_as_nan(store: CandleStore) -> None:
@@ -80,7 +79,6 @@ def test_series_are_apart(store: CandleStore) -> None:
     assert len(store.read(BTC, Interval.M1)) == 30
     nothing = store.read(Symbol("NONEUSDT"), Interval.H1)
     assert (len(nothing), nothing.symbol) == (0, "NONEUSDT")
-    assert store.latest_open_ms(Symbol("NONEUSDT"), Interval.H1) is None
     assert store.stats().candles == 60
 
 

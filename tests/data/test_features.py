@@ -18,8 +18,6 @@ from data.features import (
     ewma_sigma,
     feature_matrix,
     log_returns,
-    valid_ends,
-    windows,
 )
 from data.filters import ewma, rolling_max, rolling_min, rolling_sum
 from data.interval import Interval
@@ -174,29 +172,6 @@ def test_features_come_in_the_order_asked_and_unknown_ones_are_refused() -> None
     assert feature_matrix(made_candles(WARM_UP)).shape == (WARM_UP, len(FEATURES))
     with pytest.raises(SchemaMismatch, match="computes no feature moon_phase; it has return_1, "):
         feature_matrix(candles, ["moon_phase"])
-
-
-def test_ends_have_a_whole_window_and_horizon() -> None:
-    candles = made_candles(400, without=(300,))
-    ends = valid_ends(candles, window=20, horizon=5)
-    follows = np.diff(candles.open_time_ms) == candles.interval.ms
-    expected = [t for t in range(len(candles) - 5) if t - 19 >= WARM_UP and follows[t - 19 : t + 5].all()]
-    assert ends.tolist() == expected
-    assert len(valid_ends(made_candles(200), 20)) == 0
-    assert valid_ends(made_candles(WARM_UP + 20), 20).tolist() == [WARM_UP + 19]
-
-
-def test_windows_are_the_rows_before_each_end() -> None:
-    matrix = feature_matrix(made_candles(300))
-    found = windows(matrix, [250, 299], 30)
-    assert found.shape == (2, 30, len(FEATURES))
-    assert found.flags.c_contiguous
-    np.testing.assert_array_equal(found[0], matrix[221:251])
-    np.testing.assert_array_equal(found[1], matrix[270:300])
-    assert windows(matrix, [], 30).shape == (0, 30, len(FEATURES))
-    for wrong in ([28], [300]):
-        with pytest.raises(ValueError, match=r"ends must lie in \[29, 299\]"):
-            windows(matrix, wrong, 30)
 
 
 def test_time_of_day_and_week_are_utc() -> None:

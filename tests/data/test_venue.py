@@ -68,7 +68,6 @@ def test_candles_of_two_venues_never_meet(database: Database) -> None:
     store.write(real)
     store.use(venue.invented(1))
     assert len(store.read(BTC, HOUR)) == 0
-    assert store.latest_open_ms(BTC, HOUR) is None
     assert store.stats().candles == 0
     store.write(made_candles(4, seed=2))
     store.use(venue.BINANCE)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from models import calibrate, coverage
-from models.coverage import Slice, coverage_report
+from models.coverage import Slice, coverage_from, learned_factors
 from models.following import beginning
 from models.registry import Registry
 from tests.support import tiny_model
@@ -37,9 +37,9 @@ def test_narrow_bands_are_mended_where_nothing_was_calibrated(narrow: Path) -> N
     seen = [tiny_model.candles(4000, symbol="AAAUSDT", seed=1), tiny_model.candles(4000, symbol="BBBUSDT", seed=2)]
     unseen = [tiny_model.candles(8000, symbol="CCCUSDT", seed=3), tiny_model.candles(8000, symbol="DDDUSDT", seed=4)]
     middle = START + 4000 * HOUR
-    found, told = coverage_report(
-        entry.spec, entry.open(), Slice(seen, START, middle - 100 * HOUR), Slice(unseen, middle, START + 8000 * HOUR)
-    )
+    session, judged = entry.open(), Slice(unseen, middle, START + 8000 * HOUR)
+    found = learned_factors(entry.spec, session, Slice(seen, START, middle - 100 * HOUR), judged)
+    told = coverage_from(entry.spec, session, found, judged)
     at_one = {one.way: one for one in told if one.horizon == 1}
     assert at_one["as given"].outer < 0.8
     assert found.factors[0] == pytest.approx([1.5, 1.5], rel=0.1)
@@ -54,7 +54,7 @@ def test_narrow_bands_are_mended_where_nothing_was_calibrated(narrow: Path) -> N
     assert at_one["as given"].count == 2 * 3999
     assert len(told) == 3 * 24
     with pytest.raises(InvalidInput, match="leave a gap"):
-        coverage_report(entry.spec, entry.open(), Slice(seen, START, middle), Slice(unseen, middle, middle + 1))
+        learned_factors(entry.spec, session, Slice(seen, START, middle), Slice(unseen, middle, middle + 1))
 
 
 def test_the_command(narrow: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

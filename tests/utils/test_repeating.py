@@ -1,0 +1,45 @@
+"""Repeating: at once or after a period, again and again, and never again once it is closed."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from utils.repeating import Repeating
+
+PATIENCE_S = 90.0
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_the_work_is_repeated_until_it_is_closed_and_can_be_begun_anew(at_once: bool) -> None:
+    done, seen = threading.Semaphore(0), list[str]()
+
+    def work() -> None:
+        seen.append(threading.current_thread().name)
+        done.release()
+
+    repeating = Repeating(work, name="of-a-test", period_s=0.001, at_once=at_once)
+    for _ in range(2):
+        repeating.start()
+        repeating.start()
+        assert repeating.running
+        assert [thread.name for thread in threading.enumerate()].count("of-a-test") == 1
+        assert all(done.acquire(timeout=PATIENCE_S) for _ in range(3))
+        repeating.close()
+        repeating.close()
+        assert not repeating.running
+        assert "of-a-test" not in [thread.name for thread in threading.enumerate()]
+    assert set(seen) == {"of-a-test"}
+
+
+def test_a_long_period_is_not_waited_for_at_the_end_nor_at_once() -> None:
+    did = threading.Event()
+    soon = Repeating(did.set, name="soon", period_s=3600.0, at_once=True)
+    soon.start()
+    assert did.wait(PATIENCE_S)
+    soon.close()
+    later = Repeating(did.clear, name="later", period_s=3600.0)
+    later.start()
+    later.close()
+    assert did.is_set(), "its period has not passed"
