@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from data.candles import Candles
-from models.commands import add_klines, add_later, add_model, ended, klines, later, usable
+from models.commands import ended, unseen, unseen_parser
 from models.conformal import calibrate
 from models.evaluation import outcomes
 from models.input_source import inputs_for
@@ -47,29 +47,21 @@ def split_factors(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    options = _parser().parse_args(arguments)
+    options = unseen_parser("calibrate", __doc__, "calibrated on").parse_args(arguments)
     return ended(lambda: run(options))
 
 
 def run(options: argparse.Namespace) -> str:
     """Calibrates, and puts the model in place anew: its graph, spec and so its digest stay as they are."""
-    entry, spec = usable(options)
-    from_ms, until_ms = later(options, spec, "bands are calibrated on")
-    factors = split_factors(spec, entry.open(), klines(options, spec.interval), from_ms, until_ms)
+    given = unseen(options, "bands are calibrated on")
+    entry, spec = given.entry, given.spec
+    factors = split_factors(spec, entry.open(), given.markets, given.from_ms, given.until_ms)
     if factors is None:
         raise InvalidInput("too few forecasts have their outcomes between these days; give an earlier or a later date")
     report = {**(entry.report or {}), "calibration": factors}
     write_model(options.models, spec, (entry.path / GRAPH).read_bytes(), report)
     low, high = (float(bound(factors["factors"])) for bound in (np.min, np.max))
     return f"{entry.id}: {factors['count']} outcomes, bands stretched by {low:.3f} … {high:.3f}"
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m models.calibrate", description=__doc__)
-    add_model(parser)
-    add_klines(parser)
-    add_later(parser, "calibrated on")
-    return parser
 
 
 if __name__ == "__main__":

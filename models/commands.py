@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from data.candles import Candles
@@ -87,15 +88,36 @@ def usable(options: argparse.Namespace) -> tuple[RegistryEntry, ModelSpec]:
     return entry, entry.spec
 
 
-def add_later(parser: argparse.ArgumentParser, what: str) -> None:
-    """A period of time, said to be `what`."""
+@dataclass(frozen=True, slots=True)
+class Unseen:
+    """A model, and candles from a time that it was not trained on, [from_ms, until_ms)."""
+
+    entry: RegistryEntry
+    spec: ModelSpec
+    markets: Sequence[Candles]
+    from_ms: int
+    until_ms: int
+
+
+def unseen_parser(command: str, description: str | None, what: str) -> argparse.ArgumentParser:
+    """Asks for a model, kline files and a period of time, which is said to be `what`."""
+    parser = argparse.ArgumentParser(prog=f"python -m models.{command}", description=description)
+    add_model(parser)
+    add_klines(parser)
+    add_period(parser, what)
+    return parser
+
+
+def add_period(parser: argparse.ArgumentParser, what: str) -> None:
+    """Asks for a period of time, which is said to be `what`."""
     parser.add_argument("--from", dest="from_", required=True, metavar="DATE", help=f"first day {what} (UTC)")
     parser.add_argument("--until", required=True, metavar="DATE", help=f"last day {what} (UTC, included)")
 
 
-def later(options: argparse.Namespace, spec: ModelSpec, what: str) -> tuple[int, int]:
-    """The period that `add_later` asked for. InvalidInput where the model was trained on some of it."""
+def unseen(options: argparse.Namespace, what: str) -> Unseen:
+    """What `unseen_parser` asked for. InvalidInput where the model was trained on some of it."""
+    entry, spec = usable(options)
     from_ms, until_ms = parse_date(options.from_), parse_date(options.until, end=True)
     if from_ms < spec.train_until_ms:
         raise InvalidInput(f"model {spec.id!r} was trained until after {options.from_}; {what} what comes later")
-    return from_ms, until_ms
+    return Unseen(entry, spec, klines(options, spec.interval), from_ms, until_ms)

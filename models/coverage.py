@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.candles import Candles
-from models.commands import add_klines, add_later, add_model, beside, ended, usable
+from models.commands import add_klines, add_model, add_period, beside, ended, usable
 from models.conformal import GAMMA, Calibration, calibrate, outside
 from models.evaluation import Outcomes, outcomes
 from models.following import beginning
@@ -186,7 +186,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--calibrate-until", metavar="DATE", help="last day calibrated on (UTC)")
     parser.add_argument("--calibrate-symbols", nargs="+", default=[], metavar="SYMBOL", help="default: every market")
-    add_later(parser, "judged on")
+    add_period(parser, "judged on")
     parser.add_argument("--gamma", type=float, default=GAMMA, help=f"how fast bands follow (default: {GAMMA})")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     return parser

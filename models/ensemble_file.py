@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import math
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,8 +11,9 @@ from typing import Any
 from data.interval import Interval
 from models.ensemble import EVERY_CANDLES, FLOOR, MOST_CANDLES, Ensemble
 from models.spec import parse_id
-from utils.errors import DashboardError, InvalidInput, ModelNotFound, StoreError
+from utils.errors import InvalidInput, ModelNotFound, StoreError
 from utils.file_lock import held
+from utils.json_file import read_json, write_json
 
 FILE = ".ensembles.json"
 _LOCK = ".ensembles.lock"
@@ -25,14 +24,7 @@ _PLAIN = ("floor", "every", "made_ms", "weighed_ms", "version", "venue", "archiv
 
 def read_ensembles(root: Path) -> tuple[Ensemble, ...]:
     """Those of the models' folder, archived ones too; none where the file is absent or damaged."""
-    path = root / FILE
-    try:
-        if path.is_symlink() or path.stat().st_size > _LONGEST_BYTES:
-            return ()
-        value = json.loads(path.read_bytes())
-        return tuple(_ensemble(name, given) for name, given in value["ensembles"].items() if value["schema"] == _SCHEMA)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, DashboardError, RecursionError):
-        return ()
+    return read_json(root / FILE, _ensembles, schema=_SCHEMA, longest_bytes=_LONGEST_BYTES, otherwise=())
 
 
 def ensemble_of(root: Path, name: str) -> Ensemble | None:
@@ -41,7 +33,7 @@ def ensemble_of(root: Path, name: str) -> Ensemble | None:
 
 
 def write_ensembles(root: Path, ensembles: Sequence[Ensemble]) -> None:
-    """At once or not at all: written and synced aside, then renamed over the old one."""
+    """At once or not at all."""
     value = {
         one.id: {
             "interval": str(one.interval),
@@ -50,17 +42,7 @@ def write_ensembles(root: Path, ensembles: Sequence[Ensemble]) -> None:
         }
         for one in ensembles
     }
-    root.mkdir(parents=True, exist_ok=True)
-    aside = root / f"{FILE}.{os.getpid()}"
-    try:
-        with aside.open("w", encoding="utf-8") as file:
-            json.dump({"schema": _SCHEMA, "ensembles": value}, file, indent=2, sort_keys=True)
-            file.write("\n")
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(root / FILE)
-    finally:
-        aside.unlink(missing_ok=True)
+    write_json(root / FILE, {"schema": _SCHEMA, "ensembles": value})
 
 
 @contextmanager
@@ -94,6 +76,10 @@ def check_every(every: int) -> None:
         raise InvalidInput(
             f"every {every} candles does not fit; use 1 to {MOST_CANDLES:,}, or 0 to weigh it by hand only"
         )
+
+
+def _ensembles(value: Mapping[str, Any]) -> tuple[Ensemble, ...]:
+    return tuple(_ensemble(name, given) for name, given in value["ensembles"].items())
 
 
 def _ensemble(name: str, given: Mapping[str, Any]) -> Ensemble:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import tensorflow as tf
-
 from models.architectures import Head
 from models.export import export, parity
 from models.kinds import OnEpoch, Task, Trained
 from models.recipe import Recipe
+from models.tensorflow_threads import use_threads
 from models.training import fit
 
 
 def fit_network(recipe: Recipe, task: Task, on_epoch: OnEpoch) -> Trained:
     """Trains the recipe's network; its head starts at the task's naive forecast."""
-    if tf.config.threading.get_intra_op_parallelism_threads() != task.threads:
-        _use_threads(task.threads)
+    use_threads(task.threads)
     head = Head(task.horizons, task.naive, task.median)
     fitted = fit(recipe, task, head, on_epoch)
     graph = export(fitted.model, recipe.kind)
@@ -29,12 +27,3 @@ def fit_network(recipe: Recipe, task: Task, on_epoch: OnEpoch) -> Trained:
         scaler="mean and standard deviation of the training windows' last rows, inside the graph",
         packages=("keras", "tensorflow"),
     )
-
-
-def _use_threads(threads: int) -> None:
-    """Only before TensorFlow has begun: what began keeps what it has."""
-    try:
-        tf.config.threading.set_intra_op_parallelism_threads(threads)
-        tf.config.threading.set_inter_op_parallelism_threads(1)
-    except RuntimeError:
-        return

@@ -7,16 +7,16 @@ its markets go back to the model that serves their interval.
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from data.interval import Interval
 from data.symbol import Symbol
 from models.spec import ModelSpec, parse_id
 from utils.errors import DashboardError, InvalidInput
+from utils.json_file import read_json, write_json
 
 FILE = ".own.json"
 Choices = Mapping[tuple[Interval, Symbol], str]
@@ -26,20 +26,7 @@ _LONGEST_BYTES = 256 * 1024
 
 def read_own(root: Path) -> dict[tuple[Interval, Symbol], str]:
     """Model ids by interval and market; none where the file is absent or damaged."""
-    path = root / FILE
-    try:
-        if path.is_symlink() or path.stat().st_size > _LONGEST_BYTES:
-            return {}
-        value = json.loads(path.read_bytes())
-        if value["schema"] != _SCHEMA:
-            return {}
-        return {
-            (Interval.parse(interval), Symbol.parse(symbol)): parse_id(model)
-            for interval, chosen in value["own"].items()
-            for symbol, model in chosen.items()
-        }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, DashboardError, RecursionError):
-        return {}
+    return read_json(root / FILE, _own, schema=_SCHEMA, longest_bytes=_LONGEST_BYTES, otherwise={})
 
 
 def write_own(root: Path, choices: Choices) -> None:
@@ -47,12 +34,15 @@ def write_own(root: Path, choices: Choices) -> None:
     value: dict[str, dict[str, str]] = {}
     for (interval, symbol), model in choices.items():
         value.setdefault(str(interval), {})[str(symbol)] = model
-    aside = root / f"{FILE}.{os.getpid()}"
-    try:
-        aside.write_text(json.dumps({"schema": _SCHEMA, "own": value}, indent=2, sort_keys=True) + "\n", "utf-8")
-        aside.replace(root / FILE)
-    finally:
-        aside.unlink(missing_ok=True)
+    write_json(root / FILE, {"schema": _SCHEMA, "own": value})
+
+
+def _own(value: Mapping[str, Any]) -> dict[tuple[Interval, Symbol], str]:
+    return {
+        (Interval.parse(interval), Symbol.parse(symbol)): parse_id(model)
+        for interval, chosen in value["own"].items()
+        for symbol, model in chosen.items()
+    }
 
 
 def chosen_for(

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from data.candles import Candles
-from models.commands import add_klines, add_later, add_model, ended, klines, later, usable
+from models.commands import ended, unseen, unseen_parser
 from models.evaluation import evaluate
 from models.registry import GRAPH, RegistryEntry, write_model
 from models.spec import ModelSpec, parse_id
@@ -110,18 +110,18 @@ def _times(spec: ModelSpec, sessions: Sequence[Session]) -> list[float]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    options = _parser().parse_args(arguments)
+    options = unseen_parser("quantize", __doc__, "judged on").parse_args(arguments)
     return ended(lambda: run(options))
 
 
 def run(options: argparse.Namespace) -> str:
-    entry, whole = usable(options)
+    """Makes the twin, and keeps it where it pays; in words."""
+    given = unseen(options, "it is judged on")
+    entry, whole = given.entry, given.spec
     twin_id = parse_id(entry.id + SUFFIX)
-    from_ms, until_ms = later(options, whole, "it is judged on")
-    found = klines(options, whole.interval)
     original = (entry.path / GRAPH).read_bytes()
     quantized = int8(original)
-    verdict = compare(whole, original, quantized, found, from_ms, until_ms)
+    verdict = compare(whole, original, quantized, given.markets, given.from_ms, given.until_ms)
     if not verdict.kept:
         return f"not kept: {verdict.told()}"
     # a millisecond older, so that it does not serve by being the newest
@@ -137,14 +137,6 @@ def _report(entry: RegistryEntry, verdict: Verdict, options: argparse.Namespace)
         "graph_bytes": verdict.quantized.size_bytes,
         "quantized": judged | {"told": verdict.told(), **asdict(verdict)},
     }
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m models.quantize", description=__doc__)
-    add_model(parser)
-    add_klines(parser)
-    add_later(parser, "judged on")
-    return parser
 
 
 if __name__ == "__main__":

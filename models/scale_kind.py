@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import onnxruntime
-import tensorflow as tf
 from numpy.typing import NDArray
 
 from models.kinds import OnEpoch, Task, Trained, difference_of
@@ -15,6 +14,7 @@ from models.scale_graph import parameters, scale_graph
 from models.scale_head import signs
 from models.scale_training import NARROW, WIDE, Fitted, Floats, Pass, Plan, fit_scale, forecast
 from models.scoring import pinball_loss
+from models.tensorflow_threads import use_threads
 
 _WIDER = 4
 """Every second member has so many times the neurons, sees every row, and fewer times."""
@@ -26,7 +26,7 @@ _JUDGED_ROWS = 20_000
 
 def fit_scale_kind(recipe: Recipe, task: Task, on_epoch: OnEpoch) -> Trained:
     """An epoch is a member of the ensemble; each has epochs of its own (models.scale_training)."""
-    _use_threads(task.threads)
+    use_threads(task.threads)
     told: list[tuple[float, float]] = []
 
     def heard(number: int, loss: float, fitted: Fitted) -> None:
@@ -129,12 +129,3 @@ def _pass(one: Pass, recipe: Recipe, units: int, stride: int) -> Pass:
         learning_rate=recipe.learning_rate,
         dropout=recipe.dropout,
     )
-
-
-def _use_threads(threads: int) -> None:
-    """Only before TensorFlow has begun: what began keeps what it has."""
-    try:
-        tf.config.threading.set_intra_op_parallelism_threads(threads)
-        tf.config.threading.set_inter_op_parallelism_threads(1)
-    except RuntimeError:
-        return
