@@ -5,22 +5,38 @@ from __future__ import annotations
 import http.client
 import re
 import tempfile
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from benchmarks import report
-from benchmarks.measure import Reading, Row, print_rows, result, saves
+from benchmarks.measure import (
+    Reading,
+    Row,
+    faster,
+    interleaved,
+    print_rows,
+    reading,
+    result,
+    saves,
+    seconds_per_call,
+)
 from benchmarks.served import market, market_words, served
 from benchmarks.sessions import CYCLE, READERS, Received, sessions
 from config import load_settings
+from utils.content_encoding import ZSTD, compress, decompress
+from utils.dictionaries import delta, name_of
 
 _ENCODINGS = {"as Chrome asks": "gzip, deflate, br, zstd", "gzip": "gzip", "br": "br", "zstd": "zstd"}
 _PLAIN = "identity"
 _TEXT = re.compile(r"text/|application/(json|javascript|xml|openmetrics-text)|image/svg\+xml")
 _SHOWN = 14
+_NEWS_S = 2.0
+_CALLS = 30
 _KINDS = {
     "styles and scripts": r"^/assets/",
     "tables as CSV": r"\.csv$",
@@ -70,10 +86,11 @@ def run(*, short: bool = False) -> dict[str, Any]:
     with served(played) as server:
         paths = [path for path in addresses(played["SYMBOLS"].split(",")[0]) if not short or path.count("/") < 3]
         answers = [found for path in paths if (found := _answer(server.port, path)) is not None]
+        costs = _cost_rows(server.port, 3 if short else 9)
     rows = _session_rows(_sessions(played, short=short))
     rows += [saves(f"text answers, all bytes, {name}", *_weighed(answers, name), 0.85) for name in _ENCODINGS]
     rows.append(saves("text answers, mean of each for itself, as Chrome asks", *_unweighed(answers), 0.0))
-    rows += _kind_rows(answers)
+    rows += [*_kind_rows(answers), *costs]
     if not short:
         rows += _asked_rows(answers, report.read())
     print_rows(f"{len(answers)} text answers of {market_words(played)}", rows)
@@ -95,11 +112,11 @@ def _sessions(played: Mapping[str, str], *, short: bool) -> dict[str, list[Recei
 
     from tests.support.browser import launch
 
-    faster = {**played, "SIMULATED_SPEED": str(_SPEED)}
+    moving = {**played, "SIMULATED_SPEED": str(_SPEED)}
     with ExitStack() as running:
         addresses = {}
         for name, switch in ((_WITH, "True"), (_WITHOUT, "False")):
-            server = running.enter_context(served(faster, ENABLE_COMPRESSION_DICTIONARIES=switch))
+            server = running.enter_context(served(moving, ENABLE_COMPRESSION_DICTIONARIES=switch))
             addresses[name] = f"http://127.0.0.1:{server.port}"
         browser = launch(running.enter_context(sync_playwright()))
         cycle = CYCLE[2:4] if short else CYCLE
@@ -181,15 +198,46 @@ def _answer(port: int, path: str) -> Answer | None:
 
 
 def _size(port: int, path: str, encoding: str) -> int:
+    return len(_body(port, path, encoding))
+
+
+def _body(port: int, path: str, encoding: str) -> bytes:
+    """Empty for what is not text, or not 200."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     try:
         connection.request("GET", path, headers={"Accept-Encoding": encoding})
         answer = connection.getresponse()
         body = answer.read()
         text = _TEXT.match(answer.getheader("Content-Type", ""))
-        return len(body) if answer.status == http.client.OK and text else 0
+        return body if answer.status == http.client.OK and text else b""
     finally:
         connection.close()
+
+
+def _cost_rows(port: int, rounds: int) -> list[Row]:
+    """What it takes to say what differs, with what a kept page has to be unpacked for it, against compressing anew."""
+    rows = []
+    for name, path in (("overview", "/live"), ("market", "/symbol/BTCUSDT/live?interval=1h")):
+        before = _body(port, path, _PLAIN)
+        time.sleep(_NEWS_S)
+        after = _body(port, path, _PLAIN)
+        known, stored = name_of(before), compress(after, ZSTD)
+        works = {
+            "delta": partial(_differing, stored, len(after), known, before),
+            "br": partial(compress, after, "br"),
+        }
+        timed = {what: partial(_milliseconds, work) for what, work in works.items()}
+        seen = {what: reading(values, "ms") for what, values in interleaved(timed, rounds).items()}
+        rows.append(faster(f"saying what differs in the news of the {name}, against br", seen["delta"], seen["br"], 1))
+    return rows
+
+
+def _differing(stored: bytes, length: int, known: str, before: bytes) -> bytes:
+    return delta(decompress(stored, ZSTD, length), known, before)
+
+
+def _milliseconds(work: Callable[[], object]) -> float:
+    return 1e3 * seconds_per_call(work, _CALLS)
 
 
 def _weighed(answers: Sequence[Answer], name: str) -> tuple[Reading, Reading]:

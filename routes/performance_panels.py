@@ -8,6 +8,7 @@ from typing import Any
 
 from routes import wording
 from routes.performance_parts import Fact, Panel, count, facts_of, heading, percent, seconds_text
+from utils.dictionaries import DCZ
 
 _CACHE_KEYS = frozenset({"hits", "misses"})
 _OWN_PANELS = frozenset(
@@ -190,21 +191,22 @@ def compression_panel(compression: Mapping[str, Any], dictionaries: Mapping[str,
         Fact("Bytes out", wording.size(given)),
         Fact("Saved", wording.percent(1 - given / taken, 1) if taken else wording.NOTHING),
         Fact("Time", seconds_text(compression.get("seconds"))),
-        *_difference_facts(dictionaries),
+        *_difference_facts(_mapping(compression.get("encodings")).get(DCZ), dictionaries),
     )
     return Panel(
         "Compression", facts, "Each page once per encoding; a stored page is sent without compressing it again."
     )
 
 
-def _difference_facts(dictionaries: Mapping[str, Any]) -> tuple[Fact, ...]:
+def _difference_facts(made: Mapping[str, int] | None, dictionaries: Mapping[str, Any]) -> tuple[Fact, ...]:
     """What was sent to browsers that hold an earlier answer; nothing where that is switched off."""
     if not dictionaries:
         return ()
-    sizes = [wording.size(dictionaries[name]) for name in ("in_bytes", "out_bytes", "size_bytes")]
+    sizes = "" if made is None else f", {wording.size(made['in_bytes'])} as {wording.size(made['out_bytes'])}"
+    held = f"{count(dictionaries['entries'])}, {wording.size(dictionaries['size_bytes'])}"
     return (
-        Fact("Of these, as what differs", f"{count(dictionaries['deltas'])}, {sizes[0]} as {sizes[1]}"),
-        Fact("Earlier answers held", f"{count(dictionaries['entries'])}, {sizes[2]}"),
+        Fact("Of these, as what differs", count(0 if made is None else made["count"]) + sizes),
+        Fact("Earlier answers held", held),
         Fact("Browser's one known here", _known(int(dictionaries["found"]), int(dictionaries["unknown"]))),
     )
 

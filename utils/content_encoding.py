@@ -46,27 +46,46 @@ def accepts(accept_encoding: str, encoding: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
+class EncodingStats:
+    """Of one content encoding: bodies that were compressed, and what went in and came out."""
+
+    count: int = 0
+    in_bytes: int = 0
+    out_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class CompressionStats:
-    """Since the process began: bodies that were compressed, what went in and came out, and the time it took."""
+    """Since the process began: of all encodings, the time it took, and of each encoding that was made."""
 
     count: int
     in_bytes: int
     out_bytes: int
     seconds: float
+    encodings: dict[str, EncodingStats]
 
 
 class Compression:
-    """What `compress` did. Threads add to it without a lock: a count may be lost, a page is not held up."""
+    """What was compressed. Threads add to it without a lock: a count may be lost, a page is not held up."""
 
     def __init__(self) -> None:
-        self._sums = (0, 0, 0, 0.0)
+        self._seconds = 0.0
+        self._encodings: dict[str, EncodingStats] = {}
 
-    def add(self, in_bytes: int, out_bytes: int, seconds: float) -> None:
-        count, taken, given, spent_s = self._sums
-        self._sums = (count + 1, taken + in_bytes, given + out_bytes, spent_s + seconds)
+    def add(self, encoding: str, in_bytes: int, out_bytes: int, seconds: float) -> None:
+        old = self._encodings.get(encoding, EncodingStats())
+        self._encodings[encoding] = EncodingStats(old.count + 1, old.in_bytes + in_bytes, old.out_bytes + out_bytes)
+        self._seconds += seconds
 
     def stats(self) -> CompressionStats:
-        return CompressionStats(*self._sums)
+        encodings = dict(self._encodings)
+        return CompressionStats(
+            count=sum(one.count for one in encodings.values()),
+            in_bytes=sum(one.in_bytes for one in encodings.values()),
+            out_bytes=sum(one.out_bytes for one in encodings.values()),
+            seconds=self._seconds,
+            encodings=encodings,
+        )
 
 
 compression = Compression()
@@ -78,7 +97,7 @@ def compress(body: bytes, encoding: str) -> bytes:
     with traced("compress") as block:
         compressed = _compress(body, encoding)
     if encoding != IDENTITY:
-        compression.add(len(body), len(compressed), block.seconds)
+        compression.add(encoding, len(body), len(compressed), block.seconds)
     return compressed
 
 

@@ -30,19 +30,13 @@ _VARIABLE = re.compile(r"<[^>]*>")
 
 @dataclass(frozen=True, slots=True)
 class DictionaryStats:
-    """Since the start, but for what is held now. `found` and `unknown`: the reader's dictionary was here, or not.
-
-    `in_bytes` became `out_bytes` in the `deltas` that were made, each once however many readers it was for.
-    """
+    """What is held now, and since the start: how often the dictionary that a reader named was `found`, or `unknown`."""
 
     entries: int
     size_bytes: int
     max_bytes: int
     found: int
     unknown: int
-    deltas: int
-    in_bytes: int
-    out_bytes: int
 
 
 class Dictionaries:
@@ -55,7 +49,7 @@ class Dictionaries:
         self._lock = threading.Lock()
         self._bodies: OrderedDict[str, tuple[str, bytes]] = OrderedDict()
         self._size_bytes = 0
-        self._found = self._unknown = self._deltas = self._in_bytes = self._out_bytes = 0
+        self._found = self._unknown = 0
 
     def __contains__(self, name: str) -> bool:
         return name in self._bodies
@@ -84,17 +78,6 @@ class Dictionaries:
             self._found += 1
             return body
 
-    def delta(self, body: bytes, name: str, dictionary: bytes) -> bytes:
-        """The body in DCZ, against the dictionary of that name; the same of the same."""
-        with traced("compress") as block:
-            prefix = zstd.ZstdDict(dictionary, is_raw=True).as_prefix
-            made = _HEAD + b64decode(name.strip(":")) + zstd.compress(body, _LEVEL, zstd_dict=prefix)
-        compression.add(len(body), len(made), block.seconds)
-        self._deltas += 1
-        self._in_bytes += len(body)
-        self._out_bytes += len(made)
-        return made
-
     def clear(self) -> None:
         self.trim(1.0)
 
@@ -113,15 +96,21 @@ class Dictionaries:
                 max_bytes=self.max_bytes,
                 found=self._found,
                 unknown=self._unknown,
-                deltas=self._deltas,
-                in_bytes=self._in_bytes,
-                out_bytes=self._out_bytes,
             )
 
     def _shrink(self, limit_bytes: int) -> None:
         while self._size_bytes > limit_bytes and self._bodies:
             _, (_, body) = self._bodies.popitem(last=False)
             self._size_bytes -= len(body)
+
+
+def delta(body: bytes, name: str, dictionary: bytes) -> bytes:
+    """The body in DCZ, against the dictionary of that name; the same of the same."""
+    with traced("compress") as block:
+        prefix = zstd.ZstdDict(dictionary, is_raw=True).as_prefix
+        made = _HEAD + b64decode(name.strip(":")) + zstd.compress(body, _LEVEL, zstd_dict=prefix)
+    compression.add(DCZ, len(body), len(made), block.seconds)
+    return made
 
 
 def name_of(body: bytes) -> str:

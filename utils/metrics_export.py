@@ -114,6 +114,7 @@ class _Dashboard(Collector):
         yield from _timing_metrics(timings(self._monitor))
         yield from _process_metrics(metrics["process"] or {})
         yield from _cache_metrics(sources)
+        yield from _compression_metrics(sources.get("compression", {}))
         yield from _field_metrics(sources)
         yield from _exchange_metrics(sources.get("exchange", {}), metrics["at_ms"])
         yield from _feed_metrics(sources.get("feed", {}))
@@ -222,6 +223,20 @@ def _cache_metrics(sources: Sources) -> Iterator[Metric]:
     yield labelled("counter", "dashboard_cache_load_seconds", text, "cache", _column(caches, _CACHE_TIMES))
 
 
+_COMPRESSION = (
+    ("count", "bodies", "Bodies compressed, each once however often it was sent."),
+    ("in_bytes", "in_bytes", "Bytes that were compressed."),
+    ("out_bytes", "out_bytes", "Bytes that came out of it."),
+)
+
+
+def _compression_metrics(compression: Mapping[str, Any]) -> Iterator[Metric]:
+    """By content encoding; `dcz` is what was sent to browsers as what differs from an earlier answer."""
+    encodings: Mapping[str, Mapping[str, float]] = compression.get("encodings") or {}
+    for field, name, text in _COMPRESSION:
+        yield labelled("counter", f"dashboard_compression_{name}", text, "encoding", _column(encodings, (field,)))
+
+
 def is_cache(stats: Any) -> bool:
     return isinstance(stats, Mapping) and {"hits", "misses"} <= stats.keys()
 
@@ -256,6 +271,10 @@ _FIELDS: tuple[tuple[str, str, Literal["counter", "gauge"], str, str], ...] = (
     ("database", "errors", "counter", "dashboard_database_errors", "Transactions that failed."),
     ("database", "total_s", "counter", "dashboard_database_query_seconds", "Seconds spent in statements."),
     ("database", "slowest_s", "gauge", "dashboard_database_slowest_query_seconds", "The slowest since the start."),
+    ("dictionaries", "entries", "gauge", "dashboard_dictionaries", "Earlier answers held to send what differs."),
+    ("dictionaries", "size_bytes", "gauge", "dashboard_dictionaries_bytes", "Bytes of these."),
+    ("dictionaries", "found", "counter", "dashboard_dictionaries_found", "Readers' dictionaries that were held."),
+    ("dictionaries", "unknown", "counter", "dashboard_dictionaries_unknown", "Readers' dictionaries that were not."),
     ("memory_guard", "rounds", "counter", "dashboard_memory_guard_rounds", "Rounds of trimming."),
 )
 

@@ -10,7 +10,7 @@ import xxhash
 from werkzeug.http import parse_etags
 
 from utils.content_encoding import IDENTITY, MIN_SIZE_BYTES, ZSTD, compress, decompress
-from utils.dictionaries import DCZ, KEPT_S, Dictionaries, name_of
+from utils.dictionaries import DCZ, KEPT_S, delta, name_of
 
 HeaderList = list[tuple[str, str]]
 
@@ -95,16 +95,14 @@ class Page:
         more = [("Vary", form.vary), *form.headers, ("Cache-Control", _cache_control(form))]
         return Variant(self.encoded(encoding), f'"{self.digest}-{encoding}"', _content_type(form), encoding, more)
 
-    def make_delta(
-        self, held: tuple[str, bytes] | None, encoding: str, form: Form, dictionaries: Dictionaries, *, keeps: bool
-    ) -> Variant:
+    def make_delta(self, held: tuple[str, bytes] | None, encoding: str, form: Form, *, keeps: bool) -> Variant:
         """For a reader of dictionaries: what differs from the one it holds (name, body), else the page in `encoding`.
 
         The reader that `keeps` is offered the page as its next dictionary where it is worth it. The tag is a weak one:
         the bytes depend on the dictionary, what they say does not.
         """
         plain = self.plain()
-        body = dictionaries.delta(plain, *held) if held else b""
+        body = delta(plain, *held) if held else b""
         if body and len(body) < len(self.packed):
             encoding = DCZ
             offers = keeps and len(body) > _RENEWED_FRACTION * len(self.packed)

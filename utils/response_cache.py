@@ -383,7 +383,7 @@ class ResponseCache:
             with page.lock:
                 variant = page.variants.get(name)
                 if variant is None:
-                    variant = page.make_delta(held, encoding, form, dictionaries, keeps=reader.keeps)
+                    variant = page.make_delta(held, encoding, form, keeps=reader.keeps)
                     if len(page.variants) < _MAX_VARIANTS:
                         page.variants[name] = variant
                         self._grow(key, page, 0 if variant.body is page.packed else variant.length)

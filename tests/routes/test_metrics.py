@@ -125,6 +125,9 @@ def test_a_scrape_says_what_the_parts_say(client: FlaskClient, replay: Replay) -
     parts = replay.app.extensions["parts"]
     pages, store = parts.services.pages.stats(), parts.store.stats()
     assert value(text, "dashboard_cache_hits_total", cache="page") == pages.hits
+    packed = value(text, "dashboard_compression_out_bytes_total", encoding="zstd")
+    assert 0 < packed < value(text, "dashboard_compression_in_bytes_total", encoding="zstd")
+    assert value(text, "dashboard_dictionaries_bytes") == 0
     assert value(text, "dashboard_cache_misses_total", cache="page") == pages.misses > 0
     assert value(text, "dashboard_cache_size_bytes", cache="page") == pages.size_bytes
     assert value(text, "dashboard_store_candles") == store.candles > 1000
