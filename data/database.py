@@ -18,7 +18,7 @@ from data import schema_version
 from data.engines import engine_for, masked, with_driver
 from data.query_counts import QueryCounts, QueryStats
 from data.sqlite_file import file_of, move_aside_if_corrupt
-from data.store_errors import WRITER_WAIT_S, plain_text
+from data.store_errors import BUSY_TIMEOUT_S, WRITER_WAIT_S, plain_text
 from utils.clock import Clock, SystemClock
 from utils.errors import ConfigError, StoreError
 
@@ -62,7 +62,13 @@ class Database:
             yield connection
 
     def create_tables(self, metadata: sa.MetaData) -> None:
-        """Create those of the tables that are not there yet. An index covers in PostgreSQL what it covers in SQLite."""
+        """Create those of the tables that are not there yet. An index covers in PostgreSQL what it covers in SQLite.
+
+        Where all are there nobody's lock is waited for.
+        """
+        with self.read() as connection:
+            if metadata.tables.keys() <= set(sa.inspect(connection).get_table_names()):
+                return
         if self.engine.dialect.name == "postgresql":
             for index in (index for table in metadata.tables.values() for index in table.indexes):
                 index.dialect_options["postgresql"]["where"] = index.dialect_options["sqlite"]["where"]
@@ -164,12 +170,19 @@ class Database:
             raise StoreError(plain_text(error)) from error
 
 
-def connect(url: str, *, clock: Clock | None = None, on_notice: Callable[[str], None] = lambda _: None) -> Database:
+def connect(
+    url: str,
+    *,
+    clock: Clock | None = None,
+    on_notice: Callable[[str], None] = lambda _: None,
+    patience_s: float = BUSY_TIMEOUT_S,
+) -> Database:
     """Open the database at an SQLAlchemy URL such as `sqlite:///instance/dashboard.db`, making its folder if need be.
 
     Tables of an older version are brought up to date first, under a lock; `on_notice` is told so.
     A damaged SQLite file is moved aside to `<name>.corrupt-<ms>`, never deleted, a new one is begun, and `on_notice` is
-    told so. ConfigError where the URL cannot be understood; StoreError where the database cannot be opened.
+    told so. `patience_s`: how long SQLite waits for another program's lock. ConfigError where the URL cannot be
+    understood; StoreError where the database cannot be opened.
     """
     used = clock or SystemClock()
     try:
@@ -177,7 +190,7 @@ def connect(url: str, *, clock: Clock | None = None, on_notice: Callable[[str], 
         path = file_of(parsed)
         if path is not None:
             _prepare_file(path, used, on_notice)
-        engine = engine_for(parsed, path)
+        engine = engine_for(parsed, path, patience_s)
     except (ArgumentError, NoSuchModuleError, ImportError) as error:
         raise ConfigError(
             f"database URL {masked(url)!r} cannot be used ({error}); use for example sqlite:///instance/dashboard.db"

@@ -26,20 +26,20 @@ _POSTGRES_WRITE = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; SELECT pg_adv
 _PRAGMAS = (
     "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=NORMAL",
-    f"PRAGMA busy_timeout={round(BUSY_TIMEOUT_S * 1000)}",
     "PRAGMA foreign_keys=ON",
     "PRAGMA cache_size=-256",
     "PRAGMA temp_store=MEMORY",
 )
 
 
-def engine_for(url: sa.URL, path: Path | None) -> sa.Engine:
-    """`path` is the file of an SQLite URL, None for a database in memory. ArgumentError for any other database."""
+def engine_for(url: sa.URL, path: Path | None, patience_s: float) -> sa.Engine:
+    """`path` is the file of an SQLite URL, None for a database in memory; `patience_s` how long another program's lock
+    on it is waited for. ArgumentError for any other database."""
     if url.get_backend_name() == "postgresql":
         return _postgres_engine(url)
     if url.get_backend_name() != "sqlite":
         raise ArgumentError("only SQLite and PostgreSQL are spoken here")
-    arguments = {"timeout": BUSY_TIMEOUT_S, "check_same_thread": False}
+    arguments = {"timeout": patience_s, "check_same_thread": False}  # SQLite's busy_timeout
     if path is None:
         engine = sa.create_engine(url, poolclass=sa.StaticPool, connect_args=arguments)
     else:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 BUSY_TIMEOUT_S = 5.0
 """How long SQLite waits for another program's lock, and PostgreSQL for a connection."""
+TRAINER_PATIENCE_S = 120.0
+"""How long a training or check waits for the dashboard's lock: it has worked for long, and nobody waits for it."""
 WRITER_WAIT_S = 30.0
 """How long a thread waits for the others that write."""
 _MOST_CHARS = 120
@@ -11,7 +13,7 @@ _PLAIN_TEXTS = (
     ("disk is full", "the disk is full; free some space, reading goes on meanwhile"),
     ("readonly", "the database is read-only; allow writing to the file and its folder"),
     ("unable to open", "the database cannot be opened; check that its folder exists and may be written to"),
-    ("locked", f"the database is locked by another program for more than {BUSY_TIMEOUT_S:g} s; end that program"),
+    ("locked", "the database was locked by another program for too long; end that program, or try again"),
     ("malformed", "the database is damaged; restart, which moves the damaged file aside and begins a new one"),
     ("not a database", "the file is not a database; restart, which moves it aside and begins a new one"),
     ("no space left", "the disk of the database server is full; free some space, reading goes on meanwhile"),

@@ -268,11 +268,11 @@ def _factors(learned: _Learned, session: Session, found: Sequence[Candles], peri
 
 
 def _told(path: Path, report: Mapping[str, Any]) -> str:
-    lines = [f"{path}: {report['parameters']} parameters, {report['graph_bytes']} bytes, {report['training_s']} s"]
+    size = f"{report['graph_bytes'] / 1000:,.1f} kB"
+    lines = [f"{path.name}: {report['parameters']:,} parameters, {size}, {report['training_s']} s of training"]
     for name in ("validation", "test"):
         skills = {score["horizon"]: score["skill_fraction"] for score in report[name]}
-        told = ", ".join(f"{100 * skills[horizon]:.2f} % at {horizon}" for horizon in (1, 6, 24) if skills.get(horizon))
-        lines.append(
-            f"{name} {report['data'].get('twin', report['data'])[name]}: skill {told or 'unknown: too few candles'}"
-        )
+        told = ", ".join(f"{100 * skills[ahead]:+.2f} % at {ahead}" for ahead in (1, 6, 24) if skills.get(ahead))
+        period = report["data"].get("twin", report["data"])[name]
+        lines.append(f"{name} {period}: skill {f'{told} candles ahead' if told else 'unknown: too few candles'}")
     return "\n".join(lines)

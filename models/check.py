@@ -15,6 +15,7 @@ from typing import Any
 
 from data.candles import Candles
 from data.database import connect
+from data.store_errors import TRAINER_PATIENCE_S
 from models.challenge import challenge
 from models.folds import least_candles
 from models.input_importance import input_importance
@@ -78,7 +79,7 @@ def run(options: argparse.Namespace, tell: Tell) -> str:
     workers = workers_of(options)
     found = _CHECKS[Task(options.task)](Bench(entry, spec, against, markets, tell, workers))
     tell("writing")
-    database = connect(address)
+    database = connect(address, patience_s=TRAINER_PATIENCE_S)
     try:
         ResultStore(database).put(
             entry.digest,

@@ -20,6 +20,7 @@ from config import load_settings
 from data.candles import Candles
 from data.database import connect
 from data.interval import Interval
+from data.store_errors import TRAINER_PATIENCE_S
 from models.folds import least_candles
 from models.inputs import WARM_UP
 from models.job_requests import CHECK_FOLDS, Task
@@ -215,7 +216,7 @@ def _first(kind: Kind) -> Mapping[str, Any]:
 
 
 def _keep(address: str, name: str, found: Mapping[str, Any]) -> None:
-    database = connect(address)
+    database = connect(address, patience_s=TRAINER_PATIENCE_S)
     try:
         digest = hashlib.sha256(name.encode()).hexdigest()
         ResultStore(database).put(digest, Task.SEARCH, found, model_id=name, now_ms=SystemClock().now_ms())

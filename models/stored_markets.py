@@ -9,6 +9,7 @@ from data.candle_store import CandleStore
 from data.candles import Candles
 from data.database import connect
 from data.interval import Interval
+from data.store_errors import TRAINER_PATIENCE_S
 from data.symbol import Symbol
 from data.venue import BINANCE
 from utils.errors import InvalidInput, NotFound
@@ -22,7 +23,7 @@ def stored_markets(
     The store is that of the settings where no `database` address is given.
     """
     wanted = symbols or [Symbol.parse(name) for name in load_settings().symbols]
-    opened = connect(database or load_settings().database_address)
+    opened = connect(database or load_settings().database_address, patience_s=TRAINER_PATIENCE_S)
     try:
         store = CandleStore(opened, venue=venue)
         found = [candles for symbol in wanted if len(candles := store.read(symbol, interval))]

@@ -12,6 +12,7 @@ from data.venue import BINANCE, TESTNET
 from models.registry import RegistryEntry, Status
 from models.retraining import search_of
 from models.spec import parse_id
+from models.traits import TRAITS
 from routes import wording
 from routes.loss_curve import LossCurve, loss_curves
 from routes.model_life import ChallengeView, ScheduleView, challenges_of, schedule_of
@@ -86,7 +87,7 @@ def model_card(parts: Services, model_id: str) -> ModelCard:
         live_coverage=wording.coverage_sentence(skill),
         data=_data_facts(entry, report),
         split=_split_facts(report),
-        recipe=_facts(_object(report.get("recipe"))),
+        recipe=_recipe(_object(report.get("recipe"))),
         checks=_check_facts(entry, report, row),
         versions=_facts(dict(entry.spec.versions) if entry.spec else {}),
         features=entry.spec.features if entry.spec else (),
@@ -184,6 +185,13 @@ def _horizon(score: Mapping[str, Any], interval: Interval) -> HorizonRow:
         direction=wording.percent(direction, 1),
         count=f"{int(score.get('count', 0)):,}",
     )
+
+
+def _recipe(given: Mapping[str, Any]) -> tuple[Fact, ...]:
+    """Of the numbers those that the kind reads; all where the kind is none of ours."""
+    kinds = {str(kind): trait.uses for kind, trait in TRAITS.items()}
+    uses = kinds.get(str(given.get("kind")), tuple(given))
+    return _facts({name: value for name, value in given.items() if name == "kind" or name in uses})
 
 
 def _data_facts(entry: RegistryEntry, report: Mapping[str, Any]) -> tuple[Fact, ...]:

@@ -33,7 +33,7 @@ _PRESET_WORDS = {
     "standard": "the recipe for use",
     "thorough": "larger, sees more windows",
 }
-_NUMBERS = {
+NUMBERS = {
     "window": ("Window", "candles in"),
     "units": ("Size", "units per layer"),
     "epochs": ("Epochs", "at most; early stopping may spare some"),
@@ -45,6 +45,7 @@ _NUMBERS = {
     "half_life_days": ("Half-life", "days after which a sample weighs half; 0: all alike"),
     "seed": ("Seed", "same seed, data and machine: same model"),
 }
+"""The numbers of a recipe by their names: what they are called, and what they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +192,7 @@ def form(parts: Services, texts: Mapping[str, str], symbols: Sequence[str], erro
                 problems.get("until", ""),
             ),
         ),
-        numbers=tuple(_number(name, Kind(kind), texts, problems) for name in _NUMBERS),
+        numbers=tuple(_number(name, Kind(kind), texts, problems) for name in NUMBERS),
         presets=tuple(
             Preset(name, _PRESET_WORDS.get(name, ""), about(one.seconds) if one else "time unknown")
             for name, one in zip(PRESET_NAMES, of_presets, strict=True)
@@ -250,7 +251,7 @@ def _stored(found: Estimate) -> str:
 
 def _number(name: str, kind: Kind, texts: Mapping[str, str], problems: Mapping[str, str]) -> Field:
     """Where the kind does not read it, that is told instead."""
-    title, told = _NUMBERS[name]
+    title, told = NUMBERS[name]
     low, high = limits(kind, name)
     whole = isinstance(LIMITS[name][0], int)
     trait = TRAITS[kind]

@@ -8,11 +8,12 @@ from models.job_requests import CheckRequest, SearchRequest, Task
 from models.jobs import FETCHING, Job, JobState
 from models.promotion import Promotion
 from models.training_request import TrainingRequest
+from models.traits import TRAITS
 from routes import wording
 from routes.loss_curve import LossCurve, loss_curves
 from routes.model_card import Fact, venue_text
 from routes.services import Services
-from routes.training_form import about
+from routes.training_form import NUMBERS, about
 
 SHOWN = 30
 TASK_WORDS = {
@@ -177,13 +178,11 @@ def _training_facts(job: Job, request: TrainingRequest) -> tuple[Fact, ...]:
         f" and {len(request.symbols) - 6} more" if len(request.symbols) > 6 else ""
     )
     return (
-        Fact("Kind", f"{recipe.kind}, window {recipe.window}, size {recipe.units}"),
+        Fact("Kind", str(recipe.kind)),
         Fact("Markets", f"{markets}, {request.interval} candles"),
         Fact("Serves", "these markets alone" if request.own else "any market"),
         *([Fact("Recipe", f"best of {request.trials} trials of {request.study}")] if request.study else []),
         Fact("Span", span),
         Fact("Candles of", venue_text(job.venue)),
-        Fact("Epochs", f"{recipe.epochs} at most, early stopping after {recipe.patience}"),
-        Fact("Batch, rate, dropout", f"{recipe.batch_size}, {recipe.learning_rate:g}, {recipe.dropout:g}"),
-        Fact("Stride, half-life, seed", f"{recipe.stride}, {recipe.half_life_days:g} d, {recipe.seed}"),
+        *(Fact(NUMBERS[name][0], f"{getattr(recipe, name):g}") for name in TRAITS[recipe.kind].uses),
     )

@@ -48,6 +48,10 @@ def test_the_folder_is_made_and_the_file_is_in_wal_mode(database: Database, tmp_
             for name in ("journal_mode", "synchronous", "busy_timeout", "foreign_keys")
         }
     assert pragmas == {"journal_mode": "wal", "synchronous": 1, "busy_timeout": 5000, "foreign_keys": 1}
+    patient = connect(f"sqlite:///{database.path}", patience_s=120.0)
+    with patient.read() as connection:
+        assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar() == 120_000
+    patient.close()
     assert database.path == tmp_path / "folder" / "notes.db"
     assert database.file_size_bytes > 0
 
@@ -213,6 +217,7 @@ def test_a_lock_of_another_program_is_said_plainly(database: Database) -> None:
             connection.exec_driver_sql("PRAGMA busy_timeout=0")
         with pytest.raises(StoreError, match="locked by another program"), database.write():
             pass
+        database.create_tables(NOTES.metadata)  # they are there: nothing is waited for
     finally:
         other.close()
     with database.write() as connection:
