@@ -4,40 +4,28 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-
-import numpy as np
-from numpy.typing import NDArray
+from collections.abc import Callable, Mapping, Sequence
 
 from data.candles import Candles
 from data.interval import Interval
 from data.symbol import Symbol
-from models.baseline import naive_log_returns
-from models.batch_record import BatchRecord, BatchStats
+from models.batch_record import BatchStats
 from models.champions import Champion, Champions, interval_of, members_of, serves
-from models.conformal import stretched
 from models.ensemble import combined
 from models.ensemble_entry import EnsembleEntry, mixed
-from models.following import Following, beginning
+from models.following import Following
 from models.forecast import Forecast as Forecast
 from models.forecast import NoForecast as NoForecast
-from models.forecast import Novelty, Stretch
-from models.input_source import check_inputs
 from models.joining import Joined
 from models.kept_answers import Answer, AnswerKey, KeptAnswers, KeptStats
-from models.novelty import Known, known_by, novelties
+from models.model_batches import ModelBatches, Question
 from models.registry import Registry, RegistryEntry
-from models.spec import ModelSpec
-from models.windows import Windows, newest_windows
 from utils.clock import Clock
-from utils.errors import InvalidInput, ModelError, SchemaMismatch, StoreError
+from utils.errors import InvalidInput
 from utils.model_cache import ModelCache
-from utils.model_utils import Session, predict_batches
 
 log = logging.getLogger(__name__)
 
-_Job = tuple[RegistryEntry, Candles, Candles | None]
-"""A model, a market, and the other market that the model looks at."""
 Beside = Callable[[Symbol, Interval], Candles | None]
 """The newest candles of another market; None where it is not followed."""
 
@@ -68,17 +56,19 @@ class Forecaster:
     ) -> None:
         """`followings`: by a model's digest, the factors that stretch its bands; without it they stay the model's."""
         self._champions = Champions(registry)
-        self._cache = model_cache
-        self._batch_size = batch_size
-        self._max_workers = max_workers
-        self._clock = clock
         self._beside = beside
-        self._followings = followings
-        self._trained: dict[str, Known | None] = {}
         self._kept = KeptAnswers()
         self._models: frozenset[str] = frozenset()
-        self._batches = BatchRecord()
-        self._joined: Joined[AnswerKey, _Job, Answer] = Joined(self._computed, min(max_workers, os.cpu_count() or 1))
+        self._batches = ModelBatches(
+            model_cache=model_cache,
+            batch_size=batch_size,
+            max_workers=max_workers,
+            clock=clock,
+            followings=followings,
+        )
+        self._joined: Joined[AnswerKey, Question, Answer] = Joined(
+            self._computed, min(max_workers, os.cpu_count() or 1)
+        )
 
     def models(self, interval: Interval, symbol: Symbol | None = None) -> tuple[Champion, ...]:
         """What can forecast candles of this interval, or this market of it: what serves first, then the other models,
@@ -118,9 +108,9 @@ class Forecaster:
         common = {interval: named or self._champions.of(interval) for interval in intervals}
         asked = [(own.get((one.interval, one.symbol), common[one.interval]), one) for one in candles]
         wanted = [(member, one) for chosen, one in asked for member in members_of(chosen)]
-        jobs = self._jobs(wanted, candles)
-        found = self._found({_key(job): job for job in jobs})
-        by_place = {(job[0].id, job[1].digest): found[_key(job)] for job in jobs}
+        questions = self._questions(wanted, candles)
+        found = self._found({one.key: one for one in questions})
+        by_place = {(one.entry.id, one.candles.digest): found[one.key] for one in questions}
         return [_answer(chosen, one, by_place) for chosen, one in asked]
 
     def _named(self, model_id: str, intervals: set[Interval]) -> Champion:
@@ -140,8 +130,7 @@ class Forecaster:
         entries = {interval: self.models(interval) for interval in intervals}
         plain = {interval: [one for one in entries[interval] if isinstance(one, RegistryEntry)] for interval in entries}
         asked = [(entry, one) for one in candles for entry in plain[one.interval] if _serves(entry, one)]
-        jobs = self._jobs(asked, candles)
-        answers = self._found({_key(job): job for job in jobs}).values()
+        answers = self._found({one.key: one for one in self._questions(asked, candles)}).values()
         made = [answer for answer in answers if isinstance(answer, Forecast)]
         mixes = [one for found in entries.values() for one in found if isinstance(one, EnsembleEntry)]
         return made + [
@@ -150,7 +139,7 @@ class Forecaster:
 
     def stats(self) -> BatchStats:
         """The batches so far, and how many forecasts wait for a processor."""
-        return self._batches.stats(self._joined.waiting)
+        return self._batches.record.stats(self._joined.waiting)
 
     def held(self) -> tuple[int, int]:
         """(how many answers are kept, about how many bytes they take)."""
@@ -164,7 +153,8 @@ class Forecaster:
         """Forgets every kept forecast, for instance under memory pressure; they are computed again when asked for."""
         self._kept.clear()
 
-    def _jobs(self, asked: Sequence[tuple[RegistryEntry, Candles]], shown: Sequence[Candles]) -> list[_Job]:
+    def _questions(self, asked: Sequence[tuple[RegistryEntry, Candles]], shown: Sequence[Candles]) -> list[Question]:
+        """With the market that each model looks at besides, from those shown or from elsewhere, read once."""
         known: dict[tuple[Symbol, Interval], Candles | None] = {(one.symbol, one.interval): one for one in shown}
 
         def context(entry: RegistryEntry, interval: Interval) -> Candles | None:
@@ -175,165 +165,30 @@ class Forecaster:
                 known[symbol, interval] = self._beside(symbol, interval)
             return known[symbol, interval]
 
-        return [(entry, one, context(entry, one.interval)) for entry, one in asked]
+        return [Question(entry, one, context(entry, one.interval)) for entry, one in asked]
 
-    def _found(self, jobs: Mapping[AnswerKey, _Job]) -> dict[AnswerKey, Answer]:
-        known = self._kept.find(jobs)
-        missing = {key: job for key, job in jobs.items() if key not in known}
+    def _found(self, questions: Mapping[AnswerKey, Question]) -> dict[AnswerKey, Answer]:
+        known = self._kept.find(questions)
+        missing = {key: one for key, one in questions.items() if key not in known}
         return known | self._joined.get(missing) if missing else known
 
-    def _computed(self, jobs: Mapping[AnswerKey, _Job]) -> dict[AnswerKey, Answer]:
+    def _computed(self, questions: Mapping[AnswerKey, Question]) -> dict[AnswerKey, Answer]:
         """Interval by interval; kept for whoever asks next."""
         answers: dict[AnswerKey, Answer] = {}
-        for interval in {candles.interval for _, candles, _ in jobs.values()}:
-            answers |= self._of_interval([job for job in jobs.values() if job[1].interval is interval])
-        self._keep(answers, jobs)
+        for interval in {one.candles.interval for one in questions.values()}:
+            answers |= self._batches.answers([one for one in questions.values() if one.candles.interval is interval])
+        self._keep(answers, questions)
         return answers
 
-    def _keep(self, answers: Mapping[AnswerKey, Answer], jobs: Mapping[AnswerKey, _Job]) -> None:
+    def _keep(self, answers: Mapping[AnswerKey, Answer], questions: Mapping[AnswerKey, Question]) -> None:
         """Where a model is new, another may be gone: what it forecast goes too."""
         if not self._models.issuperset(key.model for key in answers):
             there = {entry.digest for entry in self._champions.registry.usable()}
             self._models = frozenset(there | {key.model for key in answers})
             self._kept.keep_only(self._models)
-            for gone in self._trained.keys() - self._models:
-                self._trained.pop(gone, None)
+            self._batches.forget_all_but(self._models)
         lasting = {key: one for key, one in answers.items() if isinstance(one, Forecast) or one.lasting}
-        self._kept.keep(lasting, {key: jobs[key][1] for key in lasting})
-
-    def _of_interval(self, jobs: Sequence[_Job]) -> dict[AnswerKey, Answer]:
-        entries = {entry.digest: entry for entry, _, _ in jobs}
-        markets = {candles.digest: candles for _, candles, _ in jobs}
-        contexts = {entry.digest: context for entry, _, context in jobs}
-        opened: dict[str, tuple[ModelSpec, Session]] = {}
-        refused: dict[str, str] = {}
-        for digest, entry in entries.items():
-            try:
-                opened[digest] = self._opened(entry)
-            except ModelError as error:
-                refused[digest] = str(error)
-        specs, beside = [spec for spec, _ in opened.values()], [contexts[digest] for digest in opened]
-        windows = dict(zip(opened, newest_windows(specs, list(markets.values()), beside), strict=True))
-        made = {
-            digest: self._made(entries[digest], spec, session, windows[digest], list(markets.values()))
-            for digest, (spec, session) in opened.items()
-        }
-        places = {digest: place for place, digest in enumerate(markets)}
-        return {
-            _key(job): NoForecast(job[1].symbol, refused[job[0].digest], lasting=False)
-            if job[0].digest in refused
-            else made[job[0].digest][places[job[1].digest]]
-            for job in jobs
-        }
-
-    def _opened(self, entry: RegistryEntry) -> tuple[ModelSpec, Session]:
-        """Of an entry that is ok. ModelError where it cannot be used all the same."""
-        spec = entry.spec
-        if spec is None:
-            raise SchemaMismatch(f"model {entry.id!r} has no spec; train it again")
-        check_inputs(spec)
-        session = self._cache.get(entry.id, entry.digest, entry.open)
-        if tuple(session.output_shape[1:]) != spec.baseline_array.shape:
-            raise SchemaMismatch(
-                f"model {spec.id!r} answers {session.output_shape}, its spec says otherwise; train it again"
-            )
-        return spec, session
-
-    def _made(
-        self, entry: RegistryEntry, spec: ModelSpec, session: Session, windows: Windows, markets: Sequence[Candles]
-    ) -> dict[int, Answer]:
-        """By the markets' places."""
-        answers: dict[int, Answer] = dict(windows.reasons)
-        if not windows.places:
-            return answers
-        started_s = self._clock.monotonic()
-        try:
-            scaled = predict_batches(session, np.concatenate(windows.blocks), self._batch_size, self._max_workers)
-        except ModelError as error:
-            return answers | {
-                place: NoForecast(markets[place].symbol, str(error), lasting=False) for place in windows.places
-            }
-        self._batches.add(len(scaled), self._clock.monotonic() - started_s)
-        shown = [markets[place] for place in windows.places]
-        stretches = self._stretches(entry, spec, shown, scaled)
-        strange = self._strange(entry, spec, windows)
-        made = _forecasts(entry, spec, shown, windows, scaled, stretches, strange, self._clock.now_ms())
-        return answers | dict(zip(windows.places, made, strict=True))
-
-    def _strange(self, entry: RegistryEntry, spec: ModelSpec, windows: Windows) -> list[Novelty] | list[None]:
-        """How far each market's newest inputs lie from what the model was trained on."""
-        if entry.digest not in self._trained:
-            self._trained[entry.digest] = known_by(entry)
-        known = self._trained.get(entry.digest)
-        if known is None:
-            return [None] * len(windows.places)
-        return novelties(known, np.concatenate([block[:, -1] for block in windows.blocks]), spec.features)
-
-    def _stretches(
-        self, entry: RegistryEntry, spec: ModelSpec, markets: Sequence[Candles], scaled: NDArray[np.float32]
-    ) -> list[Stretch] | None:
-        """By which factors each market's bands are stretched, from outcomes before its newest candle alone."""
-        start = beginning(entry.report, spec.horizons, spec.quantiles)
-        if start is None or self._followings is None:
-            return None
-        try:
-            known = self._followings(entry.digest)
-        except StoreError as error:
-            log.warning("bands of %s begin anew, for their factors cannot be read: %s", entry.id, error)
-            known = {}
-        begun = Following.begun(start.factors)
-        stretches = []
-        for answer, candles in zip(scaled, markets, strict=True):
-            following = known.get(candles.symbol, begun)
-            factors = following.at(candles.last_open_time_ms)
-            outcomes = 0 if factors is None else following.outcomes
-            stretches.append(
-                Stretch(answer, start.factors if factors is None else factors, start.factors, start.count, outcomes)
-            )
-        return stretches
-
-
-def _forecasts(
-    entry: RegistryEntry,
-    spec: ModelSpec,
-    markets: Sequence[Candles],
-    windows: Windows,
-    scaled: NDArray[np.float32],
-    stretches: Sequence[Stretch] | None,
-    strange: Sequence[Novelty | None],
-    made_at_ms: int,
-) -> Iterator[Forecast]:
-    """From the model's answers (n, h, q) in units of sigma."""
-    sigmas = np.array(windows.sigmas)
-    log_returns = scaled.astype(np.float64) * sigmas[:, None, None]
-    if stretches is not None:
-        log_returns = stretched(log_returns, np.stack([one.factors for one in stretches]), spec.quantiles)
-    baseline = naive_log_returns(spec.baseline_array, sigmas)
-    log_returns.flags.writeable = baseline.flags.writeable = False
-    for place, candles in enumerate(markets):
-        yield Forecast(
-            model_id=entry.id,
-            model_digest=entry.digest,
-            symbol=candles.symbol,
-            interval=candles.interval,
-            candles_digest=candles.digest,
-            last_open_time_ms=candles.last_open_time_ms,
-            last_close=candles.last_close,
-            sigma=windows.sigmas[place],
-            made_at_ms=made_at_ms,
-            quantiles=spec.quantiles,
-            horizons=spec.horizons,
-            log_returns=log_returns[place],
-            baseline_log_returns=baseline[place],
-            stretch=None if stretches is None else stretches[place],
-            novelty=strange[place],
-        )
-
-
-def _key(job: _Job) -> AnswerKey:
-    entry, candles, context = job
-    shown = candles.digest if context is None else f"{candles.digest}+{context.digest}"
-    return AnswerKey(entry.digest, shown)
+        self._kept.keep(lasting, {key: questions[key].candles for key in lasting})
 
 
 def _serves(entry: RegistryEntry, candles: Candles) -> bool:
