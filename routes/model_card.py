@@ -243,7 +243,8 @@ def _split_facts(report: Mapping[str, Any]) -> tuple[Fact, ...]:
 
 def _check_facts(entry: RegistryEntry, report: Mapping[str, Any], row: ModelRow) -> tuple[Fact, ...]:
     parity = _object(report.get("parity"))
-    facts = [Fact("Speed", f"{row.speed} windows, on this machine"), Fact("Size", row.size)]
+    speed = f"{row.speed} windows, on this machine" if " for " in row.speed else row.speed
+    facts = [Fact("Speed", speed), Fact("Size", row.size)]
     if (difference := number(parity, "largest_difference")) is not None:
         windows = parity.get("windows")
         facts.insert(

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import xxhash
 
 from data.interval import Interval
@@ -19,15 +18,12 @@ from models.registry import RegistryEntry, Status
 from models.result_store import StoredResult
 from models.search_request import SEARCHABLE, TRIED
 from models.spec import Kind
+from models.speeds import WINDOWS
 from models.traits import TRAITS
 from routes import wording
 from routes.services import Services
-from utils.errors import ModelError
-from utils.memory_return import let_go_of_files
 
 SHOWN_HORIZONS = (1, 6, 24)
-_SPEED_WINDOWS, _SPEED_ROUNDS = 32, 5
-_SPEED_KEPT_S = 86_400.0
 _NAMED = 6
 
 
@@ -116,6 +112,7 @@ def models_version(parts: Services) -> str:
     text += [repr(parts.promotion.owned()), repr(read_ensembles(parts.promotion.root))]
     text += [parts.results.version() if parts.results is not None else ""]
     text += [repr(parts.retrainer.schedules.all()) if parts.retrainer is not None else ""]
+    text += [str(parts.speeds.changes) if parts.speeds is not None else ""]
     text += [str(parts.clock.now_ms() // 60_000), parts.exchange.name, parts.app_version]
     return xxhash.xxh3_64_hexdigest("\n".join(text).encode())
 
@@ -172,26 +169,13 @@ def _search(stored: StoredResult) -> SearchRow:
 
 
 def speed_text(parts: Services, entry: RegistryEntry) -> str:
-    """One timed batch, the best of a few; measured once per digest and remembered."""
-
-    def measure() -> float:
-        session = entry.open()
-        spec = entry.spec
-        shape = (_SPEED_WINDOWS, spec.window, len(spec.features)) if spec else (1, 1, 1)
-        windows = np.random.default_rng(1).normal(size=shape).astype(np.float32)
-        times = []
-        for _ in range(_SPEED_ROUNDS):
-            started_s = parts.clock.monotonic()
-            session.run(windows)
-            times.append(parts.clock.monotonic() - started_s)
-        let_go_of_files()  # building a session touches ten megabytes of the runtime that nothing asks for again
-        return min(times)
-
-    try:
-        seconds = parts.data_cache.get_or_load(("model speed", entry.digest), measure, ttl_s=_SPEED_KEPT_S)
-    except ModelError:
+    """How long one batch takes; not waited for where it was not measured yet."""
+    if parts.speeds is None:
         return wording.NOTHING
-    return f"{wording.milliseconds(seconds * 1000)} for {_SPEED_WINDOWS}" if seconds > 0 else wording.NOTHING
+    if not parts.speeds.known(entry):
+        return "being measured"
+    seconds = parts.speeds.seconds(entry)
+    return f"{wording.milliseconds(seconds * 1000)} for {WINDOWS}" if seconds else wording.NOTHING
 
 
 def users_of(in_use: Mapping[Interval, Champion]) -> dict[str, list[Interval]]:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from models.ledger_mixes import Weighing
     from models.ledger_scores import Latest, LedgerModel
     from models.ledger_sums import Bands, Course, Weather
+    from models.speeds import ModelSpeeds
     from routes.budgets import Budget
     from utils.response_cache import ResponseCache
     from utils.worker_reports import WorkerReports
@@ -257,6 +258,7 @@ class Services:
     """models.retrainer.Retrainer"""
     recorder: Any = None
     """utils.minute_recorder.MinuteRecorder"""
+    speeds: ModelSpeeds | None = None
     workers: WorkerReports | None = None
     """What the other worker processes tell of themselves; None for a single process."""
     clearing: CacheClearing = field(default_factory=CacheClearing)

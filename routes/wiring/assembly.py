@@ -11,6 +11,7 @@ from data.database import Database, connect
 from data.market_connection import MarketConnection
 from data.market_relay import FeedView
 from data.performance_store import PerformanceStore
+from models.speeds import ModelSpeeds
 from routes.alerts import Watch, make_watch
 from routes.services import Services
 from routes.wiring.caches import cache_clearing, configure_caches, guard_memory, page_cache, shared_cache
@@ -116,6 +117,7 @@ def _services(
         results=models.results,
         retrainer=models.retrainer,
         recorder=recorder,
+        speeds=ModelSpeeds(clock),
         workers=reports,
         clearing=cache_clearing(pages, models.forecaster),
     )

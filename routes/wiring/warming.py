@@ -34,6 +34,9 @@ def warm_up(app: Flask) -> None:
             render=page_renderer(app, host=settings.trusted_hosts[0]),
         )
     )
+    if parts.services.speeds is not None:
+        for entry in parts.services.registry.usable():
+            parts.services.speeds.known(entry)
     give_back()
     for step in steps:
         log.info("warmed %s: %s, %s (%.0f ms)", step.name, step.result, step.detail, step.took_ms)
