@@ -13,7 +13,8 @@ from onnx import TensorProto, helper, numpy_helper
 from models.laid import roots
 
 OPSET = 17
-ML_OPSET = 3
+ML_OPSET, COMPACT_TREES_OPSET = 3, 5
+"""The second where trees are a TreeEnsemble, which the first does not know."""
 ML_DOMAIN = "ai.onnx.ml"
 """Where the operator for trees lives."""
 IR_VERSION = 9
@@ -75,7 +76,8 @@ class Graph:
             self.constants,
         )
         domains = sorted({node.domain for node in self.nodes} | {""})
-        opsets = [helper.make_opsetid(domain, ML_OPSET if domain else OPSET) for domain in domains]
+        of_trees = COMPACT_TREES_OPSET if any(node.op_type == "TreeEnsemble" for node in self.nodes) else ML_OPSET
+        opsets = [helper.make_opsetid(domain, of_trees if domain else OPSET) for domain in domains]
         proto = helper.make_model(laid, opset_imports=opsets, producer_name="models.export")
         proto.ir_version = IR_VERSION
         onnx.checker.check_model(proto, full_check=True)

@@ -139,6 +139,7 @@ def _network(recipe: Recipe, task: Task, on_epoch: OnEpoch) -> Trained:
 def _scale(recipe: Recipe, task: Task, on_epoch: OnEpoch) -> Trained:
     os.putenv("TF_CPP_MIN_LOG_LEVEL", "3")
     os.putenv("TF_ENABLE_ONEDNN_OPTS", "0")
+    os.putenv("OMP_WAIT_POLICY", "passive")
     from models.scale_kind import fit_scale_kind
 
     return fit_scale_kind(recipe, task, on_epoch)

@@ -1,26 +1,31 @@
-"""Scale graph: all members of the scale kind and their average, laid out by hand as one ONNX graph of a dozen products.
+"""Scale graph: networks and trees of the scale kind and their average, laid out by hand as one ONNX graph.
 
-The members' hidden layers lie side by side in one kernel, their outputs in one that is block-diagonal; since quantiles
-are linear in the median and the gaps between them, it is these that are averaged.
+The networks' hidden layers lie side by side in one kernel, their outputs in one that is block-diagonal; since quantiles
+are linear in the median and the gaps between them, it is these that are averaged. All trees are one node.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from models.graph import Graph
+from models.graph import ML_DOMAIN, Graph
+from models.laid import roots
 from models.scale_head import PER_KNOT, SPREAD, interpolation, signs
 from models.scale_training import CLIP, Fitted, Floats, Net
+from models.scale_trees import SHARE, Trees
+from models.tree_graph import compact_attributes
+from models.tree_kinds import between
 
 
-def scale_graph(fitted: Fitted, widening: Floats) -> bytes:
+def scale_graph(fitted: Fitted, trees: Trees, widening: Floats) -> bytes:
     """`windows` float32 (n, 1, f) → `quantiles` float32 (n, h, q), any n. `widening` (h, gaps): factors of the gaps."""
     graph = Graph()
     features = len(fitted.mean)
     inputs = _standardised(graph, fitted, features)
     ranges = _ranges(graph, fitted.ranges, inputs)
     raw = _members(graph, fitted, graph.add("Concat", "joined", inputs, ranges, axis=1))
-    _quantiles(graph, fitted, raw, widening)
+    networks = _quantiles(graph, fitted, raw)
+    _widened(graph, _mixed(graph, networks, _grown(graph, fitted, trees, inputs)), fitted, widening)
     horizons, quantiles = fitted.naive.shape
     return graph.finished("scale", 1, features, (horizons, quantiles))
 
@@ -75,7 +80,8 @@ def _by_gap(kernel: Floats, knots: int, fitted: Fitted) -> Floats:
     return np.ascontiguousarray(each.transpose(0, 2, 1)).reshape(len(kernel), -1)
 
 
-def _quantiles(graph: Graph, fitted: Fitted, raw: str, widening: Floats) -> str:
+def _quantiles(graph: Graph, fitted: Fitted, raw: str) -> str:
+    """The networks' (n, q, h)."""
     count = fitted.naive.shape[1]
     weights = graph.constant("interpolation", interpolation(fitted.knots, fitted.horizons))
     at = graph.add("MatMul", "at_horizons", raw, weights)
@@ -86,12 +92,50 @@ def _quantiles(graph: Graph, fitted: Fitted, raw: str, widening: Floats) -> str:
     spread = graph.constant("spread", SPREAD)
     bent = graph.add("Tanh", "bent", graph.add("Div", "unbent", graph.slice("stretches", at, 2, 1, count), spread))
     stretch = _mean(graph, "stretch", graph.add("Exp", "stretched", graph.add("Mul", "bounded", bent, spread)))
-    gaps = graph.constant("naive_gaps", (np.diff(fitted.naive, axis=1) * widening).T)
+    gaps = graph.constant("naive_gaps", np.diff(fitted.naive, axis=1).T)
     steps = graph.add("Mul", "steps", stretch, gaps)
     _, placed = signs(count, fitted.median)
     laid = graph.add("MatMul", "laid", graph.constant("placement", placed.T), steps)
-    placed_all = graph.add("Add", "by_quantile", laid, centre)
-    return graph.add("Transpose", "quantiles", placed_all, perm=[0, 2, 1])
+    return graph.add("Add", "networks", laid, centre)
+
+
+def _grown(graph: Graph, fitted: Fitted, trees: Trees, inputs: str) -> str:
+    """The trees' (n, q, h)."""
+    attributes = compact_attributes(trees.trees, len(trees.base))
+    sums = graph.add("TreeEnsemble", "sums", inputs, domain=ML_DOMAIN, **attributes)
+    found = graph.add("Add", "found", sums, graph.constant("tree_base", trees.base))
+    count = fitted.naive.shape[1]
+    at_knots = graph.reshape("by_tree_knot", found, [0, len(trees.knots), count])
+    graph.add(
+        "TopK",
+        "sorted",
+        at_knots,
+        graph.ints("quantile_count", [count]),
+        outputs=("sorted", "order"),
+        axis=2,
+        largest=0,
+    )
+    by_quantile = graph.add("Transpose", "sorted_by_quantile", "sorted", perm=[0, 2, 1])
+    spread = between(trees.knots, fitted.horizons) * roots(fitted.horizons)
+    return graph.add("MatMul", "grown", by_quantile, graph.constant("tree_interpolation", spread))
+
+
+def _mixed(graph: Graph, networks: str, grown: str) -> str:
+    ours = graph.add("Mul", "networks_part", networks, graph.constant("networks_share", 1.0 - SHARE))
+    theirs = graph.add("Mul", "trees_part", grown, graph.constant("trees_share", SHARE))
+    return graph.add("Add", "mixed", ours, theirs)
+
+
+def _widened(graph: Graph, mixed: str, fitted: Fitted, widening: Floats) -> str:
+    """(n, q, h) with every gap multiplied by its factor, the median where it is, turned to (n, h, q)."""
+    count, median = fitted.naive.shape[1], fitted.median
+    above, below = graph.slice("above", mixed, 1, 1, count), graph.slice("below", mixed, 1, 0, count - 1)
+    gaps = graph.add("Sub", "gaps", above, below)
+    wider = graph.add("Mul", "wider", gaps, graph.constant("widening", widening.T))
+    _, placed = signs(count, median)
+    apart = graph.add("MatMul", "apart", graph.constant("placement_widened", placed.T), wider)
+    by_quantile = graph.add("Add", "by_quantile", apart, graph.slice("middle", mixed, 1, median, median + 1))
+    return graph.add("Transpose", "quantiles", by_quantile, perm=[0, 2, 1])
 
 
 def _mean(graph: Graph, name: str, value: str) -> str:
@@ -103,7 +147,7 @@ def _silu(graph: Graph, name: str, value: str) -> str:
     return graph.add("Mul", f"{name}_silu", value, graph.add("Sigmoid", f"{name}_sigmoid", value))
 
 
-def parameters(fitted: Fitted) -> int:
+def parameters(fitted: Fitted, trees: Trees) -> int:
     """Trained numbers."""
     nets: list[Net] = [fitted.ranges, *fitted.members]
-    return sum(int(value.size) for net in nets for value in net)
+    return sum(int(value.size) for net in nets for value in net) + trees.parameters

@@ -1,8 +1,9 @@
-"""The scale kind behind the common face: trained by TensorFlow, its bands calibrated, laid out by hand, compared."""
+"""The scale kind behind the common face: networks by TensorFlow and trees by scikit-learn, mixed; bands calibrated;
+the graph laid out by hand and compared."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import onnxruntime
@@ -12,7 +13,19 @@ from models.kinds import OnEpoch, Task, Trained, difference_of
 from models.recipe import Recipe
 from models.scale_graph import parameters, scale_graph
 from models.scale_head import signs
-from models.scale_training import NARROW, WIDE, Fitted, Floats, Pass, Plan, fit_scale, forecast
+from models.scale_training import (
+    NARROW,
+    WIDE,
+    Fitted,
+    Floats,
+    Pass,
+    Plan,
+    fit_scale,
+    forecast,
+    row_weights,
+    standardised,
+)
+from models.scale_trees import LEAVES, SHARE, Trees, fit_trees_beside, forecast_of
 from models.scoring import pinball_loss
 from models.tensorflow_threads import use_threads
 
@@ -21,7 +34,24 @@ _WIDER = 4
 MARGIN = 1.03
 """Bands are this much wider than the markets of the validation period call for: on markets that were left out of the
 training they held 2 % less (docs/experiments.md, part 3)."""
+ROUNDS_PER_MEMBER, MOST_ROUNDS = 15, 60
+"""Of boosting, for each quantile and horizon that trees learn."""
 _JUDGED_ROWS = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Mixed:
+    """Networks and trees of the same inputs."""
+
+    networks: Fitted
+    trees: Trees
+
+    def __call__(self, features: Floats) -> Floats:
+        """Raw rows (n, f) → (n, h, q) in units of sigma, before the bands are widened."""
+        one = self.networks
+        inputs = standardised(features, one.mean, one.std, one.gate)
+        grown = forecast_of(self.trees, inputs, one.horizons)
+        return np.asarray((1.0 - SHARE) * forecast(one, features) + SHARE * grown, dtype=np.float32)
 
 
 def fit_scale_kind(recipe: Recipe, task: Task, on_epoch: OnEpoch) -> Trained:
@@ -33,23 +63,31 @@ def fit_scale_kind(recipe: Recipe, task: Task, on_epoch: OnEpoch) -> Trained:
         told.append((loss, _validation_loss(fitted, task)))
         on_epoch(number, *told[-1])
 
-    fitted = fit_scale(task, plan_of(recipe), heard)
-    widening = calibrated(fitted, task)
-    graph = scale_graph(fitted, widening)
+    plan = plan_of(recipe)
+    fitted = fit_scale(task, plan, heard)
+    mixed = Mixed(fitted, _trees(recipe, plan, task, fitted))
+    widening = calibrated(mixed, task)
+    graph = scale_graph(fitted, mixed.trees, widening)
     windows = task.parity_windows()
     return Trained(
         graph=graph,
-        difference=difference_of(_answers(graph, windows), widened(forecast(fitted, windows[:, 0]), widening, task)),
-        parameters=parameters(fitted),
+        difference=difference_of(_answers(graph, windows), widened(mixed(windows[:, 0]), widening, task)),
+        parameters=parameters(fitted, mixed.trees),
         train_loss=tuple(one for one, _ in told),
         validation_loss=tuple(one for _, one in told),
         best_epoch=len(told) - 1,
-        sizes={"units": recipe.units, "members": len(fitted.members)},
+        sizes={
+            "units": recipe.units,
+            "members": len(fitted.members),
+            "trees": len(mixed.trees.trees),
+            "leaves": LEAVES,
+        },
         scaler="mean and standard deviation of the training windows' last rows, inside the graph",
-        packages=("keras", "tensorflow"),
+        packages=("keras", "tensorflow", "scikit-learn"),
         notes={
             "calibration": "gaps between quantiles widened until the bands held their part of the validation period, "
             f"and by {100 * (MARGIN - 1):.0f} % more for markets that were not trained on",
+            "share of the trees": SHARE,
             "widest factor": float(widening.max()),
             "narrowest factor": float(widening.min()),
         },
@@ -66,12 +104,21 @@ def plan_of(recipe: Recipe) -> Plan:
     return Plan(members, ranges, half_life_days=recipe.half_life_days, seed=recipe.seed)
 
 
-def calibrated(fitted: Fitted, task: Task) -> Floats:
+def _trees(recipe: Recipe, plan: Plan, task: Task, fitted: Fitted) -> Trees:
+    """Some rows are shown without the other market, as they are to the networks."""
+    inputs = standardised(task.samples.features[task.train], fitted.mean, fitted.std, fitted.gate)
+    hidden = np.random.default_rng(recipe.seed).random(len(inputs)) < plan.hidden_share
+    inputs[hidden] *= 1.0 - fitted.gate
+    rounds = min(MOST_ROUNDS, ROUNDS_PER_MEMBER * len(fitted.members))
+    return fit_trees_beside(task, inputs, row_weights(task, plan.half_life_days), rounds, recipe.stride)
+
+
+def calibrated(mixed: Mixed, task: Task) -> Floats:
     """(h, gaps): factors by which the inner and the outer gaps are widened, so that of the validation period's outcomes
     as many lie inside each band as should, and by MARGIN more (split conformal, Vovk et al. 2005, as a factor about the
     median)."""
     ends = task.validation
-    bands = forecast(fitted, task.samples.features[ends])
+    bands = mixed(task.samples.features[ends])
     realised = task.samples.scaled[ends]
     levels, median = task.quantiles, task.median
     factors = np.ones((len(task.horizons), len(levels) - 1), dtype=np.float32)

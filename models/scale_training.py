@@ -97,10 +97,10 @@ def fit_scale(task: Task, plan: Plan, on_member: OnMember = lambda number, loss,
     places = [task.horizons.index(one) for one in knots]
     ranges = _fit_ranges(task, plan, inputs, gate, recency, knots)
     seen, unseen = (answers(ranges, one) for one in (inputs, inputs * (1.0 - gate)))
-    weights = np.sqrt(task.samples.sigma[rows]) * recency
+    weights = row_weights(task, plan.half_life_days)
     targets = task.samples.scaled[rows][:, places].astype(np.float32)
     pinball = _pinball(task, knots, task.naive[places])
-    columns = [inputs, seen, unseen, targets, (weights / weights.mean()).astype(np.float32)]
+    columns = [inputs, seen, unseen, targets, weights]
     fitted = Fitted(mean, std, gate, ranges, (), task.naive, task.horizons, knots, task.median)
     for number, one in enumerate(plan.members):
         seed = plan.seed + number
@@ -126,8 +126,9 @@ def forecast(fitted: Fitted, features: Floats, chunk: int = 16_384) -> Floats:
 
 
 def standardised(features: Floats, mean: Floats, std: Floats, gate: Floats) -> Floats:
-    """(n, f) as the nets see them: the other market's are 0, their mean, where its first input says it is unknown."""
-    scaled: Floats = np.clip((features - mean) / std, -CLIP, CLIP)
+    """(n, f) as nets and trees see them, to the bit what the graph makes of them: the other market's are 0, their mean,
+    where its first input says it is unknown."""
+    scaled: Floats = np.clip((features - mean) * (np.float32(1.0) / std), -CLIP, CLIP)
     if gate.any():
         known = features[:, np.argmax(gate)][:, None]
         scaled *= 1.0 - gate + gate * known
@@ -278,6 +279,13 @@ def _descend(
     if not np.isfinite(last):
         raise InvalidInput("the training diverged (its loss is not a number); try a lower --learning-rate")
     return [np.asarray(value) for value in net], last
+
+
+def row_weights(task: Task, half_life_days: float) -> Floats:
+    """(n,) of the training rows, 1 in the mean: the newer and the more volatile, the more."""
+    rows = task.train
+    weights = np.sqrt(task.samples.sigma[rows]) * _recency(task.samples.open_time_ms[rows], half_life_days)
+    return np.asarray(weights / weights.mean(), dtype=np.float32)
 
 
 def _recency(open_time_ms: Ints, half_life_days: float) -> NDArray[np.float64]:

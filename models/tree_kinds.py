@@ -5,8 +5,7 @@ ln h, how far the outcome goes (ln(|y| + ε), y in units of sigma·√h) and whe
 in ln h between these, and quantiles of what is left on the training windows give the shape (models.laid). The middles
 count as much as serves the validation windows: not at all, half, or fully.
 
-Trees read the newest candle's inputs. They become one TreeEnsembleRegressor node; a threshold is rounded down to single
-precision, so that x ≤ threshold answers for every single-precision x as it did in training.
+Trees read the newest candle's inputs. They become one TreeEnsembleRegressor node (models.tree_graph).
 """
 
 from __future__ import annotations
@@ -28,6 +27,7 @@ from models.recipe import Recipe
 from models.samples import Ints, recency
 from models.scoring import pinball_loss
 from models.spec import Kind
+from models.tree_graph import Tree, booster_tree, node_attributes
 from utils.model_utils import session_of
 
 Floats = NDArray[np.float64]
@@ -44,20 +44,6 @@ _JUDGED = 20_000
 
 
 @dataclass(frozen=True, slots=True)
-class Tree:
-    """One tree as arrays over its nodes. `leaf`: it ends here, with `values` (nodes, targets); else feature, threshold,
-    and where smaller or equal (`left`) and greater (`right`) ones go on."""
-
-    leaf: NDArray[np.bool_]
-    feature: Ints
-    threshold: Floats
-    left: Ints
-    right: Ints
-    values: Floats
-    targets: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Learned:
     """Trees whose sums, from `base` (targets,) on, are `targets` numbers per row; `ask` is the library's own answer."""
 
@@ -68,20 +54,26 @@ class Learned:
     validation_loss: tuple[float, ...]
 
 
-def knots(horizons: Sequence[int]) -> tuple[int, ...]:
-    """At most five of the horizons, spread evenly over ln h, the first and the last among them."""
-    wanted = np.geomspace(horizons[0], horizons[-1], min(KNOTS, len(horizons)))
+def knots(horizons: Sequence[int], most: int = KNOTS) -> tuple[int, ...]:
+    """At most so many of the horizons, spread evenly over ln h, the first and the last among them."""
+    wanted = np.geomspace(horizons[0], horizons[-1], min(most, len(horizons)))
     places = {int(np.argmin(np.abs(np.log(horizons) - np.log(one)))) for one in wanted}
     return tuple(horizons[place] for place in sorted(places))
 
 
 def drawn(recipe: Recipe, task: Task) -> Ints:
-    """Every stride-th training window on average, recent ones more often: without replacement, by exponential keys over
-    weights (Efraimidis & Spirakis 2006). Drawing is a hundred times faster than weights in the histograms' bins."""
+    """Every stride-th training window on average, recent ones more often."""
     weights = recency(task.samples, recipe.half_life_days)[task.train]
-    keys = np.random.default_rng(recipe.seed).exponential(size=len(weights)) / weights
-    count = max(MIN_SAMPLES, len(keys) // recipe.stride)
-    return np.sort(task.train[np.argsort(keys, kind="stable")[:count]])
+    return task.train[drawn_places(weights, recipe.stride, recipe.seed)]
+
+
+def drawn_places(weights: NDArray[np.floating], stride: int, seed: int) -> Ints:
+    """(n,) weights → places of every stride-th on average, in order, those of more weight more often: without
+    replacement, by exponential keys over weights (Efraimidis & Spirakis 2006). Drawing is a hundred times faster than
+    weights in the histograms' bins."""
+    keys = np.random.default_rng(seed).exponential(size=len(weights)) / weights
+    count = max(MIN_SAMPLES, len(keys) // stride)
+    return np.sort(np.argsort(keys, kind="stable")[:count])
 
 
 def between(chosen: Sequence[int], horizons: Sequence[int]) -> Floats:
@@ -177,7 +169,7 @@ def _boosted(recipe: Recipe, given: _Given) -> Learned:
         curve.append((-float(booster.train_score_[-1]), -float(booster.validation_score_[-1])))
         given.on_epoch(target, *curve[-1])
     trees = tuple(
-        _booster_tree(stage[0].nodes, target) for target, one in enumerate(fitted) for stage in one._predictors
+        booster_tree(stage[0].nodes, target) for target, one in enumerate(fitted) for stage in one._predictors
     )
     base = np.array([float(one._baseline_prediction.item()) for one in fitted])
 
@@ -185,18 +177,6 @@ def _boosted(recipe: Recipe, given: _Given) -> Learned:
         return np.stack([one.predict(asked) for one in fitted], axis=1)
 
     return Learned(trees, base, ask, tuple(one for one, _ in curve), tuple(one for _, one in curve))
-
-
-def _booster_tree(nodes: Any, target: int) -> Tree:
-    return Tree(
-        leaf=nodes["is_leaf"].astype(bool),
-        feature=nodes["feature_idx"].astype(np.int64),
-        threshold=nodes["num_threshold"].astype(np.float64),
-        left=nodes["left"].astype(np.int64),
-        right=nodes["right"].astype(np.int64),
-        values=nodes["value"].astype(np.float64)[:, None],
-        targets=(target,),
-    )
 
 
 def _forested(recipe: Recipe, given: _Given) -> Learned:
@@ -251,61 +231,16 @@ def _loss(task: Task, ends: Ints, forecast: Floats) -> float:
     return float(pinball_loss(task.samples.scaled[ends] / root, forecast / root[:, None], task.quantiles).mean())
 
 
-def rounded_down(thresholds: Floats) -> NDArray[np.float32]:
-    """The greatest single-precision numbers that are not greater: for single-precision x, x ≤ it as x ≤ threshold."""
-    near = thresholds.astype(np.float32)
-    down: NDArray[np.float32] = np.where(near.astype(np.float64) > thresholds, np.nextafter(near, -np.inf), near)
-    return down.astype(np.float32)
-
-
 def _graph(kind: Kind, task: Task, learned: Learned, spread: Floats, share: float, shape: Floats) -> bytes:
     graph = Graph()
     count, outputs = len(spread), len(learned.base)
     newest = graph.last_step("newest", "windows")
-    graph.add("TreeEnsembleRegressor", "found", newest, domain=ML_DOMAIN, **node_attributes(learned, outputs))
+    graph.add(
+        "TreeEnsembleRegressor", "found", newest, domain=ML_DOMAIN, **node_attributes(learned.trees, learned.base)
+    )
     middle = graph.slice("middle_knots", "found", 1, count, outputs)
     width = graph.slice("width_knots", "found", 1, 0, count)
     middle = graph.add("MatMul", "middle", middle, graph.constant("middle_between", share * spread))
     width = graph.add("MatMul", "width", width, graph.constant("width_between", spread))
     graph.laid(middle, width, shape, task.horizons)
     return graph.finished(str(kind), task.window, task.samples.features.shape[1], shape.shape)
-
-
-def node_attributes(learned: Learned, outputs: int) -> dict[str, Any]:
-    """The trees as ai.onnx.ml's TreeEnsembleRegressor has them: parallel lists over nodes, and over leaf values."""
-    nodes: dict[str, list[NDArray[Any]]] = {name: [] for name in ("tree", "node", "feature", "value", "left", "right")}
-    leaves: dict[str, list[NDArray[Any]]] = {name: [] for name in ("tree", "node", "target", "weight")}
-    modes: list[str] = []
-    for number, tree in enumerate(learned.trees):
-        size = len(tree.leaf)
-        own = np.arange(size)
-        nodes["tree"].append(np.full(size, number))
-        nodes["node"].append(own)
-        nodes["feature"].append(np.where(tree.leaf, 0, tree.feature))
-        nodes["value"].append(rounded_down(np.where(tree.leaf, 0.0, tree.threshold)))
-        nodes["left"].append(np.where(tree.leaf, 0, tree.left))
-        nodes["right"].append(np.where(tree.leaf, 0, tree.right))
-        modes += ["LEAF" if leaf else "BRANCH_LEQ" for leaf in tree.leaf.tolist()]
-        ends = own[tree.leaf]
-        leaves["tree"].append(np.full(len(ends) * len(tree.targets), number))
-        leaves["node"].append(np.repeat(ends, len(tree.targets)))
-        leaves["target"].append(np.tile(tree.targets, len(ends)))
-        leaves["weight"].append(tree.values[ends].astype(np.float32).reshape(-1))
-    joined = {name: np.concatenate(parts).tolist() for name, parts in nodes.items()}
-    ended = {name: np.concatenate(parts).tolist() for name, parts in leaves.items()}
-    return {
-        "n_targets": outputs,
-        "aggregate_function": "SUM",
-        "base_values": learned.base.astype(np.float32).tolist(),
-        "nodes_treeids": joined["tree"],
-        "nodes_nodeids": joined["node"],
-        "nodes_featureids": joined["feature"],
-        "nodes_values": joined["value"],
-        "nodes_truenodeids": joined["left"],
-        "nodes_falsenodeids": joined["right"],
-        "nodes_modes": modes,
-        "target_treeids": ended["tree"],
-        "target_nodeids": ended["node"],
-        "target_ids": ended["target"],
-        "target_weights": ended["weight"],
-    }

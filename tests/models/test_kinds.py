@@ -322,7 +322,7 @@ def test_a_planted_width_is_learned(kind: Kind, times: float) -> None:
 
 
 def test_thresholds_are_rounded_down() -> None:
-    from models.tree_kinds import rounded_down
+    from models.tree_graph import rounded_down
 
     thresholds = np.random.default_rng(1).normal(size=2000)
     rounded = rounded_down(thresholds)

@@ -64,7 +64,7 @@ def answers(windows: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def test_the_graph_answers_as_what_was_trained() -> None:
     assert 0 < trained().difference <= MAX_DIFFERENCE
-    assert trained().sizes == {"units": 4, "members": 2}
+    assert trained().sizes == {"units": 4, "members": 2, "trees": 15 * 30, "leaves": 15}
     assert len(trained().train_loss) == len(trained().validation_loss) == 2
 
 
