@@ -30,6 +30,7 @@ class Recipe:
     stride: int = 3
     half_life_days: float = 730.0
     seed: int = 7
+    trees: int = 0
 
     def check(self) -> None:
         """InvalidInput names the first number that does not fit."""
@@ -59,6 +60,7 @@ LIMITS: dict[str, tuple[float, float]] = {
     "stride": (1, 1000),
     "half_life_days": (0.0, 36_500.0),
     "seed": (0, 2**31 - 1),
+    "trees": (0, 200),
 }
 """Of any kind; those of one kind may be narrower."""
 

@@ -17,15 +17,19 @@ from models.tree_graph import compact_attributes
 from models.tree_kinds import between
 
 
-def scale_graph(fitted: Fitted, trees: Trees, widening: Floats) -> bytes:
+def scale_graph(fitted: Fitted, trees: Trees | None, widening: Floats) -> bytes:
     """`windows` float32 (n, 1, f) → `quantiles` float32 (n, h, q), any n. `widening` (h, gaps): factors of the gaps."""
     graph = Graph()
     features = len(fitted.mean)
     inputs = _standardised(graph, fitted, features)
     ranges = _ranges(graph, fitted.ranges, inputs)
     raw = _members(graph, fitted, graph.add("Concat", "joined", inputs, ranges, axis=1))
-    networks = _quantiles(graph, fitted, raw)
-    _widened(graph, _mixed(graph, networks, _grown(graph, fitted, trees, inputs)), fitted, widening)
+    if trees is None:
+        by_quantile = _quantiles(graph, fitted, raw, widening)
+    else:
+        networks = _quantiles(graph, fitted, raw, np.ones_like(widening))
+        by_quantile = _widened(graph, _mixed(graph, networks, _grown(graph, fitted, trees, inputs)), fitted, widening)
+    graph.add("Transpose", "quantiles", by_quantile, perm=[0, 2, 1])
     horizons, quantiles = fitted.naive.shape
     return graph.finished("scale", 1, features, (horizons, quantiles))
 
@@ -80,7 +84,7 @@ def _by_gap(kernel: Floats, knots: int, fitted: Fitted) -> Floats:
     return np.ascontiguousarray(each.transpose(0, 2, 1)).reshape(len(kernel), -1)
 
 
-def _quantiles(graph: Graph, fitted: Fitted, raw: str) -> str:
+def _quantiles(graph: Graph, fitted: Fitted, raw: str, widening: Floats) -> str:
     """The networks' (n, q, h)."""
     count = fitted.naive.shape[1]
     weights = graph.constant("interpolation", interpolation(fitted.knots, fitted.horizons))
@@ -92,11 +96,11 @@ def _quantiles(graph: Graph, fitted: Fitted, raw: str) -> str:
     spread = graph.constant("spread", SPREAD)
     bent = graph.add("Tanh", "bent", graph.add("Div", "unbent", graph.slice("stretches", at, 2, 1, count), spread))
     stretch = _mean(graph, "stretch", graph.add("Exp", "stretched", graph.add("Mul", "bounded", bent, spread)))
-    gaps = graph.constant("naive_gaps", np.diff(fitted.naive, axis=1).T)
+    gaps = graph.constant("naive_gaps", (np.diff(fitted.naive, axis=1) * widening).T)
     steps = graph.add("Mul", "steps", stretch, gaps)
     _, placed = signs(count, fitted.median)
     laid = graph.add("MatMul", "laid", graph.constant("placement", placed.T), steps)
-    return graph.add("Add", "networks", laid, centre)
+    return graph.add("Add", "by_quantile", laid, centre)
 
 
 def _grown(graph: Graph, fitted: Fitted, trees: Trees, inputs: str) -> str:
@@ -127,15 +131,14 @@ def _mixed(graph: Graph, networks: str, grown: str) -> str:
 
 
 def _widened(graph: Graph, mixed: str, fitted: Fitted, widening: Floats) -> str:
-    """(n, q, h) with every gap multiplied by its factor, the median where it is, turned to (n, h, q)."""
+    """(n, q, h) with every gap multiplied by its factor, the median where it is."""
     count, median = fitted.naive.shape[1], fitted.median
     above, below = graph.slice("above", mixed, 1, 1, count), graph.slice("below", mixed, 1, 0, count - 1)
     gaps = graph.add("Sub", "gaps", above, below)
     wider = graph.add("Mul", "wider", gaps, graph.constant("widening", widening.T))
     _, placed = signs(count, median)
     apart = graph.add("MatMul", "apart", graph.constant("placement_widened", placed.T), wider)
-    by_quantile = graph.add("Add", "by_quantile", apart, graph.slice("middle", mixed, 1, median, median + 1))
-    return graph.add("Transpose", "quantiles", by_quantile, perm=[0, 2, 1])
+    return graph.add("Add", "by_quantile_widened", apart, graph.slice("middle", mixed, 1, median, median + 1))
 
 
 def _mean(graph: Graph, name: str, value: str) -> str:
@@ -147,7 +150,7 @@ def _silu(graph: Graph, name: str, value: str) -> str:
     return graph.add("Mul", f"{name}_silu", value, graph.add("Sigmoid", f"{name}_sigmoid", value))
 
 
-def parameters(fitted: Fitted, trees: Trees) -> int:
+def parameters(fitted: Fitted, trees: Trees | None) -> int:
     """Trained numbers."""
     nets: list[Net] = [fitted.ranges, *fitted.members]
-    return sum(int(value.size) for net in nets for value in net) + trees.parameters
+    return sum(int(value.size) for net in nets for value in net) + (trees.parameters if trees else 0)

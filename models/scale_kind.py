@@ -23,9 +23,8 @@ from models.scale_training import (
     fit_scale,
     forecast,
     row_weights,
-    standardised,
 )
-from models.scale_trees import LEAVES, SHARE, Trees, fit_trees_beside, forecast_of
+from models.scale_trees import LEAVES, SHARE, Trees, as_in_graph, fit_trees_beside, forecast_of
 from models.scoring import pinball_loss
 from models.tensorflow_threads import use_threads
 
@@ -34,24 +33,23 @@ _WIDER = 4
 MARGIN = 1.03
 """Bands are this much wider than the markets of the validation period call for: on markets that were left out of the
 training they held 2 % less (docs/experiments.md, part 3)."""
-ROUNDS_PER_MEMBER, MOST_ROUNDS = 15, 60
-"""Of boosting, for each quantile and horizon that trees learn."""
 _JUDGED_ROWS = 20_000
 
 
 @dataclass(frozen=True, slots=True)
 class Mixed:
-    """Networks and trees of the same inputs."""
+    """Networks, and trees of the same inputs where the recipe asks for some."""
 
     networks: Fitted
-    trees: Trees
+    trees: Trees | None
 
     def __call__(self, features: Floats) -> Floats:
         """Raw rows (n, f) → (n, h, q) in units of sigma, before the bands are widened."""
-        one = self.networks
-        inputs = standardised(features, one.mean, one.std, one.gate)
-        grown = forecast_of(self.trees, inputs, one.horizons)
-        return np.asarray((1.0 - SHARE) * forecast(one, features) + SHARE * grown, dtype=np.float32)
+        ours = forecast(self.networks, features)
+        if self.trees is None:
+            return ours
+        theirs = forecast_of(self.trees, as_in_graph(features, self.networks), self.networks.horizons)
+        return np.asarray((1.0 - SHARE) * ours + SHARE * theirs, dtype=np.float32)
 
 
 def fit_scale_kind(recipe: Recipe, task: Task, on_epoch: OnEpoch) -> Trained:
@@ -83,16 +81,19 @@ def fit_scale_kind(recipe: Recipe, task: Task, on_epoch: OnEpoch) -> Trained:
             "leaves": LEAVES,
         },
         scaler="mean and standard deviation of the training windows' last rows, inside the graph",
-        packages=("keras", "tensorflow", "scikit-learn"),
+        packages=("keras", "tensorflow", *(("scikit-learn",) if mixed.trees else ())),
         notes={
             "calibration": "gaps between quantiles widened until the bands held their part of the validation period, "
             f"and by {100 * (MARGIN - 1):.0f} % more for markets that were not trained on",
-            "share of the trees": SHARE,
             "widest factor": float(widening.max()),
             "narrowest factor": float(widening.min()),
         },
         calibrated=True,
     )
+
+
+def _sizes_of(trees: Trees | None) -> dict[str, int]:
+    return {"trees": len(trees.trees), "leaves": LEAVES} if trees else {}
 
 
 def plan_of(recipe: Recipe) -> Plan:
@@ -104,13 +105,14 @@ def plan_of(recipe: Recipe) -> Plan:
     return Plan(members, ranges, half_life_days=recipe.half_life_days, seed=recipe.seed)
 
 
-def _trees(recipe: Recipe, plan: Plan, task: Task, fitted: Fitted) -> Trees:
+def _trees(recipe: Recipe, plan: Plan, task: Task, fitted: Fitted) -> Trees | None:
     """Some rows are shown without the other market, as they are to the networks."""
-    inputs = standardised(task.samples.features[task.train], fitted.mean, fitted.std, fitted.gate)
+    if not recipe.trees:
+        return None
+    inputs = as_in_graph(task.samples.features[task.train], fitted)
     hidden = np.random.default_rng(recipe.seed).random(len(inputs)) < plan.hidden_share
     inputs[hidden] *= 1.0 - fitted.gate
-    rounds = min(MOST_ROUNDS, ROUNDS_PER_MEMBER * len(fitted.members))
-    return fit_trees_beside(task, inputs, row_weights(task, plan.half_life_days), rounds, recipe.stride)
+    return fit_trees_beside(task, inputs, row_weights(task, plan.half_life_days), recipe.trees, recipe.stride)
 
 
 def calibrated(mixed: Mixed, task: Task) -> Floats:

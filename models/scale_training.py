@@ -126,9 +126,8 @@ def forecast(fitted: Fitted, features: Floats, chunk: int = 16_384) -> Floats:
 
 
 def standardised(features: Floats, mean: Floats, std: Floats, gate: Floats) -> Floats:
-    """(n, f) as nets and trees see them, to the bit what the graph makes of them: the other market's are 0, their mean,
-    where its first input says it is unknown."""
-    scaled: Floats = np.clip((features - mean) * (np.float32(1.0) / std), -CLIP, CLIP)
+    """(n, f) as the nets see them: the other market's are 0, their mean, where its first input says it is unknown."""
+    scaled: Floats = np.clip((features - mean) / std, -CLIP, CLIP)
     if gate.any():
         known = features[:, np.argmax(gate)][:, None]
         scaled *= 1.0 - gate + gate * known

@@ -18,6 +18,7 @@ from threadpoolctl import threadpool_limits
 
 from models.kinds import Task
 from models.laid import roots
+from models.scale_training import CLIP, Fitted
 from models.tree_graph import Tree, booster_tree
 from models.tree_kinds import between, drawn_places, knots
 
@@ -62,6 +63,16 @@ class Trees:
     def parameters(self) -> int:
         """A value for each leaf, an input and a threshold for each branch."""
         return sum(int(np.count_nonzero(one.leaf) + 2 * np.count_nonzero(~one.leaf)) for one in self.trees)
+
+
+def as_in_graph(features: Rows, fitted: Fitted) -> Rows:
+    """Raw (n, f), standardised to the bit as the graph does it, so that each row takes the same way in training and in
+    serving. Training of the networks divides, which rounds otherwise."""
+    scaled = np.clip((features - fitted.mean) * (np.float32(1.0) / fitted.std), -CLIP, CLIP)
+    if fitted.gate.any():
+        known = features[:, np.argmax(fitted.gate)][:, None]
+        scaled *= known * fitted.gate + (np.float32(1.0) - fitted.gate)
+    return np.asarray(scaled, dtype=np.float32)
 
 
 def fit_trees_beside(task: Task, inputs: Rows, weights: Rows, rounds: int, stride: int) -> Trees:

@@ -89,6 +89,7 @@ def _parser() -> argparse.ArgumentParser:
         ("stride", int),
         ("half-life-days", float),
         ("seed", int),
+        ("trees", int),
     ):
         parser.add_argument(f"--{name}", type=kind, help="see docs/models.md (default: the preset's)")
     return parser

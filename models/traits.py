@@ -162,9 +162,9 @@ TRAITS: Mapping[Kind, Trait] = {
         inputs=SEASONAL_INPUTS,
     ),
     Kind.SCALE: Trait(
-        "Scale first: volatility, then shape; several small networks",
+        "Scale first: volatility, then shape; several small networks, and trees if asked for",
         "docs/experiments.md, part 3",
-        ("units", "epochs", "batch_size", "learning_rate", "dropout", "stride", "half_life_days", "seed"),
+        ("units", "epochs", "batch_size", "learning_rate", "dropout", "stride", "half_life_days", "seed", "trees"),
         {
             "quick": {**_SCALE, "units": 16, "epochs": 1, "stride": 9},
             "standard": _SCALE,

@@ -44,6 +44,7 @@ NUMBERS = {
     "stride": ("Stride", "every n-th window of an epoch; 1 is all"),
     "half_life_days": ("Half-life", "days after which a sample weighs half; 0: all alike"),
     "seed": ("Seed", "same seed, data and machine: same model"),
+    "trees": ("Trees", "rounds of boosting beside the networks, for each of 15 quantiles; 0: none"),
 }
 """The numbers of a recipe by their names: what they are called, and what they are."""
 
