@@ -74,12 +74,7 @@ def fit_scale_kind(recipe: Recipe, task: Task, on_epoch: OnEpoch) -> Trained:
         train_loss=tuple(one for one, _ in told),
         validation_loss=tuple(one for _, one in told),
         best_epoch=len(told) - 1,
-        sizes={
-            "units": recipe.units,
-            "members": len(fitted.members),
-            "trees": len(mixed.trees.trees),
-            "leaves": LEAVES,
-        },
+        sizes={"units": recipe.units, "members": len(fitted.members), **_sizes_of(mixed.trees)},
         scaler="mean and standard deviation of the training windows' last rows, inside the graph",
         packages=("keras", "tensorflow", *(("scikit-learn",) if mixed.trees else ())),
         notes={

@@ -45,7 +45,7 @@ def recipe(kind: Kind, **changes: Any) -> Recipe:
     if kind in NETWORKS:
         return replace(whole, window=4, units=4, epochs=1, batch_size=256)
     if kind is Kind.SCALE:
-        return replace(whole, units=4, epochs=1)
+        return replace(whole, units=4, epochs=1, trees=2)
     return replace(whole, units=min(whole.units, 8), epochs=min(whole.epochs, 5))
 
 

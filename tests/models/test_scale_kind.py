@@ -30,7 +30,7 @@ from tests.support import tiny_model
 from utils.errors import InvalidInput, ModelCorrupt, SchemaMismatch
 from utils.model_utils import session_of
 
-RECIPE = replace(preset("quick", Kind.SCALE), units=4, epochs=2, stride=1, batch_size=256, trees=3)
+RECIPE = replace(preset("quick", Kind.SCALE), units=4, epochs=2, stride=1, batch_size=256)
 MARKETS = synthetic_candles(Interval.H1, 3000, 2)
 
 
@@ -64,7 +64,7 @@ def answers(windows: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def test_the_graph_answers_as_what_was_trained() -> None:
     assert 0 < trained().difference <= MAX_DIFFERENCE
-    assert trained().sizes == {"units": 4, "members": 2, "trees": 15 * 3, "leaves": 15}
+    assert trained().sizes == {"units": 4, "members": 2}
     assert len(trained().train_loss) == len(trained().validation_loss) == 2
 
 
