@@ -9,7 +9,6 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
 from typing import NamedTuple
@@ -17,26 +16,23 @@ from typing import NamedTuple
 from flask import Request, Response
 from werkzeug.datastructures import Headers
 
-from utils.content_encoding import IDENTITY, MIN_SIZE_BYTES, ZSTD, choose_encoding
+from utils.content_encoding import ZSTD, choose_encoding
 from utils.dictionaries import Dictionaries, below_route
 from utils.entry_ages import entry_ages
-from utils.page_bytes import Form, HeaderList, Page, Variant
+from utils.page_bytes import Form, HeaderList, Page
+from utils.page_variants import PageVariants
 from utils.reader import Reader, reader_of
 from utils.request_trace import traced
+from utils.response_stats import ResponseCacheStats
 
 Key = tuple[Hashable, ...]
 Render = Callable[[], str | bytes]
 
 ADDRESS = "dashboard.address"
 """The key in a WSGI environment under which whoever may answer from `ResponseCache.stored` says for what it would."""
-_LARGE_BYTES = 128 * 1024
-"""Larger pages are unpacked anew for a reader who wants them plain: 0.2 ms, where keeping them would cost megabytes."""
 _MAX_WAIT_S = 60.0
 _MAX_VERSIONS = 1_000
 _MAX_SHORTCUTS = 2_000
-_MAX_VARIANTS = 64
-"""Of one page, kept for the next reader who holds the same dictionary; others are made anew, in a third of a
-millisecond."""
 
 
 class Shortcut(NamedTuple):
@@ -76,33 +72,6 @@ class StoredAnswer(NamedTuple):
     stale: bool
 
 
-@dataclass(frozen=True, slots=True)
-class ResponseCacheStats:
-    """Counts since the start. A hit found its version rendered; a miss rendered it or waited for that.
-
-    `not_modified` of these answers sent no body.
-    """
-
-    hits: int
-    misses: int
-    not_modified: int
-    renders: int
-    render_errors: int
-    evictions: int
-    entries: int
-    size_bytes: int
-    max_bytes: int
-    render_time_s: float
-    age_median_s: float | None = None
-    age_oldest_s: float | None = None
-
-    @property
-    def hit_rate_fraction(self) -> float | None:
-        """Hits per answer; None before the first."""
-        answers = self.hits + self.misses
-        return self.hits / answers if answers else None
-
-
 class ResponseCache:
     """Page bytes by key and version: rendered once however many threads ask, compressed when first asked for.
 
@@ -122,6 +91,7 @@ class ResponseCache:
         self.enabled = enabled
         self.dictionaries = dictionaries if enabled else None
         self.max_bytes = max_bytes
+        self._variants = PageVariants(self.dictionaries, grown=self._grow)
         self._timer = timer
         self._lock = threading.Lock()
         self._pages: OrderedDict[Key, Page] = OrderedDict()
@@ -169,7 +139,7 @@ class ResponseCache:
             self._learn(request, Shortcut(key, version, version_age_s, stale_s, form, ""))
             version = self.version_of(key, version, version_age_s)
         page = self._page(key, version, render, reader)
-        variant = self._variant(key, page, reader, form)
+        variant = self._variants.of(key, page, reader, form)
         known = reader.if_none_match
         if known is not None and request.method in ("GET", "HEAD") and variant.matches(known):
             self._not_modified += 1
@@ -195,7 +165,7 @@ class ResponseCache:
         if page is None:
             return None
         old = page.version != current
-        variant = self._variant(key, page, reader, form)
+        variant = self._variants.of(key, page, reader, form)
         if reader.if_none_match is not None and variant.matches(reader.if_none_match):
             self._not_modified += 1
             return StoredAnswer("304 NOT MODIFIED", variant.unmodified_headers.copy(), b"", rule, old)
@@ -348,48 +318,6 @@ class ResponseCache:
             self._newest.pop(key, None)
             self._size_bytes -= page.size_bytes
             self._evictions += 1
-
-    def _variant(self, key: Key, page: Page, reader: Reader, form: Form) -> Variant:
-        if (reader.dictionary or reader.keeps) and form.match and self.dictionaries is not None:
-            variant = self._delta(key, page, reader, form, self.dictionaries)
-            if variant is not None:
-                return variant
-        encoding = choose_encoding(reader.accept_encoding) if page.length >= MIN_SIZE_BYTES else IDENTITY
-        name = (encoding, form)
-        variant = page.variants.get(name)
-        if variant is not None:
-            return variant
-        if encoding == IDENTITY and page.length > _LARGE_BYTES:
-            return page.make_variant(encoding, form)
-        with page.lock:
-            variant = page.variants.get(name)
-            if variant is None:
-                variant = page.variants[name] = page.make_variant(encoding, form)
-                self._grow(key, page, 0 if variant.body is page.packed else variant.length)
-        return variant
-
-    def _delta(self, key: Key, page: Page, reader: Reader, form: Form, dictionaries: Dictionaries) -> Variant | None:
-        """For a reader of dictionaries; None where it is to have what everybody has."""
-        if not MIN_SIZE_BYTES <= page.length <= dictionaries.largest_bytes:
-            return None
-        found = dictionaries.find(reader.dictionary, form.mimetype)
-        if found is None and not reader.keeps:
-            return None
-        encoding = choose_encoding(reader.accept_encoding)
-        name = (encoding if found is None else reader.dictionary, form, reader.keeps)
-        variant = page.variants.get(name)
-        if variant is None:
-            held = None if found is None else (reader.dictionary, found)
-            with page.lock:
-                variant = page.variants.get(name)
-                if variant is None:
-                    variant = page.make_delta(held, encoding, form, keeps=reader.keeps)
-                    if len(page.variants) < _MAX_VARIANTS:
-                        page.variants[name] = variant
-                        self._grow(key, page, 0 if variant.body is page.packed else variant.length)
-        if variant.offered and variant.offered not in dictionaries:
-            dictionaries.keep(variant.offered, form.mimetype, page.plain())
-        return variant
 
     def _grow(self, key: Key, page: Page, size_bytes: int) -> None:
         with self._lock:

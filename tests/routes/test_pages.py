@@ -16,7 +16,8 @@ from data.interval import Interval
 from data.symbol import Symbol
 from routes import overview_page as overview_pages
 from routes import symbol as symbol_view
-from routes.overview_page import OverviewPage, overview_page, parse_sort
+from routes.overview_columns import parse_sort
+from routes.overview_page import OverviewPage, overview_page
 from routes.performance_page import PerformancePage, performance_page
 from routes.services import services
 from routes.symbol_page import SymbolPage, symbol_page
