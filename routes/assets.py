@@ -7,7 +7,6 @@ import hashlib
 import json
 import re
 import sys
-import threading
 from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from flask import Blueprint, Flask, Response, current_app, request, url_for
 from markupsafe import Markup
 
 from routes.budgets import budget
-from utils.content_encoding import IDENTITY, choose_encoding, compress
+from utils.content_encoding import IDENTITY, choose_encoding, compress_for_good
 from utils.errors import NotFound
 
 bp = Blueprint("assets", __name__, url_prefix="/assets")
@@ -51,7 +50,7 @@ class VendorFile:
 
 
 class Assets:
-    """What lies in `static/`: read when made, each file compressed when first asked for (2 ms) and kept.
+    """What lies in `static/`: read when made, each file compressed when first asked for, or by `warm`, and kept.
 
     Our own files share one digest in their address, so that modules import each other by relative names and any change
     renews all of them at once (they are a few kilobytes together). Vendor files carry their own hash and come
@@ -67,7 +66,6 @@ class Assets:
         self.digest = _digest(self._own)
         self._vendor_names = frozenset(file.file for file in self.vendor.values())
         self._bodies: dict[tuple[str, str], bytes] = {}
-        self._lock = threading.Lock()
 
     def integrity(self, name: str) -> str:
         """Of one of our files, for a page that takes it from elsewhere."""
@@ -99,13 +97,13 @@ class Assets:
     def own(self, name: str, encoding: str) -> bytes:
         """One of our files in that encoding; KeyError where there is none."""
         body = self._own[name]
-        if encoding == IDENTITY:
-            return body
-        with self._lock:
-            key = (name, encoding)
-            if key not in self._bodies:
-                self._bodies[key] = compress(body, encoding)
-            return self._bodies[key]
+        return body if encoding == IDENTITY else compress_for_good(body, encoding)
+
+    def warm(self) -> None:
+        """Compresses our files as most browsers ask for them: half a second, which nobody has to wait for then."""
+        for name in self._own:
+            if Path(name).suffix in _COMPRESSIBLE:
+                self.own(name, "br")
 
     def vendored(self, name: str, encoding: str) -> bytes:
         """A vendor file in that encoding, from the disk the first time; KeyError where there is none."""
@@ -207,7 +205,7 @@ def export(folder: Path, target: Path) -> list[Path]:
         path.write_bytes(body)
         written.append(path)
         for encoding, suffix in _SUFFIXES.items() if path.suffix in _COMPRESSIBLE else ():
-            path.with_name(path.name + suffix).write_bytes(compress(body, encoding))
+            path.with_name(path.name + suffix).write_bytes(compress_for_good(body, encoding))
     return written
 
 

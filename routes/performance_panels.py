@@ -207,7 +207,7 @@ def _difference_facts(made: Mapping[str, int] | None, dictionaries: Mapping[str,
     return (
         Fact("Of these, as what differs", count(0 if made is None else made["count"]) + sizes),
         Fact("Earlier answers held", held),
-        Fact("Browser's one known here", _known(int(dictionaries["found"]), int(dictionaries["unknown"]))),
+        Fact("Named by browsers and held", _known(int(dictionaries["found"]), int(dictionaries["unknown"]))),
     )
 
 

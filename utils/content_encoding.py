@@ -21,6 +21,7 @@ MIN_SIZE_BYTES = 500
 
 _UNPACK = {"br": brotli.decompress, ZSTD: zstd.decompress, "gzip": gzip.decompress, IDENTITY: bytes}
 _BROTLI_QUALITY = 5
+_BEST_BROTLI_QUALITY = 11
 _ZSTD_LEVEL = 6
 _NUMBERS_BROTLI_QUALITY = 2
 _NUMBERS_ZSTD_LEVEL = 1
@@ -111,6 +112,18 @@ def _compress(body: bytes, encoding: str) -> bytes:
     if encoding == "gzip":
         return gzip.compress(body, _GZIP_LEVEL, mtime=0)
     return body
+
+
+@lru_cache(maxsize=64)
+def compress_for_good(body: bytes, encoding: str) -> bytes:
+    """The same in a tenth fewer bytes and fifty times the time, once for a process: for files, sent again and again."""
+    with traced("compress") as block:
+        if encoding == "br":
+            compressed: bytes = brotli.compress(body, mode=brotli.MODE_TEXT, quality=_BEST_BROTLI_QUALITY)
+        else:
+            compressed = _compress(body, encoding)
+    compression.add(encoding, len(body), len(compressed), block.seconds)
+    return compressed
 
 
 def is_numbers(body: bytes) -> bool:

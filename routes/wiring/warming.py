@@ -7,6 +7,7 @@ import logging
 from flask import Flask
 
 from data.data_processor import indicators
+from routes.assets import EXTENSION, Assets
 from routes.warm_pages import page_renderer
 from routes.wiring.parts import PARTS, Parts
 from startup_optimizer import Parts as Warm
@@ -25,6 +26,8 @@ def warm_up(app: Flask) -> None:
             parts.scorekeeper.notice(symbol, interval)
     if not settings.enable_model_preloading:
         return
+    files: Assets = app.extensions[EXTENSION]
+    files.warm()
     steps = optimize(
         Warm(
             registry=parts.services.registry,
