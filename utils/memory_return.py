@@ -33,8 +33,15 @@ def hold_less() -> None:
 
 def give_back() -> None:
     """Returns memory to the machine: collects cycles, asks the C library to let go of what is freed, and gives up
-    the pages of program files that nothing has asked for since they were read."""
+    the pages of program files that nothing has asked for since they were read.
+
+    What lives then is taken to stay until the next time: Python looks for cycles among later objects alone. A look at
+    all that an application of 140,000 objects is made of stops every thread for some fifty milliseconds, and would come
+    whenever a quarter as many new ones have gathered.
+    """
+    gc.unfreeze()
     gc.collect()
+    gc.freeze()
     tidy()
 
 

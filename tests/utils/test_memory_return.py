@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 LETTING_GO = """
 import numpy, sqlite3, ssl
 from utils.memory_holders import resident_bytes
-from utils.memory_return import give_back, let_go_of_files
+from utils.memory_return import let_go_of_files
 
 before = resident_bytes()[1]
 assert let_go_of_files() > 10
@@ -28,7 +28,6 @@ assert after < 0.6 * before, (before, after)
 assert numpy.linalg.norm(numpy.ones((30, 30)) @ numpy.ones((30, 30))) == 900.0
 assert sqlite3.connect(":memory:").execute("SELECT sum(value) FROM json_each('[1, 2, 3]')").fetchone() == (6,)
 assert len(ssl.create_default_context().get_ciphers()) > 3
-give_back()
 print("worked on")
 """
 
@@ -38,6 +37,40 @@ def test_library_files_leave_the_resident_set_and_work_on() -> None:
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", LETTING_GO], cwd=ROOT, capture_output=True, text=True, timeout=120
     )
+    assert (done.returncode, done.stdout) == (0, "worked on\n"), done.stderr
+
+
+STAYING = """
+import gc, weakref
+from utils.memory_return import give_back
+
+class Node:
+    pass
+
+def cycle():
+    node = Node()
+    node.itself = node
+    return node
+
+gc.disable()
+alive = [cycle() for _ in range(1000)]
+seen = [weakref.ref(node) for node in alive]
+give_back()
+assert gc.get_freeze_count() > 1000
+del alive[:]
+gc.collect()
+assert all(ref() is not None for ref in seen)  # nobody looked at what was there
+later = weakref.ref(cycle())
+gc.collect()
+assert later() is None
+give_back()
+assert all(ref() is None for ref in seen)
+print("worked on")
+"""
+
+
+def test_what_lives_is_looked_at_again_when_memory_is_given_back_and_no_sooner() -> None:
+    done = subprocess.run([sys.executable, "-c", STAYING], cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stdout) == (0, "worked on\n"), done.stderr
 
 
