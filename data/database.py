@@ -16,6 +16,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from data import schema_version
 from data.engines import engine_for, masked, with_driver
+from data.many_rows import put_all
 from data.query_counts import QueryCounts, QueryStats
 from data.sqlite_file import file_of, move_aside_if_corrupt
 from data.store_errors import BUSY_TIMEOUT_S, WRITER_WAIT_S, plain_text
@@ -96,7 +97,7 @@ class Database:
         """
         if self.engine.dialect.name != "postgresql":
             statement = self.upsert(table)
-            return lambda connection, rows: _execute(connection, statement, rows)
+            return lambda connection, rows: put_all(connection, statement, rows)
         arrays = [sa.bindparam(f"all_{one.name}", type_=sa.ARRAY(one.type)) for one in table.columns]
         given = sa.func.unnest(*arrays).table_valued(*(sa.column(one.name, one.type) for one in table.columns))
         given = given.render_derived()
@@ -214,10 +215,6 @@ def _bring_up_to_date(database: Database, on_notice: Callable[[str], None]) -> N
         before = schema_version.upgrade(connection)
     if before != schema_version.HEAD:
         on_notice(f"the tables of the database were brought from version {before} to {schema_version.HEAD}")
-
-
-def _execute(connection: sa.Connection, statement: sa.Executable, parameters: Any) -> None:
-    connection.execute(statement, parameters)
 
 
 def _execute_text(connection: sa.Connection, statement: str, parameters: Any) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import sqlalchemy as sa
 from numpy.typing import NDArray
 
+from data.many_rows import insert_all
 from data.symbol import Symbol
 from models.conformal import band_levels
 from models.following import Following
@@ -35,7 +36,7 @@ def keep_answers(connection: sa.Connection, model: LedgerModel, forecasts: Seque
         for key, symbol, at_ms in keys
         if (symbol, at_ms) in calibrated
     ]
-    connection.execute(sa.insert(RAW), rows)
+    insert_all(connection, RAW, rows)
     known = connection.execute(sa.select(CALIBRATIONS.c.symbol).where(CALIBRATIONS.c.model == model.key)).scalars()
     begun = {symbol: Following.begun(one.stretch.start) for (symbol, _), one in calibrated.items() if one.stretch}
     if new := begun.keys() - set(known):

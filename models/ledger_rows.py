@@ -91,17 +91,22 @@ def unpack(content: bytes, model: LedgerModel) -> NDArray[np.float64]:
 def score_rows(
     decided: Decided, places: NDArray[np.intp], model: LedgerModel, rows: Sequence[Any], now_ms: int
 ) -> list[dict[str, Any]]:
+    i, j = places.T
+    state = decided.state[i, j].tolist()
+    realised, loss, baseline_loss = (
+        _known(values[i, j]) for values in (decided.realised, decided.loss, decided.baseline_loss)
+    )
     return [
         {
-            "forecast": rows[i].key,
-            "horizon": model.horizons[j],
+            "forecast": rows[row].key,
+            "horizon": model.horizons[column],
             "scored_at_ms": now_ms,
-            "state": int(decided.state[i, j]),
-            "realised": _known(decided.realised[i, j]),
-            "loss": _known(decided.loss[i, j]),
-            "baseline_loss": _known(decided.baseline_loss[i, j]),
+            "state": state[place],
+            "realised": realised[place],
+            "loss": loss[place],
+            "baseline_loss": baseline_loss[place],
         }
-        for i, j in places.tolist()
+        for place, (row, column) in enumerate(places.tolist())
     ]
 
 
@@ -133,5 +138,8 @@ def ledger_rows(model: LedgerModel, interval: Interval, forecast: Any, scores: d
     ]
 
 
-def _known(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
+def _known(values: NDArray[np.float64]) -> list[float | None]:
+    """(m,) with None for what is not finite."""
+    return [
+        value if known else None for value, known in zip(values.tolist(), np.isfinite(values).tolist(), strict=True)
+    ]

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from data.candles import Candles
 from data.database import Database
+from data.many_rows import insert_all
 from data.symbol import Symbol
 from models import ledger_calibrations
 from models.ledger_models import known_models
@@ -78,7 +79,7 @@ def _score(
     places = np.argwhere(decided.state != State.OPEN)
     if not len(places):
         return 0
-    connection.execute(sa.insert(SCORES), score_rows(decided, places, model, rows, now_ms))
+    insert_all(connection, SCORES, score_rows(decided, places, model, rows, now_ms))
     closed = ((decided.state != State.OPEN) * bits).sum(axis=1)
     update = sa.update(FORECASTS).where(FORECASTS.c.key == sa.bindparam("at")).values(open_mask=sa.bindparam("to"))
     left = [{"at": row.key, "to": int(mask & ~shut)} for row, mask, shut in zip(rows, masks, closed, strict=True)]

@@ -8,6 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from data.database import Database
+from data.many_rows import insert_all
 from data.venue import lasts
 from models import ledger_calibrations, ledger_chain
 from models.forecast import Forecast
@@ -38,7 +39,7 @@ def append(database: Database, connection: sa.Connection, venue: str, forecasts:
         if written[0].mix is not None:
             keep_mix(database, connection, model, written[0].mix)
         _chain(database, connection, venue, model, rows, [own_answer(one) for one in written])
-        connection.execute(sa.insert(FORECASTS), rows)
+        insert_all(connection, FORECASTS, rows)
         ledger_calibrations.keep_answers(connection, model, written)
     return len(rows)
 

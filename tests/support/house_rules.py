@@ -30,6 +30,7 @@ SQL_DOORS = {
     "data/candle_tables.py",
     "data/database.py",
     "data/engines.py",
+    "data/many_rows.py",
     "data/migrations/versions/r0002_venues.py",
     "data/performance_store.py",
     "data/query_counts.py",
