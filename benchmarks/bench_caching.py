@@ -12,7 +12,7 @@ import orjson
 
 from benchmarks.load import fetch, load_each
 from benchmarks.measure import Reading, Row, faster, print_rows, reading, result, saves
-from benchmarks.served import Served, market, market_words, served
+from benchmarks.served import Served, all_served, market, market_words, served
 
 _CLIENTS = 20
 _SETTLE_S = 60
@@ -32,17 +32,13 @@ class Cost:
 def run(*, short: bool = False) -> dict[str, Any]:
     """Blocks of views in turn over three servers, each with an exchange of its own that counts what it is asked. A view
     costs the two that keep nothing the same each time, so that fewer blocks tell."""
-    blocks, fewer, views, markets = (2, 2, 50, 10) if short else (10, 4, 100, 50)
+    blocks, fewer, views, markets = (2, 2, 50, 10) if short else (10, 3, 100, 50)
     played = {**market(markets), "INTERVALS": "1h", "ENABLE_MODEL_PRELOADING": "False"}
     names = played["SYMBOLS"].split(",")
     with ExitStack() as running:
-        servers = {
-            _NAIVE: running.enter_context(
-                served(played, program=("-m", "benchmarks.naive"), ENABLE_DATA_CACHING="False", MAX_WORKERS="8")
-            ),
-            _OFF: running.enter_context(served(played, ENABLE_DATA_CACHING="False", MAX_WORKERS="8")),
-            _ON: running.enter_context(served(played, MAX_WORKERS="8")),
-        }
+        naive = served(played, program=("-m", "benchmarks.naive"), ENABLE_DATA_CACHING="False", MAX_WORKERS="8")
+        off = served(played, ENABLE_DATA_CACHING="False", MAX_WORKERS="8")
+        servers = all_served(running, {_NAIVE: naive, _OFF: off, _ON: served(played, MAX_WORKERS="8")})
         for server in servers.values():
             _settle(server)
         seen: dict[str, list[Cost]] = {name: [] for name in servers}

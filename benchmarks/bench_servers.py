@@ -14,7 +14,7 @@ import psutil
 
 from benchmarks.load import Load, load
 from benchmarks.measure import Row, at_least, at_most, interleaved, print_rows, reading, result
-from benchmarks.served import CONSTANT, Served, add_compared, served
+from benchmarks.served import CONSTANT, Served, add_compared, all_served, served
 
 PATHS = {
     "constant route": CONSTANT,
@@ -40,12 +40,11 @@ THREADS = 4
 
 def run(*, short: bool = False) -> dict[str, Any]:
     """One process of each serves the same application at the same time; they are asked in turns."""
-    rounds, seconds = (2, 0.3) if short else (4, 0.6)
+    rounds, seconds = (2, 0.3) if short else (4, 0.5)
     names = [name for name, package in SERVERS.items() if importlib.util.find_spec(package) is not None]
     with ExitStack() as running:
-        servers = {
-            name: running.enter_context(served(program=["-m", "benchmarks.bench_servers", name])) for name in names
-        }
+        starts = {name: served(program=["-m", "benchmarks.bench_servers", name]) for name in names}
+        servers = all_served(running, starts)
         loads = _measure(servers, rounds, seconds)
         held = {name: _rss_mb(server) for name, server in servers.items()}
     rows = [*_rows(loads, names), *_memory(held)]

@@ -9,7 +9,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -104,6 +105,12 @@ def served(
             log.seek(0)
             raise TimeoutError(f"{error}; it said: {log.read()[-2000:].decode(errors='replace')}") from None
         yield Served(port, psutil.Process(process.pid), first_answer_s, ready_s)
+
+
+def all_served(running: ExitStack, starts: Mapping[str, AbstractContextManager[Served]]) -> dict[str, Served]:
+    """Several started at the same time, which takes less than one after the other; all end with `running`."""
+    with ThreadPoolExecutor(len(starts)) as pool:
+        return dict(zip(starts, pool.map(running.enter_context, starts.values()), strict=True))
 
 
 def plain_environment() -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -18,7 +19,7 @@ THINGS = sa.Table(
     sa.Column("packed", sa.LargeBinary),
     sa.Column("more", sa.JSON),
 )
-ROWS = [
+ROWS: list[dict[str, Any]] = [
     {"name": "a", "value": 0.1 + 0.2, "packed": b"\x00\xff"},
     {"name": None, "value": None, "packed": None},
     {"packed": b"", "value": -1e300, "name": "ü"},
@@ -29,13 +30,16 @@ def test_rows_are_stored_as_sqlalchemy_stores_them(tmp_path: Path) -> None:
     database = connect(f"sqlite:///{tmp_path}/some.db")
     texts: list[str] = []
     sa.event.listen(database.engine, "before_cursor_execute", lambda *told: texts.append(told[2]))
-    stored = []
+    stored: list[Any] = []
     try:
         database.create_tables(THINGS.metadata)
         for _ in range(2):
             with database.write() as connection:
                 connection.execute(sa.delete(THINGS))
-                insert_all(connection, THINGS, ROWS) if stored else connection.execute(sa.insert(THINGS), ROWS)
+                if stored:
+                    insert_all(connection, THINGS, ROWS)
+                else:
+                    connection.execute(sa.insert(THINGS), ROWS)
                 insert_all(connection, THINGS, [])
                 stored.append(connection.execute(sa.select(THINGS).order_by(THINGS.c.key)).all())
         assert stored[0] == stored[1]
