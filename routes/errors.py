@@ -8,6 +8,7 @@ from typing import Any
 
 from flask import Flask, Response, render_template, request
 from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import NotFound as WerkzeugNotFound
 
 from routes.services import services
 from routes.strict_json import JSON, dumps
@@ -28,6 +29,7 @@ _TITLES = {
     503: "Not ready yet",
 }
 _UNEXPECTED = "An error that nobody foresaw. It has been written to the log, under the request's number below."
+_LONGEST_PATH = 80
 _JSON_PATHS = ("/api/", "/health", "/ready")
 
 
@@ -53,10 +55,18 @@ def _http(error: HTTPException) -> Response:
     status = error.code or 500
     if isinstance(error.response, Response):
         return error.response
-    response = _answer(status, error.name.replace(" ", ""), error.description or error.name)
+    response = _answer(status, error.name.replace(" ", ""), _told(error))
     if (valid := getattr(error, "valid_methods", None)) is not None:
         response.headers["Allow"] = ", ".join(sorted(valid))
     return response
+
+
+def _told(error: HTTPException) -> str:
+    """In our words where werkzeug has said it in its own."""
+    if isinstance(error, WerkzeugNotFound) and error.description == WerkzeugNotFound.description:
+        path = request.path if len(request.path) <= _LONGEST_PATH else f"{request.path[:_LONGEST_PATH]}…"
+        return f"nothing is at {path!r}; look for it from the markets, or correct the address"
+    return error.description or error.name
 
 
 def _unexpected(error: Exception) -> Response:

@@ -37,6 +37,7 @@ class Row:
 
     id: str
     kind: str
+    title: str
     at_ms: int
     size: str
 
@@ -205,7 +206,7 @@ def _list() -> dict[str, Any]:
 
 
 def _row(one: StoredProfile) -> Row:
-    return Row(one.id, _KINDS[one.kind], one.at_ms, wording.size(one.size_bytes))
+    return Row(one.id, _KINDS[one.kind], one.title, one.at_ms, wording.size(one.size_bytes))
 
 
 def _recorder() -> ProfileRecorder:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import re
 import sys
+import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +25,8 @@ DEEPEST = 120
 OTHERS: Stack = ("(others)",)
 _ROOT = Path(__file__).resolve().parent.parent
 _GZIP_LEVEL = 6
+_HEAD_BYTES = 1024
+_TITLE = re.compile(rb'"title":("(?:[^"\\]|\\.)*")')
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +108,16 @@ def to_bytes(profile: Profile) -> bytes:
         "sites": [[site.place, site.size_bytes, site.count] for site in profile.sites],
     }
     return gzip.compress(orjson.dumps(content), _GZIP_LEVEL, mtime=0)
+
+
+def title_in(content: bytes) -> str:
+    """Of a file as `to_bytes` makes it, by its first few hundred bytes; empty where they are none of ours."""
+    try:
+        head = zlib.decompressobj(wbits=31).decompress(content, _HEAD_BYTES)
+        found = _TITLE.search(head)
+        return "" if found is None else str(orjson.loads(found[1]))
+    except (zlib.error, ValueError):
+        return ""
 
 
 def from_bytes(content: bytes) -> Profile:

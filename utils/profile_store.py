@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from utils.errors import NotFound, StoreError
-from utils.profile import Profile, from_bytes, to_bytes
+from utils.profile import Profile, from_bytes, title_in, to_bytes
 
 MOST_PROFILES = 20
 MOST_BYTES = 20 * 1024 * 1024
 _SUFFIX = ".json.gz"
+_HEAD_BYTES = 1024
 _ID = re.compile(r"\d{13}-(process|request|memory)")
 
 
@@ -25,6 +26,7 @@ class StoredProfile:
     at_ms: int
     kind: str
     size_bytes: int
+    title: str
 
 
 class ProfileStore:
@@ -60,7 +62,9 @@ class ProfileStore:
             name = path.name.removesuffix(_SUFFIX)
             if _ID.fullmatch(name):
                 at_ms, _, kind = name.partition("-")
-                found.append(StoredProfile(name, int(at_ms), kind, path.stat().st_size))
+                with path.open("rb") as file:
+                    title = title_in(file.read(_HEAD_BYTES))
+                found.append(StoredProfile(name, int(at_ms), kind, path.stat().st_size, title))
         return tuple(sorted(found, key=lambda one: one.id, reverse=True))
 
     def load(self, name: str) -> Profile:

@@ -142,6 +142,18 @@ def test_a_profile_comes_back_from_its_bytes_and_damage_is_told() -> None:
         from_bytes(to_bytes(made())[:40])
 
 
+def test_a_list_tells_what_each_profile_is_of_without_reading_it_whole(tmp_path: Path) -> None:
+    store = ProfileStore(tmp_path)
+    titles = ['/symbol/BTCUSDT?q="a\\b"', "the whole process for 5.0 s", ""]
+    names = [
+        store.keep(Profile("process", title, 1_767_225_600_000 + place, 1.0, 1, 0.0, {("a",): 1.0}))
+        for place, title in enumerate(titles)
+    ]
+    assert {one.id: one.title for one in store.stored()} == dict(zip(names, titles, strict=True))
+    (tmp_path / f"{names[0]}.json.gz").write_bytes(b"no gzip")
+    assert store.stored()[-1].title == ""
+
+
 def test_stacks_are_bounded() -> None:
     sums = StackSum()
     for number in range(MOST_STACKS + 50):
