@@ -15,6 +15,7 @@ from data.indicator_catalogue import CATALOGUE
 from data.interval import Interval
 from data.symbol import Symbol
 from routes import overview_page as overview_pages
+from routes import overview_rows
 from routes import symbol as symbol_view
 from routes.overview_columns import parse_sort
 from routes.overview_page import OverviewPage, overview_page
@@ -284,7 +285,7 @@ def test_many_markets_fill_pages_and_one_page_costs_what_is_on_it(
     assert 'href="/?interval=1h&amp;page=2" rel="next"' in first
     assert "2 of 3 markets" in first
     asked = []
-    monkeypatch.setattr(overview_pages, "_row", lambda *given: asked.append(given))
+    monkeypatch.setattr(overview_rows, "_row", lambda *given: asked.append(given))
     replay.tell_forming(0.7)
     replay.app.extensions["services"].pages.clear()
     price = replay.market.ticker(Symbol("BTCUSDT"))
