@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from models.champions import interval_of
-from models.ensemble import MIN_SCORED, MOST_CANDLES, Ensemble
+from models.ensemble import MIN_SCORED, MOST_CANDLES, RECENT_CANDLES, RECENT_MS, Ensemble
 from models.ensemble_entry import EnsembleEntry
 from models.ensembles import SAME_WEIGHT, Ensembles
 from models.ledger_scores import interval_95
@@ -19,6 +19,7 @@ from routes.services import Services, SkillFace
 
 _VERSIONS = 12
 """Weighings shown."""
+_RECENT = f"the last {RECENT_MS // 86_400_000} days ({RECENT_CANDLES} candles, where those are longer)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +83,11 @@ class EnsembleCard:
     least: int
     """Scored forecasts before skill can be beyond doubt."""
     floor: str
+    recent: str
+    """Which forecasts count, in words."""
     every: int
-    most: int
+    every_fits: str
+    """Which numbers of candles fit, in words."""
     due_ms: int | None
     weighed_ms: int
     making: Making
@@ -147,8 +151,9 @@ def ensemble_card(parts: Services, name: str) -> EnsembleCard | None:
         sure=len({round(weight, 9) for weight in now.values()}) > 1,
         least=MIN_SCORED,
         floor=wording.percent(found.floor, 0),
+        recent=_RECENT,
         every=found.every,
-        most=MOST_CANDLES,
+        every_fits=f"1 to {MOST_CANDLES:,}; 0: only by hand.",
         due_ms=None if found.archived else found.due_ms(),
         weighed_ms=found.weighed_ms,
         making=making_of(entry),
