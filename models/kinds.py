@@ -181,4 +181,5 @@ def inputs_of(kind: Kind) -> tuple[str, ...]:
 
 def steps(recipe: Recipe) -> int:
     """How often a fit of that recipe reports, at most."""
-    return TRAITS[recipe.kind].steps or recipe.epochs
+    trait = TRAITS[recipe.kind]
+    return (trait.steps or recipe.epochs) + int("trees" in trait.uses and recipe.trees > 0)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from models.kinds import OnEpoch, Task, Trained, difference_of
 from models.recipe import Recipe
+from models.samples import Ints
 from models.scale_graph import parameters, scale_graph
 from models.scale_head import signs
 from models.scale_training import (
@@ -53,17 +54,21 @@ class Mixed:
 
 
 def fit_scale_kind(recipe: Recipe, task: Task, on_epoch: OnEpoch) -> Trained:
-    """An epoch is a member of the ensemble; each has epochs of its own (models.scale_training)."""
+    """An epoch is a member of the ensemble, each of which has epochs of its own (models.scale_training); a last one, if
+    the recipe asks for them, is the trees beside them."""
     use_threads(task.threads)
     told: list[tuple[float, float]] = []
 
     def heard(number: int, loss: float, fitted: Fitted) -> None:
-        told.append((loss, _validation_loss(fitted, task)))
+        told.append((loss, _loss(Mixed(fitted, None), task, task.validation)))
         on_epoch(number, *told[-1])
 
     plan = plan_of(recipe)
     fitted = fit_scale(task, plan, heard)
     mixed = Mixed(fitted, _trees(recipe, plan, task, fitted))
+    if mixed.trees:
+        told.append((_loss(mixed, task, task.train), _loss(mixed, task, task.validation)))
+        on_epoch(len(told) - 1, *told[-1])
     widening = calibrated(mixed, task)
     graph = scale_graph(fitted, mixed.trees, widening)
     windows = task.parity_windows()
@@ -151,11 +156,11 @@ def widened(bands: Floats, widening: Floats, task: Task) -> Floats:
     return np.asarray(centre + (np.diff(bands, axis=2) * widening) @ placed, dtype=np.float32)
 
 
-def _validation_loss(fitted: Fitted, task: Task) -> float:
-    """Of some rows, in units of sigma·√h."""
-    some = task.validation[:: max(1, len(task.validation) // _JUDGED_ROWS)]
+def _loss(mixed: Mixed, task: Task, rows: Ints) -> float:
+    """Of some of the rows, in units of sigma·√h."""
+    some = rows[:: max(1, len(rows) // _JUDGED_ROWS)]
     root = np.sqrt(np.array(task.horizons, dtype=np.float64))
-    bands = forecast(fitted, task.samples.features[some]) / root[:, None]
+    bands = mixed(task.samples.features[some]) / root[:, None]
     return float(pinball_loss(task.samples.scaled[some] / root, bands, task.quantiles).mean())
 
 
