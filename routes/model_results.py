@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from models.registry import RegistryEntry
 from models.result_store import StoredResult
 from routes import wording
 from routes.services import Services
+from routes.walk_result import Table, TableRow, skill_text, walk_result
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +22,6 @@ class CheckLine:
     name: str
     ok: bool
     words: str
-
-
-@dataclass(frozen=True, slots=True)
-class TableRow:
-    head: str
-    cells: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +41,8 @@ class Result:
     columns: tuple[str, ...] = ()
     rows: tuple[TableRow, ...] = ()
     notes: tuple[str, ...] = ()
+    tables: tuple[Table, ...] = ()
+    """More of what was found, folded away."""
 
 
 _SHOWN_INPUTS = 12
@@ -82,7 +79,9 @@ def _result(task: Task, stored: StoredResult | None, running: int | None, interv
     title, told = _TITLES[task]
     if stored is None:
         return Result(str(task), title, told, running, None, None, "", "Not run yet.")
-    read = {Task.LEAKTEST: _leaks, Task.PLACEBO: _twins, Task.WALKFORWARD: _walk, Task.IMPORTANCE: _importance}[task]
+    read = {Task.LEAKTEST: _leaks, Task.PLACEBO: _twins, Task.WALKFORWARD: walk_result, Task.IMPORTANCE: _importance}[
+        task
+    ]
     return Result(str(task), title, told, running, stored.made_ms, **read(stored.result, interval))
 
 
@@ -111,7 +110,7 @@ def _twins(result: Mapping[str, Any], interval: Interval) -> dict[str, Any]:
     rows = [
         TableRow(
             wording.candles_ahead(interval, twin["horizon"]),
-            (_skill(twin["real"]), _skill(twin["placebo"])),
+            (skill_text(twin["real"]), skill_text(twin["placebo"])),
         )
         for twin in result["twins"]
     ]
@@ -124,24 +123,6 @@ def _twins(result: Mapping[str, Any], interval: Interval) -> dict[str, Any]:
     verdict = "sound" if result["ok"] else "failed"
     found = {"columns": columns, "rows": tuple(rows), "notes": notes}
     return {"ok": bool(result["ok"]), "verdict": verdict, "words": words, **found}
-
-
-def _walk(result: Mapping[str, Any], interval: Interval) -> dict[str, Any]:
-    horizons = [one["horizon"] for one in result["pooled"]]
-    columns = ("", *(wording.candles_ahead(interval, one) for one in horizons))
-    rows = [_row(_fold_name(fold), fold["verdicts"], horizons) for fold in result["folds"]]
-    rows.append(_row("All folds", result["pooled"], horizons))
-    rows += [_row(f"{name} market", groups, horizons) for name, groups in _by_name(result["by_regime"]).items()]
-    pooled = result["pooled"]
-    better = sum(1 for one in pooled if _low(one) > 0)
-    words = (
-        f"Better than no change beyond doubt at {better} of {len(pooled)} horizons, over {len(result['folds'])} folds."
-    )
-    lost = [f"{one['feature']} {wording.percent(one['skill_lost'])}" for one in result["importance"][:8]]
-    notes = ["Skill against no change with its 95 % interval; a calm, usual or wild market by recent volatility."]
-    notes += [f"Rests on (skill lost where dealt out at random): {', '.join(lost)}."] if lost else []
-    found = {"columns": columns, "rows": tuple(rows), "notes": tuple(notes)}
-    return {"ok": better > 0, "verdict": "better" if better else "not better", "words": words, **found}
 
 
 def _importance(result: Mapping[str, Any], _: Interval) -> dict[str, Any]:
@@ -162,39 +143,3 @@ def _importance(result: Mapping[str, Any], _: Interval) -> dict[str, Any]:
     verdict = f"{sure} matter" if sure else "none matters"
     found = {"columns": columns, "rows": tuple(rows), "notes": tuple(notes)}
     return {"ok": None if result["seen"] else sure > 0, "verdict": verdict, "words": f"{words}.", **found}
-
-
-def _fold_name(fold: Mapping[str, Any]) -> str:
-    test = fold["fold"]["test"]
-    return f"{wording.utc(test['from_ms'])[:10]} … {wording.utc(test['until_ms'] - 1)[:10]}"
-
-
-def _row(head: str, scored: Sequence[Mapping[str, Any]], horizons: Sequence[int]) -> TableRow:
-    by_horizon = {one["horizon"]: one for one in scored}
-    return TableRow(head, tuple(_skill(_compared(by_horizon[one])) if one in by_horizon else "–" for one in horizons))
-
-
-def _by_name(groups: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
-    found: dict[str, list[Mapping[str, Any]]] = {}
-    for one in groups:
-        found.setdefault(str(one["name"]).capitalize(), []).append(one)
-    return found
-
-
-def _compared(scored: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Against no change: of a verdict the first comparison, of a group its only one."""
-    found: Mapping[str, Any] = scored["comparison"] if "comparison" in scored else scored["comparisons"][0]
-    return found
-
-
-def _low(scored: Mapping[str, Any]) -> float:
-    bounds = _compared(scored)["skill_bounds"]
-    return float(bounds["low"]) if bounds else 0.0
-
-
-def _skill(compared: Mapping[str, Any]) -> str:
-    skill, bounds = compared["skill_fraction"], compared["skill_bounds"]
-    if skill is None:
-        return wording.NOTHING
-    told = wording.percent(skill, signed=True)
-    return f"{told} ({100 * bounds['low']:+.1f} … {100 * bounds['high']:+.1f})" if bounds else told
