@@ -67,7 +67,10 @@ def skill_text(compared: Mapping[str, Any]) -> str:
     if skill is None:
         return wording.NOTHING
     told = wording.percent(skill, signed=True)
-    return f"{told} ({100 * bounds['low']:+.1f} … {100 * bounds['high']:+.1f})" if bounds else told
+    if not bounds:
+        return told
+    low, high = (wording.percent(bounds[name], 1, signed=True).removesuffix(" %") for name in ("low", "high"))
+    return f"{told} ({low} … {high})"
 
 
 def _baselines(pooled: Sequence[Scored], columns: tuple[str, ...]) -> Table:
@@ -148,12 +151,16 @@ def _mean(found: Mapping[str, Any] | None) -> str:
 
 
 def _rank(found: Mapping[str, Any] | None) -> str:
-    return f"{found['mean']:+.3f} ± {found['standard_error']:.3f}" if found else "needs 5 markets"
+    return f"{_signed(found['mean'])} ± {found['standard_error']:.3f}" if found else "needs 5 markets"
 
 
 def _rank_of_markets(found: Mapping[str, float | None]) -> str:
     known = [one for one in found.values() if one is not None]
-    return f"{sum(known) / len(known):+.3f}" if known else wording.NOTHING
+    return _signed(sum(known) / len(known)) if known else wording.NOTHING
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.3f}".replace("-", "−")
 
 
 def _p(value: float | None) -> str:

@@ -71,7 +71,7 @@ def test_folds_pooled_and_regimes_are_shown_at_once() -> None:
     assert shown["columns"] == ("", "1 hour", "24 hours")
     heads = [row.head for row in shown["rows"]]
     assert heads == ["2023-11-14 … 2024-03-09", "All folds", "Calm market", "Wild market"]
-    assert shown["rows"][1].cells == ("+2.00 % (+1.5 … +2.5)", "+0.10 % (-0.4 … +0.6)")
+    assert shown["rows"][1].cells == ("+2.00 % (+1.5 … +2.5)", "+0.10 % (−0.4 … +0.6)")
     assert shown["rows"][3].cells[1] == "–"
     assert shown["words"] == "Better than no change beyond doubt at 1 of 2 horizons, over 1 folds."
 
