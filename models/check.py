@@ -2,7 +2,7 @@
 
 leaktest: the model and its pipeline see no future. placebo: its recipe learns nothing where there is nothing to learn.
 walkforward: its recipe, learned again and again, judged on what came after. importance: which inputs it rests on.
-challenge: against the model in use.
+quantize: an int8 twin of it, kept where that pays. challenge: against the model in use.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 from data.candles import Candles
 from data.database import connect
 from data.store_errors import TRAINER_PATIENCE_S
-from models.challenge import challenge
+from models.challenge import challenge, unseen_from_ms
 from models.folds import least_candles
 from models.input_importance import input_importance
 from models.job_requests import CHECK_FOLDS, CHECKS, LEAK_CANDLES, Task
@@ -132,6 +132,17 @@ def _importance(bench: Bench) -> Found:
     return Found(found.to_dict(), found.words)
 
 
+def _quantize(bench: Bench) -> Found:
+    """On the stored candles that it never saw."""
+    from models.quantize import quantize  # its library is needed for nothing else
+
+    markets = bench.markets()
+    bench.tell("judging")
+    until_ms = max(one.last_open_time_ms for one in markets) + bench.spec.interval.ms
+    found = quantize(bench.entry, bench.spec, markets, unseen_from_ms(bench.entry), until_ms)
+    return Found(found.to_dict(), found.words)
+
+
 def _challenge(bench: Bench) -> Found:
     if bench.against is None:
         raise InvalidInput("a challenge needs the model in use: name it with --against")
@@ -146,6 +157,7 @@ _CHECKS: Mapping[Task, Callable[[Bench], Found]] = {
     Task.WALKFORWARD: _walkforward,
     Task.PLACEBO: _placebo,
     Task.IMPORTANCE: _importance,
+    Task.QUANTIZE: _quantize,
     Task.CHALLENGE: _challenge,
 }
 

@@ -22,11 +22,12 @@ class Task(StrEnum):
     PLACEBO = "placebo"
     WALKFORWARD = "walkforward"
     IMPORTANCE = "importance"
+    QUANTIZE = "quantize"
     CHALLENGE = "challenge"
     SEARCH = "search"
 
 
-CHECKS = (Task.LEAKTEST, Task.PLACEBO, Task.WALKFORWARD, Task.IMPORTANCE)
+CHECKS = (Task.LEAKTEST, Task.PLACEBO, Task.WALKFORWARD, Task.IMPORTANCE, Task.QUANTIZE)
 """What can be asked of one model by itself."""
 CHECK_FOLDS = 3
 LEAK_CANDLES = 3000
@@ -42,6 +43,7 @@ _CANDLES: Mapping[Task, int] = {
     Task.PLACEBO: WALKED_CANDLES,
     Task.WALKFORWARD: WALKED_CANDLES,
     Task.IMPORTANCE: ASKED_CANDLES,
+    Task.QUANTIZE: ASKED_CANDLES,
     Task.SEARCH: WALKED_CANDLES,
 }
 

@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,9 @@ import numpy as np
 from data.candles import Candles
 from models.commands import ended, unseen, unseen_parser
 from models.evaluation import evaluate
-from models.registry import GRAPH, RegistryEntry, write_model
+from models.registry import GRAPH, RegistryEntry, read_entry, write_model
 from models.spec import ModelSpec, parse_id
+from utils.errors import InvalidInput
 from utils.model_utils import Session, session_of
 
 MOST_LOST = 0.001
@@ -117,25 +119,56 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run(options: argparse.Namespace) -> str:
     """Makes the twin, and keeps it where it pays; in words."""
     given = unseen(options, "it is judged on")
-    entry, whole = given.entry, given.spec
-    twin_id = parse_id(entry.id + SUFFIX)
+    return quantize(given.entry, given.spec, given.markets, given.from_ms, given.until_ms).words
+
+
+@dataclass(frozen=True, slots=True)
+class Quantized:
+    """What became of a twin; `id` is what it is called, kept or not."""
+
+    id: str
+    verdict: Verdict
+    from_ms: int
+    until_ms: int
+
+    @property
+    def words(self) -> str:
+        told = self.verdict.told()
+        return f"kept as {self.id}: {told}" if self.verdict.kept else f"not kept: {told}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {**asdict(self), "kept": self.verdict.kept, "words": self.words}
+
+
+def quantize(
+    entry: RegistryEntry, spec: ModelSpec, markets: Sequence[Candles], from_ms: int, until_ms: int
+) -> Quantized:
+    """Makes the twin, beside the model, and keeps it where it pays. InvalidInput for one that is a twin, and where its
+    name is another model's."""
+    if "quantized" in (entry.report or {}):
+        raise InvalidInput(f"model {entry.id!r} is an int8 twin already; quantize the model it was made of")
+    root, twin_id = entry.path.parent, parse_id(entry.id + SUFFIX)
+    there = read_entry(root / twin_id) if (root / twin_id).exists() else None
+    if there is not None and "quantized" not in (there.report or {}):
+        raise InvalidInput(f"another model is named {twin_id!r}; archive that one first")
     original = (entry.path / GRAPH).read_bytes()
     quantized = int8(original)
-    verdict = compare(whole, original, quantized, given.markets, given.from_ms, given.until_ms)
-    if not verdict.kept:
-        return f"not kept: {verdict.told()}"
-    # a millisecond older, so that it does not serve by being the newest
-    spec = replace(whole, id=twin_id, created_ms=whole.created_ms - 1)
-    write_model(options.models, spec, quantized, _report(entry, verdict, options))
-    return f"kept as {twin_id}: {verdict.told()}"
+    made = Quantized(twin_id, compare(spec, original, quantized, markets, from_ms, until_ms), from_ms, until_ms)
+    if made.verdict.kept:
+        # a millisecond older, so that it does not serve by being the newest
+        write_model(root, replace(spec, id=twin_id, created_ms=spec.created_ms - 1), quantized, _report(entry, made))
+    return made
 
 
-def _report(entry: RegistryEntry, verdict: Verdict, options: argparse.Namespace) -> dict[str, Any]:
+def _report(entry: RegistryEntry, made: Quantized) -> dict[str, Any]:
     report: dict[str, Any] = json.loads(json.dumps(entry.report or {}))
-    judged = {"of": entry.id, "of_digest": entry.digest, "judged": f"{options.from_} … {options.until}"}
+    ends = (made.from_ms, made.until_ms - 1)
+    days = [datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d") for at_ms in ends]
+    judged = {"of": entry.id, "of_digest": entry.digest, "judged": " … ".join(days)}
     return report | {
-        "graph_bytes": verdict.quantized.size_bytes,
-        "quantized": judged | {"told": verdict.told(), **asdict(verdict)},
+        "graph_bytes": made.verdict.quantized.size_bytes,
+        "quantized": judged | {"told": made.verdict.told(), **asdict(made.verdict)},
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,6 +63,11 @@ _TITLES = {
         "Importance of inputs",
         "What its forecasts rest on: the skill that is lost where one input is dealt out at random among the windows.",
     ),
+    Task.QUANTIZE: (
+        "Int8 twin",
+        "The same model with weights of 8 bits, beside it as a model of its own: kept only if it is smaller or faster "
+        "here and its skill, on candles that the model never saw, falls by less than 0.1 percentage point.",
+    ),
 }
 
 
@@ -79,9 +84,7 @@ def _result(task: Task, stored: StoredResult | None, running: int | None, interv
     title, told = _TITLES[task]
     if stored is None:
         return Result(str(task), title, told, running, None, None, "", "Not run yet.")
-    read = {Task.LEAKTEST: _leaks, Task.PLACEBO: _twins, Task.WALKFORWARD: walk_result, Task.IMPORTANCE: _importance}[
-        task
-    ]
+    read = _READERS[task]
     return Result(str(task), title, told, running, stored.made_ms, **read(stored.result, interval))
 
 
@@ -143,3 +146,31 @@ def _importance(result: Mapping[str, Any], _: Interval) -> dict[str, Any]:
     verdict = f"{sure} matter" if sure else "none matters"
     found = {"columns": columns, "rows": tuple(rows), "notes": tuple(notes)}
     return {"ok": None if result["seen"] else sure > 0, "verdict": verdict, "words": f"{words}.", **found}
+
+
+def _twin(result: Mapping[str, Any], _: Interval) -> dict[str, Any]:
+    one, other = (result["verdict"][name] for name in ("original", "quantized"))
+    rows = (
+        TableRow("Size", (wording.size(one["size_bytes"]), wording.size(other["size_bytes"]))),
+        TableRow("32 windows", (wording.milliseconds(one["batch_ms"]), wording.milliseconds(other["batch_ms"]))),
+        TableRow("Mean skill against no change", (_skill_of(one), _skill_of(other))),
+    )
+    kept = bool(result["kept"])
+    words = f"Kept as {result['id']}, which may be promoted." if kept else "Not kept: it does not pay here."
+    period = f"{wording.utc(result['from_ms'])[:10]} … {wording.utc(result['until_ms'] - 1)[:10]}"
+    notes = (f"Judged over all horizons, {period}; timed in turn.",)
+    found = {"columns": ("", "Single precision", "Int8"), "rows": rows, "notes": notes}
+    return {"ok": True if kept else None, "verdict": "kept", "words": words, **found}
+
+
+def _skill_of(measured: Mapping[str, Any]) -> str:
+    return wording.percent(measured["skill"], signed=True)
+
+
+_READERS: Mapping[Task, Callable[[Mapping[str, Any], Interval], dict[str, Any]]] = {
+    Task.LEAKTEST: _leaks,
+    Task.PLACEBO: _twins,
+    Task.WALKFORWARD: walk_result,
+    Task.IMPORTANCE: _importance,
+    Task.QUANTIZE: _twin,
+}

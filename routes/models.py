@@ -120,7 +120,7 @@ def bring_in() -> Response:
     return Response(status=303, headers={"Location": url_for("models.card", model_id=entry.id)})
 
 
-@bp.post("/<model_id>/<any(leaktest, placebo, walkforward, importance):task>")
+@bp.post("/<model_id>/<any(leaktest, placebo, walkforward, importance, quantize):task>")
 @budget(p95_ms=250, size_bytes=2_000, queries=20)
 def check(model_id: str, task: str) -> Response:
     """Asks for a check in the background, and shows how it goes."""

@@ -21,6 +21,7 @@ TASK_WORDS = {
     Task.PLACEBO: "Placebo twin",
     Task.WALKFORWARD: "Walk forward",
     Task.IMPORTANCE: "Importance of inputs",
+    Task.QUANTIZE: "Int8 twin",
     Task.CHALLENGE: "Challenge",
     Task.SEARCH: "Search",
 }

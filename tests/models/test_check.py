@@ -72,6 +72,10 @@ def test_each_check_is_kept_under_the_models_digest(shop: Workshop, capsys: pyte
     weighed = found[Task.IMPORTANCE].result
     assert {one["feature"] for one in weighed["inputs"]} == set(FEATURES)
     assert (weighed["seen"], weighed["markets"]) == (False, list(MARKETS))
+    twin = found[Task.QUANTIZE].result
+    assert twin["from_ms"] >= tiny_model.START_MS + 24 * Interval.H1.ms, "judged on what it never saw"
+    assert twin["kept"] is ("walker-int8" in {entry.id for entry in shop.registry.usable()})
+    assert twin["verdict"]["quantized"]["size_bytes"] != twin["verdict"]["original"]["size_bytes"]
     run(shop, Task.WALKFORWARD, "--id", "walker")
     assert results.of(digest)[Task.WALKFORWARD].made_ms >= found[Task.WALKFORWARD].made_ms
 

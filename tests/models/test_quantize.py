@@ -62,5 +62,11 @@ def test_the_command_writes_another_model_or_says_why_not(
     assert twin.report is not None
     assert twin.report["quantized"]["of"] == "tiny"
     assert twin.report["quantized"]["told"] in capsys.readouterr().out
+    assert quantize.main(["--model", "tiny-int8", *asked[2:], *span]) == 2
+    assert "is an int8 twin already" in capsys.readouterr().err
+    tiny_model.save(root, tiny_model.spec("plain"))
+    tiny_model.save(root, tiny_model.spec("plain-int8"))
+    assert quantize.main(["--model", "plain", *asked[2:], *span]) == 2
+    assert "another model is named 'plain-int8'" in capsys.readouterr().err
     assert quantize.main([*asked, "--from", "2023-01-01", "--until", "2024-02-20"]) == 2
     assert "was trained until after" in capsys.readouterr().err

@@ -90,7 +90,7 @@ def test_a_model_is_exported_and_imported_by_its_pages(made: Bench, client: Flas
 
 
 def test_a_check_is_one_click_and_its_result_is_on_the_card(made: Bench, client: FlaskClient) -> None:
-    assert text_of(client.get("/models/beta")).count("Not run yet.") == 4
+    assert text_of(client.get("/models/beta")).count("Not run yet.") == 5
     answer = post(client, "/models/beta/leaktest")
     assert (answer.status_code, answer.headers["Location"]) == (303, "/models/train/1")
     assert post(client, "/models/beta/leaktest").headers["Location"] == "/models/train/1"
@@ -119,6 +119,13 @@ def test_a_check_is_one_click_and_its_result_is_on_the_card(made: Bench, client:
     for piece in ("5 matter", "input_0 1.23 % ± 0.11 %", "input_11", "2 more inputs lose less than these."):
         assert piece in told, piece
     assert "input_12" not in told
+    measured = {"size_bytes": 20_480, "batch_ms": 0.5, "skill": 0.0123}
+    twin = {"id": "beta-int8", "kept": True, "from_ms": 0, "until_ms": 86_400_000}
+    twin |= {"verdict": {"original": measured, "quantized": measured | {"size_bytes": 10_240, "skill": 0.0120}}}
+    made.services.results.put(digest, Task.QUANTIZE, twin, model_id="beta", now_ms=3_000)
+    told = text_of(client.get("/models/beta"))
+    for piece in ("Kept as beta-int8", "Size 20.0 KiB 10.0 KiB", "Mean skill against no change +1.23 % +1.20 %"):
+        assert piece in told, piece
     assert post(client, "/models/beta/importance").headers["Location"] == "/models/train/2"
     assert "Importance of inputs of beta" in text_of(client.get("/models/train/2"))
     assert post(client, "/models/nobody/leaktest").status_code == 404
