@@ -31,6 +31,8 @@ FLOOR = 0.25
 """Part of the weight that is dealt out alike, so that no member is silenced by a bad month."""
 MIN_SCORED = 100
 """Scored forecasts below which a member's skill says nothing."""
+MIN_BLOCKS = 7
+"""Days (or stretches of 24 candles) of them below which its standard error does not: a day's luck is no skill."""
 EVERY_CANDLES = 24
 """How often an ensemble is weighed again by itself, unless it is told otherwise."""
 MOST_CANDLES = 10_000
@@ -103,7 +105,9 @@ def weigh(skills: Mapping[str, Skill], floor: float = FLOOR) -> dict[str, float]
 
 
 def _sure(skill: Skill) -> float:
-    if skill.count < MIN_SCORED or skill.skill_fraction is None or skill.skill_standard_error is None:
+    if skill.count < MIN_SCORED or skill.blocks < MIN_BLOCKS:
+        return 0.0
+    if skill.skill_fraction is None or skill.skill_standard_error is None:
         return 0.0
     return max(0.0, skill.skill_fraction - skill.skill_standard_error)
 

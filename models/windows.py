@@ -175,5 +175,6 @@ def _why_not(candles: Candles, window: int) -> str:
     holes = candles.tail(window).holes()
     if holes:
         missing = sum((after - first) // candles.interval.ms for first, after in holes)
-        return f"{missing} candles are missing among the newest {window}: a hole is not guessed over"
+        lacks = "1 candle is" if missing == 1 else f"{missing} candles are"
+        return f"{lacks} missing among the newest {window}: a hole is not guessed over"
     return f"a feature cannot be computed within the newest {window} candles"

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from models.champions import interval_of
-from models.ensemble import MIN_SCORED, MOST_CANDLES, RECENT_CANDLES, RECENT_MS, Ensemble
+from models.ensemble import MIN_BLOCKS, MIN_SCORED, MOST_CANDLES, RECENT_CANDLES, RECENT_MS, Ensemble
 from models.ensemble_entry import EnsembleEntry
 from models.ensembles import SAME_WEIGHT, Ensembles
 from models.ledger_scores import interval_95
@@ -82,6 +82,8 @@ class EnsembleCard:
     """Whether any member's skill is beyond doubt, so that weights differ."""
     least: int
     """Scored forecasts before skill can be beyond doubt."""
+    days: int
+    """Of them, likewise."""
     floor: str
     recent: str
     """Which forecasts count, in words."""
@@ -150,6 +152,7 @@ def ensemble_card(parts: Services, name: str) -> EnsembleCard | None:
         moved=any(abs(weight - found.weights[member]) > SAME_WEIGHT for member, weight in now.items()),
         sure=len({round(weight, 9) for weight in now.values()}) > 1,
         least=MIN_SCORED,
+        days=MIN_BLOCKS,
         floor=wording.percent(found.floor, 0),
         recent=_RECENT,
         every=found.every,

@@ -49,8 +49,8 @@ class Told:
         return self.known[model_id]
 
 
-def skill(fraction: float, error: float = 0.0, count: int = 500) -> Skill:
-    return replace(NOTHING_SCORED, count=count, skill_fraction=fraction, skill_standard_error=error)
+def skill(fraction: float, error: float = 0.0, count: int = 500, blocks: int = 30) -> Skill:
+    return replace(NOTHING_SCORED, count=count, skill_fraction=fraction, skill_standard_error=error, blocks=blocks)
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +84,7 @@ def test_weights_follow_what_a_member_surely_has() -> None:
     weights = weigh({"sure": skill(0.03, 0.01), "unsure": skill(0.03, 0.05), "young": skill(0.2, count=99)}, 0.3)
     assert weights == {"sure": pytest.approx(0.8), "unsure": pytest.approx(0.1), "young": pytest.approx(0.1)}
     assert weigh({"a": skill(-0.1), "b": NOTHING_SCORED}) == {"a": 0.5, "b": 0.5}
+    assert weigh({"a": skill(0.1, blocks=6), "b": NOTHING_SCORED})["a"] == 0.5, "six days are too few to say"
 
 
 @pytest.mark.parametrize(
