@@ -9,6 +9,7 @@ from typing import Any
 
 from data.interval import Interval
 from data.symbol import Symbol
+from models.kinds import steps
 from models.spec import Kind
 from models.split import parse_date
 from models.training_request import TrainingRequest
@@ -109,8 +110,8 @@ def task_of(request: Request) -> Task:
 
 
 def steps_of(request: Request) -> int:
-    """Epochs, folds or trials; 0 where that is not known before."""
-    return request.recipe.epochs if isinstance(request, TrainingRequest) else request.steps
+    """What a training reports (models.kinds), folds or trials; 0 where that is not known before."""
+    return steps(request.recipe) if isinstance(request, TrainingRequest) else request.steps
 
 
 def command_of(request: Request) -> list[str]:

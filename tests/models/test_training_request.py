@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from data.candle_store import SeriesStats
 from data.interval import Interval
 from data.symbol import Symbol
+from models.job_requests import steps_of
 from models.kinds import LEARNED
 from models.recipe import LIMITS, preset
 from models.spec import Kind
@@ -171,3 +173,17 @@ def test_a_steady_kind_costs_by_what_it_is() -> None:
     few, many = (read(preset_texts("quick", "forest") | {"kind": "forest", "epochs": text}) for text in ("10", "20"))
     times = [estimate(one, [stored(10_000)], []).seconds - START_S for one in (few, many)]
     assert times[1] == pytest.approx(2 * times[0])
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "wanted"),
+    [
+        (Kind.TCN, {"epochs": 6}, 6),
+        (Kind.BOOSTING, {}, 10),
+        (Kind.SCALE, {"trees": 0}, 4),
+        (Kind.SCALE, {"trees": 9}, 5),
+    ],
+)
+def test_progress_is_counted_in_what_the_kind_reports(kind: Kind, changes: dict[str, Any], wanted: int) -> None:
+    asked = replace(request("one"), recipe=replace(preset("standard", kind), **changes))
+    assert steps_of(asked) == wanted
