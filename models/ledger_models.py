@@ -24,6 +24,7 @@ def known_models(
     model_id: str | None = None,
     digest: str | None = None,
 ) -> dict[int, LedgerModel]:
+    """By key, those that fit every name given; a venue of None is every venue."""
     query = matching(sa.select(MODELS), venue, interval, model_id, digest)
     return {
         row.key: LedgerModel(

@@ -50,6 +50,7 @@ class Batch:
 
 
 def batch_of(model: LedgerModel, symbol: Symbol, rows: Sequence[Any]) -> Batch:
+    """Rows of FORECASTS with the model's own answer of RAW, all of one model and market, in their order."""
     return Batch(
         model=model,
         symbol=symbol,
@@ -65,6 +66,7 @@ def batch_of(model: LedgerModel, symbol: Symbol, rows: Sequence[Any]) -> Batch:
 
 
 def forecast_row(model: int, forecast: Forecast) -> dict[str, object]:
+    """As FORECASTS holds it, for the model of that key; every horizon is open until it is scored."""
     return {
         "model": model,
         "symbol": str(forecast.symbol),
@@ -85,12 +87,14 @@ def own_answer(forecast: Forecast) -> bytes | None:
 
 
 def unpack(content: bytes, model: LedgerModel) -> NDArray[np.float64]:
+    """Log returns (h, q) as they are packed in FORECASTS."""
     return np.frombuffer(content, dtype="<f8").reshape(model.shape)
 
 
 def score_rows(
     decided: Decided, places: NDArray[np.intp], model: LedgerModel, rows: Sequence[Any], now_ms: int
 ) -> list[dict[str, Any]]:
+    """What was decided of the forecasts `rows`, one row of SCORES for each of `places`, (k, 2): row and horizon."""
     i, j = places.T
     state = decided.state[i, j].tolist()
     realised, loss, baseline_loss = (
@@ -111,6 +115,7 @@ def score_rows(
 
 
 def ledger_rows(model: LedgerModel, interval: Interval, forecast: Any, scores: dict[int, Any]) -> list[LedgerRow]:
+    """One stored forecast as its readers want it: a row per horizon, open where `scores` (by horizon) has none."""
     log_returns = unpack(forecast.log_returns, model)
     naive = naive_log_returns(model.baseline, forecast.sigma)
     targets = target_times(interval, np.array(forecast.last_open_time_ms), model.horizons)

@@ -64,6 +64,7 @@ def _chain(
 
 
 def walked(connection: sa.Connection, venue: str, walk: Walk, *, most: int | None) -> Verification:
+    """Follows the chain from where `walk` stands, by `most` rows or to its end, and says how far it is whole."""
     head = connection.execute(sa.select(HEADS).where(HEADS.c.venue == venue)).one_or_none()
     models = known_models(connection, venue)
     ours = FORECASTS.c.model.in_(list(models))

@@ -46,6 +46,8 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
+    """Both graphs, on the same candles and timed in turn."""
+
     original: Measured
     quantized: Measured
 

@@ -44,6 +44,8 @@ class RuleRow:
 
 @dataclass(frozen=True, slots=True)
 class AlertRow:
+    """One line of the history; `recovered_at_ms` is None while it is open, `worst` the reading farthest beyond."""
+
     title: str
     subject: str
     condition: str
@@ -72,6 +74,8 @@ class DeliveryRow:
 
 @dataclass(frozen=True, slots=True)
 class AlertsPage:
+    """Everything the page shows; `form` is what was typed and `faults` what is wrong with it, by field."""
+
     at_ms: int
     checked_at_ms: int | None
     rules: tuple[RuleRow, ...]

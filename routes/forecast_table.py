@@ -192,6 +192,7 @@ def forecasts_json(services: Services, interval: Interval) -> dict[str, Any]:
 
 
 def chain_json(found: Verification) -> dict[str, Any]:
+    """The same as `forecasts_page.chain_view` says in words."""
     broken = found.broken
     return {
         "intact": found.intact,

@@ -245,6 +245,7 @@ def _rank(cell: Cell) -> Ranked:
 
 
 def weather_view(weather: Weather, interval: Interval) -> WeatherView | None:
+    """Skill by hour (UTC) and third of volatility; None before there are thirds."""
     if weather.edges is None:
         return None
     low, high = (wording.percent(edge) for edge in weather.edges)
@@ -285,6 +286,7 @@ def _weather_summary(worse: int, told: int, cells: int, interval: Interval) -> s
 
 
 def chain_view(found: Verification) -> ChainView:
+    """How far the chain of hashes was followed, and whether it is whole, in words."""
     rows = f"{found.rows:,} forecasts"
     head = found.head[:16]
     if found.broken is not None:

@@ -115,6 +115,7 @@ def _skill(services: Services, entry: Any) -> ModelSkill:
 def application_metrics(
     services: Services, skills: Callable[[], tuple[ModelSkill, ...]], *, running_s: float
 ) -> Iterator[Metric]:
+    """What the monitor does not count: readiness, freshness, the feed, and skill; `running_s` since the start."""
     version = {"version": services.app_version, "exchange": services.exchange.name}
     yield InfoMetricFamily("dashboard_build", "What runs here.", value=version)
     yield gauge("dashboard_ready", "1 once the market is there.", float(services.connection.ready))

@@ -92,6 +92,8 @@ class SearchRow:
 
 @dataclass(frozen=True, slots=True)
 class ModelsPage:
+    """Everything the page shows: what serves, all models, those laid aside, and what searches found."""
+
     version: str
     serving: tuple[Serving, ...]
     own: tuple[OwnServing, ...]
@@ -118,6 +120,7 @@ def models_version(parts: Services) -> str:
 
 
 def models_page(parts: Services) -> ModelsPage:
+    """Models in use first, then the usable, the broken and what is none of ours, newest first."""
     in_use: Mapping[Interval, Champion] = parts.promotion.in_use()
     users = users_of(in_use)
     order = {"in-use": 0, "usable": 1, "broken": 2, "foreign": 3}

@@ -69,6 +69,8 @@ class Broken:
 
 @dataclass(frozen=True, slots=True)
 class PerformancePage:
+    """Everything the page shows, from the answer at its top to the tables at its end."""
+
     version: str
     at_ms: int
     enabled: bool

@@ -136,6 +136,7 @@ def _each(moments_ms: Sequence[int | None], now_ms: int, words: Callable[[float]
 
 
 def process_panel(process: Mapping[str, Any], uptime_s: float | None) -> Panel:
+    """What a sample of this process holds; what it could not read is shown as missing."""
     facts = (
         Fact("Running for", wording.duration(uptime_s) if uptime_s is not None else wording.NOTHING),
         Fact("Memory (RSS)", wording.size(process.get("rss_bytes"))),
@@ -158,6 +159,7 @@ def _gc_time(process: Mapping[str, Any]) -> str:
 
 
 def machine_panel(system: Mapping[str, Any]) -> Panel:
+    """Of `PerformanceMonitor.get_system_info`."""
     memory = f"{wording.size(system.get('memory_available_bytes'))} of {wording.size(system.get('memory_total_bytes'))}"
     versions = ", ".join(f"{name} {text or 'not installed'}" for name, text in system.get("versions", {}).items())
     facts = (
@@ -173,6 +175,7 @@ def machine_panel(system: Mapping[str, Any]) -> Panel:
 
 
 def database_panel(database: Mapping[str, Any], store: Mapping[str, Any]) -> Panel:
+    """Of `Database.query_stats` and `CandleStore.stats`."""
     asked = int(database.get("count", 0))
     facts = (
         Fact("Statements", f"{count(asked)}, {count(database.get('errors', 0))} failed"),
@@ -217,6 +220,7 @@ def _known(found: int, unknown: int) -> str:
 
 
 def statement_rows(database: Mapping[str, Any]) -> tuple[StatementRow, ...]:
+    """Those that took longest in sum, the dearest first."""
     return tuple(
         StatementRow(
             one["sql"],

@@ -101,6 +101,7 @@ def breach_text(breach: Breach) -> str:
 
 
 def slow_rows(requests: Sequence[SlowRequest]) -> tuple[SlowRow, ...]:
+    """The slowest first, each with the bar of what its time went into."""
     return tuple(
         SlowRow(
             at_ms=one.at_ms,

@@ -161,6 +161,8 @@ class SkillFace(Protocol):
 
 
 class LedgerFace(Protocol):
+    """The record of all forecasts: scores by model, market and horizon, and whether it is whole; see models.ledger."""
+
     def skill(
         self,
         *,

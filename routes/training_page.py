@@ -104,6 +104,7 @@ def job_rows(parts: Services) -> tuple[JobRow, ...]:
 
 
 def job_page(parts: Services, job: Job) -> JobPage:
+    """Of a training, a check or a search, as it stands now."""
     promotion: Promotion = parts.promotion
     return JobPage(
         version=job_version(job),

@@ -22,6 +22,7 @@ class Kind:
 
 
 def switch() -> Kind:
+    """On or off, in the words that people use for it."""
     words = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 
     def parse(text: str) -> bool:
@@ -33,6 +34,8 @@ def switch() -> Kind:
 
 
 def whole(least: int, most: int) -> Kind:
+    """Both ends fit."""
+
     def parse(text: str) -> int:
         if not least <= (number := int(text)) <= most:
             raise ValueError
@@ -42,6 +45,8 @@ def whole(least: int, most: int) -> Kind:
 
 
 def number(least: float, most: float) -> Kind:
+    """Both ends fit; NaN does not."""
+
     def parse(text: str) -> float:
         if not least <= (value := float(text)) <= most:
             raise ValueError
@@ -51,6 +56,7 @@ def number(least: float, most: float) -> Kind:
 
 
 def choice(*options: str) -> Kind:
+    """One of these, spelled in small or capital letters; read as it is spelled here."""
     folded = {option.lower(): option for option in options}
 
     def parse(text: str) -> str:
@@ -62,6 +68,8 @@ def choice(*options: str) -> Kind:
 
 
 def names(fits: str, allowed: Callable[[str], bool], *, most: int, may_be_empty: bool = False) -> Kind:
+    """Up to `most` texts separated by commas, each once, all of them `allowed`."""
+
     def parse(text: str) -> tuple[str, ...]:
         items = tuple(dict.fromkeys(item.strip() for item in text.split(",") if item.strip()))
         fits_count = (1 - may_be_empty) <= len(items) <= most

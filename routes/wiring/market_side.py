@@ -46,6 +46,7 @@ class Market:
 
 
 def build_market(settings: Settings, clock: Clock, database: Database) -> Market:
+    """Of no venue yet, and with nothing running."""
     gateway = BinanceGateway(
         api_key=settings.binance_api_key,
         api_secret=settings.binance_api_secret,

@@ -40,6 +40,7 @@ class Models:
 
 
 def build_models(settings: Settings, clock: Clock, database: Database, market: Market) -> Models:
+    """With nothing running; the market tells the scorekeeper of each close from now on."""
     registry = Registry(settings.models_path)
     promotion = Promotion(registry=registry, clock=clock)
     results = ResultStore(database)

@@ -16,6 +16,7 @@ from utils.performance_monitor import performance_monitor
 
 
 def add_sources(parts: Parts) -> None:
+    """Each part under the name that its figures have on the page, in the alerts and in /metrics."""
     sources: dict[str, Callable[[], Any]] = {
         "data_cache": data_cache.stats,
         "model_cache": model_cache.stats,
