@@ -18,7 +18,7 @@ from typing import Any
 from benchmarks import report
 from benchmarks.alone import facts, keep
 from benchmarks.load import fetch
-from benchmarks.measure import Row, at_least, at_most, print_rows, reading, result
+from benchmarks.measure import Row, at_least, at_most, own_memory_mb, print_rows, reading, result
 from benchmarks.served import Served, served
 from utils.plain import plain
 
@@ -52,15 +52,19 @@ def soak(*, minutes: float, days: float) -> dict[str, Any]:
     return {**plain(result("soak", rows, **more)), **facts("soak", about, began_s), "short": False}
 
 
-def _rows(seen: dict[str, Any], days: float) -> list[Row]:
-    judged = seen["rss_mb"][len(seen["rss_mb"]) // 5 :]
+def _growth_row(what: str, each_second_mb: Sequence[float]) -> Row:
+    judged = each_second_mb[len(each_second_mb) // 5 :]
     edge = max(3, len(judged) // 10)
     first, last = statistics.median(judged[:edge]), statistics.median(judged[-edge:])
-    growth = reading([100 * (last - first) / first], "%")
+    return at_most(f"{what}, from {first:.0f} to {last:.0f} MB", reading([100 * (last - first) / first], "%"), 2)
+
+
+def _rows(seen: dict[str, Any], days: float) -> list[Row]:
     due = len(_SYMBOLS) * days * sum(_DAY_S / 60 / _MINUTES[interval] for interval in _INTERVALS)
     closes = reading([seen["closes"]], "candles")
     return [
-        at_most(f"growth of memory, from {first:.0f} to {last:.0f} MB", growth, 2),
+        _growth_row("growth of memory", seen["rss_mb"]),
+        _growth_row("growth of its own memory, without pages of library files", seen["own_mb"]),
         at_least("closed candles taken in, of those that closed", closes, reading([due], "candles"),
                  seen["closes"] / due, 0.95),
         at_most("requests that failed", reading([seen["failed"]], f"of {seen['asked']:,} requests"), 0),
@@ -86,22 +90,23 @@ def _read_on(server: Served, seconds: float) -> dict[str, Any]:
         paths += [f"/api/v1/candles/{symbol}?interval=15m&limit=500", f"/api/v1/indicators/{symbol}?interval=1h"]
     filled = _sources(server)["market"]["closes"]
     began_s = sampled_s = time.perf_counter()
-    rss, course, count, failed = [], list[dict[str, Any]](), 0, 0
+    rss, own, course, count, failed = [], [], list[dict[str, Any]](), 0, 0
     while (now_s := time.perf_counter()) - began_s < seconds:
         failed += not _answered(server.port, paths[count % len(paths)])
         count += 1
         if now_s - sampled_s >= 1:
             sampled_s = now_s
             rss.append(round(server.process.memory_info().rss / _MB, 2))
+            own.append(round(own_memory_mb(server.process), 2))
             if now_s - began_s >= _LOOK_S * len(course):
                 course.append({"at_s": round(now_s - began_s, 1), **_news(server, filled)})
     told = _sources(server)
-    return {"asked": count, "failed": failed, "rss_mb": rss, "closes": told["market"]["closes"] - filled,
+    return {"asked": count, "failed": failed, "rss_mb": rss, "own_mb": own, "closes": told["market"]["closes"] - filled,
             "course": course, "holders": told.get("memory_holders")}  # fmt: skip
 
 
 def _news(server: Served, filled: int) -> dict[str, Any]:
-    """How the market fares: where candles stop coming, this tells when and why."""
+    """How the market fares and who holds the memory: where candles stop or memory grows, this tells when and why."""
     try:
         told = _sources(server)
     except OSError as error:
@@ -109,7 +114,8 @@ def _news(server: Served, filled: int) -> dict[str, Any]:
     feed, exchange = told["feed"], told["exchange"]
     return {"closes": told["market"]["closes"] - filled, "state": feed["state"], "events": feed["events"],
             "reconnects": feed["reconnects"], "errors": exchange["errors"],
-            "trouble": feed["last_error"] or exchange["last_error"]}  # fmt: skip
+            "trouble": feed["last_error"] or exchange["last_error"],
+            "held_bytes": {one["name"]: one["size_bytes"] for one in told["memory_holders"]["holders"]}}  # fmt: skip
 
 
 def _answered(port: int, path: str) -> bool:
