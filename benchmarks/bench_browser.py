@@ -41,7 +41,7 @@ def run(*, short: bool = False) -> dict[str, Any]:
     """Fresh profiles throughout; near and far assets in turns."""
     from playwright.sync_api import sync_playwright
 
-    rounds = 2 if short else 3
+    rounds, place_rounds = (1, 2) if short else (2, 7)
     played = market(20)
     with (
         served(played) as server,
@@ -52,13 +52,15 @@ def run(*, short: bool = False) -> dict[str, Any]:
         address = f"http://127.0.0.1:{server.port}"
         twice = {name: _twice(browser, address + path, name) for name, path in PAGES.items()}
         works = {name: partial(_paint, browser, address, name) for name in PAGES}
-        works |= {_NEAR: partial(_paint, browser, near), _FAR: partial(_paint, browser, far)}
         paints = interleaved(works, rounds)
+        places = {_NEAR: partial(_paint, browser, near), _FAR: partial(_paint, browser, far)}
+        paints |= interleaved(places, place_rounds)
         browser.close()
     rows = [*_bytes_rows(twice), *_paint_rows({name: paints[name] for name in PAGES}), _place_row(paints)]
     print_rows(f"Chromium, {market_words(played)}", rows)
     notes = [
-        f"{rounds} rounds, each visit in a fresh profile and a window that is there already, {market_words(played)}. "
+        f"{rounds} visits of each page and {place_rounds} in turns with assets near and far, where the ratio is what "
+        f"counts; each in a fresh profile and a window that is there already, {market_words(played)}. "
         f"To the far host every byte takes {_DELAY_S * 1e3:.0f} ms in each direction, over a line that the question "
         "for its name (a round trip) and the handshakes of each connection (two: TCP, TLS 1.3) take as well; without "
         "loss or slow start, which would cost more. The page itself comes from near, and asks the far host for what "
