@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import xxhash
 
 from data.interval import Interval
+from models.ensemble_entry import EnsembleEntry
 from models.one_look import one_look
 from routes import market_view
 from routes.forecast_score import models_digest
@@ -133,8 +134,10 @@ def _board(services: Services, interval: Interval, now_ms: int) -> Board:
 
 
 def _model_text(services: Services, interval: Interval) -> str:
-    """The one that serves the interval, and how many markets are served by models of their own."""
+    """The one that serves the interval, of an ensemble without whom, and how many markets have models of their own."""
     entry = services.promotion.champions.of(interval) if services.promotion is not None else None
     told = str(entry.id) if entry is not None else f"none for {interval} candles"
+    if isinstance(entry, EnsembleEntry) and entry.missing:
+        told += f", without {', '.join(entry.missing)}"
     own = len([symbol for symbol in owners(services, interval) if symbol in services.market.symbols])
     return told + (f", {'1 market by its' if own == 1 else f'{own} markets by their'} own" if own else "")
