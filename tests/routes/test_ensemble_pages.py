@@ -62,7 +62,7 @@ def test_an_ensemble_is_promoted_rolled_back_and_archived_by_its_buttons(made: B
     assert "let another serve first" in text_of(post(client, "/models/beta/archive"))
     shutil.rmtree(made.models / "gamma")
     assert "without gamma, which cannot be used: the other members weigh more" in text_of(client.get("/models"))
-    made.services.data_cache.clear()  # the folder is looked at once a second
+    made.services.clearing.clear("data_cache")  # the folder is looked at once a second
     assert "mix, without gamma" in text_of(client.get("/"))
     shutil.rmtree(made.models / "beta")
     assert "mix was chosen and cannot be used, so the newest usable model serves" in text_of(client.get("/models"))
