@@ -63,8 +63,9 @@ def _share(rss_bytes: float | None, limit: float) -> float | None:
 
 
 def _gave_back(report: Mapping[str, Any]) -> str:
+    """The process before and after; what was dropped is counted by each step in a unit of its own."""
     before, after = report["rss_before_bytes"], report["rss_after_bytes"]
-    return f"{count(report['dropped'])} dropped, {wording.size(before)} → {wording.size(after)}"
+    return f"{wording.size(before)} → {wording.size(after)}" if report["dropped"] else "nothing to drop"
 
 
 def _holder(one: Mapping[str, Any], whole_bytes: float) -> Holder:
