@@ -118,7 +118,7 @@ class Job:
 
     @property
     def windows_per_s(self) -> float | None:
-        """Of the epochs so far."""
+        """Of the epochs so far, the first counted as the later ones."""
         return self.windows * self.epoch / self.fit_s if self.fit_s > 0 and self.epoch else None
 
     @property

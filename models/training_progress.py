@@ -51,12 +51,20 @@ def read_progress(path: Path, offset: int) -> tuple[list[dict[str, Any]], int]:
 def epochs_told(
     tell: Tell, epochs: int, windows: int, monotonic: Callable[[], float]
 ) -> Callable[[int, float, float], None]:
-    """What is called after each epoch; the time left is that of the epochs so far, carried on."""
-    started_s = monotonic()
+    """What is called after each epoch; the time left is that of the epochs so far, carried on.
+
+    From the second epoch on the first one counts as the later ones do: what it took longer is TensorFlow laying out its
+    graph, once, which is no speed of the kind's. A short training would otherwise tell of long ones far too slow.
+    """
+    started_s = first_s = monotonic()
 
     def seen(epoch: int, loss: float, validation_loss: float) -> None:
-        fit_s = monotonic() - started_s
-        eta_s = fit_s / (epoch + 1) * (epochs - epoch - 1)
+        nonlocal first_s
+        now_s = monotonic()
+        if epoch == 0:
+            first_s = now_s
+        epoch_s = (now_s - first_s) / epoch if epoch else now_s - started_s
+        fit_s, eta_s = epoch_s * (epoch + 1), epoch_s * (epochs - epoch - 1)
         tell(
             "training",
             epoch=epoch + 1,

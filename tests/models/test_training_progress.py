@@ -48,6 +48,17 @@ def test_the_time_left_is_that_of_the_epochs_so_far(tmp_path: Path) -> None:
     assert (second["epoch"], second["epochs"], second["eta_s"], second["fit_s"]) == (2, 5, 9.0, 6.0)
 
 
+def test_what_the_first_epoch_takes_once_is_no_speed(tmp_path: Path) -> None:
+    clock, path = ManualClock(0), tmp_path / "progress"
+    seen = epochs_told(progress_file(path), 5, 1000, clock.monotonic)
+    for epoch, took_s in enumerate((20.0, 1.0, 1.0)):
+        clock.tick(took_s)
+        seen(epoch, 0.5, 0.6)
+    first, _, third = read_progress(path, 0)[0]
+    assert (first["eta_s"], first["fit_s"]) == (80.0, 20.0)
+    assert (third["eta_s"], third["fit_s"]) == (2.0, 3.0)
+
+
 class ResourceExhaustedError(Exception):
     """Named as TensorFlow names its own."""
 
