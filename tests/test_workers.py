@@ -179,7 +179,7 @@ def test_metrics_are_those_of_both(team: Team) -> None:
 
 
 def test_the_performance_page_of_either_tells_of_both(team: Team) -> None:
-    rows = re.compile(r'<th scope="row">(\d) <small>process (\d+)</small></th><td>(leads|follows)([^<]*)')
+    rows = re.compile(r'<th scope="row">(\d) <small>process (\d+)</small></th><td class="lean">(leads|follows)([^<]*)')
     pages: dict[str, list[tuple[str, ...]]] = {}
 
     def both() -> bool:
