@@ -19,6 +19,12 @@ ROOT = Path(__file__).resolve().parents[2]
 ENGINES = ("talib", "ta")
 
 
+def run_alone(code: str) -> None:
+    """In a Python of its own, where a warning is an error and nothing is imported yet."""
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 def test_the_serving_process_never_sees_pandas() -> None:
     code = (
         "import sys, threading\n"
@@ -28,8 +34,7 @@ def test_the_serving_process_never_sees_pandas() -> None:
         "import pandas\n"
         "assert all(type(finder).__name__ != '_NotHere' for finder in sys.meta_path)\n"
     )
-    done = subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    run_alone(code)
 
 
 def test_without_talib_the_engine_is_ta() -> None:
@@ -43,8 +48,7 @@ def test_without_talib_the_engine_is_ta() -> None:
         "import numpy\n"
         "assert numpy.isfinite(columns[:, 250:]).all()\n"
     )
-    done = subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    run_alone(code)
 
 
 def test_both_engines_compute_the_whole_catalogue() -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
@@ -14,51 +12,20 @@ import pytest
 
 from data.binance_gateway import BinanceGateway
 from data.candle_store import CandleStore
-from data.candles import Candle, Candles
+from data.candles import Candles
 from data.freshness import freshness_of
 from data.interval import Interval
 from data.kline_page import KlinePage
 from data.market_data import MarketData
 from data.symbol import Symbol
 from data.ticker import Ticker
-from tests.support.exchange import RunningExchange, running_exchange
-from tests.support.market import BTC, ETH, market_over, running_gateway
+from tests.support.exchange import RunningExchange
+from tests.support.market import BTC, ETH, market_over
+from tests.support.market_at_noon import M1, NOON, candle, clock, exchange, gateway, klines_asked, market
 from utils.clock import ManualClock
-from utils.errors import ExchangeUnavailable, NotFound, NotReady, StoreError
+from utils.errors import NotFound, StoreError
 
-M1 = Interval.M1
-NOON = 1_700_049_600_000
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock(NOON + 30_000)
-
-
-@pytest.fixture
-def exchange(clock: ManualClock) -> Iterator[RunningExchange]:
-    with running_exchange(clock=clock) as running:
-        yield running
-
-
-@pytest.fixture
-def gateway(exchange: RunningExchange, clock: ManualClock) -> Iterator[BinanceGateway]:
-    with running_gateway(exchange, clock=clock) as made:
-        yield made
-
-
-@pytest.fixture
-def market(gateway: BinanceGateway, tmp_path: Path) -> Iterator[MarketData]:
-    with market_over(gateway, tmp_path, symbols=(BTC, ETH)) as made:
-        yield made
-
-
-def klines_asked(exchange: RunningExchange) -> int:
-    return len(exchange.journal.entries("klines"))
-
-
-def candle(open_time_ms: int, close: float = 100.0, *, closed: bool = False) -> Candle:
-    return Candle(open_time_ms, 100.0, 200.0, 1.0, close, 5.0, 500.0, 7.0, 2.0, 200.0, closed=closed)
+__all__ = ["clock", "exchange", "gateway", "market"]
 
 
 def test_prime_fills_every_series_and_the_readers_ask_nobody(exchange: RunningExchange, market: MarketData) -> None:
@@ -300,77 +267,6 @@ def test_what_is_not_followed_is_not_found(market: MarketData) -> None:
         market.version(BTC, Interval.H1)
     market.on_ticker(Ticker(Symbol("XRPUSDT"), 1, 1, 1, 1, 1, 1, 1))
     assert market.ticker(Symbol("XRPUSDT")) is None
-
-
-def test_nothing_known_and_no_exchange_says_what_is_awaited_and_does_not_keep_the_reader(tmp_path: Path) -> None:
-    with running_gateway() as gateway, market_over(gateway, tmp_path, symbols=(BTC, ETH)) as market:
-        with pytest.raises(NotReady, match=r"no candle of BTCUSDT 1m is known yet; .*refused"):
-            market.candles(BTC, M1)
-        began = time.monotonic()
-        for symbol in (BTC, ETH) * 5:
-            with pytest.raises(NotReady):
-                market.candles(symbol, M1)
-        assert time.monotonic() - began < 0.5
-        assert market.freshness(BTC, M1).state == "empty"
-        assert market.freshness(BTC, M1).age_s is None
-        with pytest.raises(ExchangeUnavailable):
-            market.prime()
-
-
-def test_an_exchange_that_hangs_costs_a_reader_little_once_and_the_next_ones_nothing(
-    exchange: RunningExchange, market: MarketData, clock: ManualClock
-) -> None:
-    market.prime()
-    exchange.faults.add("hang", "/api/*", times=None)
-    clock.tick(600)
-    began = time.monotonic()
-    stale = market.candles(BTC, M1)
-    assert time.monotonic() - began < 2.5
-    began = time.monotonic()
-    with ThreadPoolExecutor(8) as threads:
-        list(threads.map(lambda i: market.candles((BTC, ETH)[i % 2], M1), range(40)))
-    assert time.monotonic() - began < 1.0
-    assert stale.last_open_time_ms == NOON - M1.ms
-    freshness = market.freshness(BTC, M1)
-    assert (freshness.state, freshness.age_s) == ("stale", 600)
-
-
-def test_after_an_outage_the_reader_sees_new_candles_again(
-    exchange: RunningExchange, market: MarketData, clock: ManualClock
-) -> None:
-    market.prime()
-    exchange.faults.add("status", "/api/*", times=None, status=503)
-    clock.tick(300)
-    assert market.candles(BTC, M1).last_open_time_ms == NOON - M1.ms
-    exchange.faults.clear()
-    clock.tick(6)
-    assert market.candles(BTC, M1).last_open_time_ms == NOON + 4 * M1.ms
-    assert market.freshness(BTC, M1).state == "live"
-
-
-def test_one_market_that_the_exchange_does_not_know_leaves_the_others_alone(
-    gateway: BinanceGateway, tmp_path: Path
-) -> None:
-    unknown = Symbol("NOSUCHUSDT")
-    with market_over(gateway, tmp_path, symbols=(unknown, BTC)) as market:
-        market.prime()
-        assert len(market.candles(BTC, M1)) == 100
-        assert market.ticker(BTC) is not None
-        assert list(market.problems()) == [unknown]
-        assert "-1121" in market.problems()[unknown]
-        with pytest.raises(NotReady, match="Invalid symbol"):
-            market.candles(unknown, M1)
-
-
-def test_bad_data_never_reaches_the_store(exchange: RunningExchange, market: MarketData) -> None:
-    exchange.faults.add("nan", "/api/v3/klines", times=None)
-    market.prime()
-    assert market.status().with_candles == 0
-    assert "did not answer JSON" in market.problems()["BTCUSDT"]
-    exchange.faults.clear()
-    market.prime()
-    assert market.status().with_candles == 2
-    assert market.problems() == {}
 
 
 def test_readers_and_writers_at_once_see_only_whole_values(market: MarketData, clock: ManualClock) -> None:
