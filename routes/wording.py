@@ -114,6 +114,8 @@ def age(seconds: float | None) -> str:
     """Coarse on purpose: the exact moment stands beside it, and a page is not rendered anew each second."""
     if seconds is None:
         return "never"
+    if seconds < -_MINUTE_S:
+        return "later than this market's time"  # of a replay, whose clock is behind the one that a file was made by
     return "just now" if seconds < _MINUTE_S else f"{duration(seconds)} ago"
 
 

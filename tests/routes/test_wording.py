@@ -48,7 +48,16 @@ def test_numbers_carry_units_and_true_minus_signs() -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(None, "never"), (0, "just now"), (59, "just now"), (61, "1 min ago"), (7200, "2 h ago"), (3 * 86_400, "3 d ago")],
+    [
+        (None, "never"),
+        (0, "just now"),
+        (59, "just now"),
+        (61, "1 min ago"),
+        (7200, "2 h ago"),
+        (3 * 86_400, "3 d ago"),
+        (-30, "just now"),
+        (-7200, "later than this market's time"),
+    ],
 )
 def test_ages(seconds: float | None, text: str) -> None:
     assert wording.age(seconds) == text
