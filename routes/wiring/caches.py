@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 
 MB = 1_000_000
 _MEBIBYTE = 1024 * 1024
-_ENTRIES_PER_SERIES = 4
-"""Cache entries one market and interval needs: its candles, its indicators, and room for a reader's choice of them."""
+_ENTRIES_PER_SERIES = 20
+"""Cache entries one market and interval needs: indicators, its row, what its page shows until the candle closes, what
+the ledger says of it at each horizon, and room for readers' choices. Their bytes are bounded beside."""
 
 
 def shared_cache(settings: Settings, clock: Clock) -> RedisLevel | None:
