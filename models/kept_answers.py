@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import NamedTuple
 
 from data.candles import Candles
@@ -20,6 +21,8 @@ _MOST_LANES = 8192
 """Markets times models: 500 markets at two intervals by eight models."""
 _MOST_EACH = 4
 """Of the same newest candle: with more history or less, beside the other market before and after its own close."""
+_WEIGHED = 8
+"""Answers are alike: the size of so many tells that of thousands, which a page that shows it would wait for."""
 
 
 class AnswerKey(NamedTuple):
@@ -90,8 +93,8 @@ class KeptAnswers:
     def held(self) -> tuple[int, int]:
         """(how many, about how many bytes)."""
         with self._lock:
-            answers = list(self._answers.values())
-        return len(answers), sum(map(size_bytes_of, answers))
+            count, some = len(self._answers), [*islice(self._answers.values(), _WEIGHED)]
+        return count, sum(map(size_bytes_of, some)) * count // max(1, len(some))
 
     def _drop(self, keys: Iterable[AnswerKey]) -> None:
         for key in keys:
