@@ -1,4 +1,8 @@
-"""API: latencies of the JSON interface at 16 clients that never pause, while prices move and pages are made anew."""
+"""API: latencies of the JSON interface at 16 clients that never pause, while prices move and pages are made anew.
+
+Two questions: what such readers wait while they go on for seconds, and what they wait when all come at once after a
+pause in which everything they ask for has grown old.
+"""
 
 from __future__ import annotations
 
@@ -20,39 +24,52 @@ PATHS = {
 }
 _MIX = "all of them mixed"
 _NOTHING = "a route that does nothing"
+_RUSH = "live fragment"
+"""What grows old soonest: with every price."""
+_RUSH_TIMES = 25
 
 
 def run(*, short: bool = False) -> dict[str, Any]:
-    """Each round asks every path for each of 20 markets a few times, all paths mixed, and a route that does nothing."""
-    rounds, times = (2, 2) if short else (7, 25)
+    """In each round every path in turn is asked for 20 markets over and over, then all paths mixed, and a route that
+    does nothing."""
+    rounds, seconds = (2, 0.1) if short else (5, 1.5)
     played = market(20)
     names = played["SYMBOLS"].split(",")
-    questions = {name: [path.format(symbol) for symbol in names] * times for name, path in PATHS.items()}
+    questions = {name: [path.format(symbol) for symbol in names] for name, path in PATHS.items()}
     questions[_MIX] = [one for group in zip(*questions.values(), strict=True) for one in group]
-    questions[_NOTHING] = [CONSTANT] * (len(names) * times)
-    spent_us: dict[str, list[float]] = {name: [] for name in questions}
+    questions[_NOTHING] = [CONSTANT]
+    spent_us: list[float] = []
     seen: dict[str, list[Load]] = {name: [] for name in questions}
+    rushes: list[Load] = []
     with served(played, compared=True) as server:
         for paths in questions.values():
-            load_each(server.port, paths[: len(names)], connections=_CLIENTS)
+            _asked(server.port, paths)
 
         def ask(name: str) -> float:
             began_s = time.process_time()
-            found = load_each(server.port, questions[name], connections=_CLIENTS)
-            spent_us[name].append(1e6 * (time.process_time() - began_s) / found.requests)
-            assert set(found.statuses) <= {200, 204}, (name, found.statuses)
+            found = _asked(server.port, questions[name], seconds)
+            if name == _MIX:
+                spent_us.append(1e6 * (time.process_time() - began_s) / found.requests)
             seen[name].append(found)
             return found.latency_ms(0.99)
 
-        interleaved({name: partial(ask, name) for name in questions}, rounds)
+        def rush() -> float:
+            rushes.append(_asked(server.port, questions[_RUSH] * _RUSH_TIMES))
+            return rushes[-1].latency_ms(0.99)
+
+        interleaved({name: partial(ask, name) for name in questions} | {"rush": rush}, rounds)
     p99 = {name: _latency(loads, 0.99) for name, loads in seen.items()}
     nothing = p99.pop(_NOTHING)
     rows = [at_most(f"p99 of {name}, {_CLIENTS} clients", value, 20) for name, value in p99.items()]
-    rows.append(at_least(f"{_NOTHING}, for comparison: p99", nothing, nothing, 1.0, None))
-    rows.append(_client_row(reading(spent_us[_MIX], "µs")))
+    rows.append(_told(f"{_NOTHING}, for comparison: p99", nothing))
+    many = len(questions[_RUSH]) * _RUSH_TIMES
+    rows.append(
+        _told(f"the first {many} of {_RUSH} after a pause, all {len(names)} grown old: p99", _latency(rushes, 0.99))
+    )
+    rows.append(_told("the client's own processor time per mixed request", reading(spent_us, "µs")))
     print_rows(f"JSON interface, {market_words(played)}", rows)
     notes = [
-        f"{_CLIENTS} connections without pauses, {len(questions[_MIX]):,} mixed requests a round, while prices arrive "
+        f"{_CLIENTS} connections without pauses, {rounds} times {seconds} s of each path, while prices arrive "
         "and pages are made anew. Application, exchange and client share the machine; the client is one thread that "
         "waits for all connections, nothing of what it costs is taken off, and what it costs is in the last row."
     ]
@@ -60,8 +77,15 @@ def run(*, short: bool = False) -> dict[str, Any]:
     return result("api", rows, notes=notes, rates=rates, plots={"latency": _plot(seen)})
 
 
-def _client_row(spent: Reading) -> Row:
-    return at_least("the client's own processor time per mixed request", spent, spent, 1.0, None)
+def _asked(port: int, paths: list[str], seconds: float | None = None) -> Load:
+    found = load_each(port, paths, connections=_CLIENTS, seconds=seconds)
+    assert set(found.statuses) <= {200, 204}, (paths[0], found.statuses)
+    return found
+
+
+def _told(what: str, value: Reading) -> Row:
+    """Measured, and held against nothing."""
+    return at_least(what, value, value, 1.0, None)
 
 
 def _latency(loads: list[Load], fraction: float) -> Reading:

@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import cycle, takewhile
 
 _HEAD_END = b"\r\n\r\n"
 
@@ -71,9 +72,13 @@ def load(port: int, path: str, *, seconds: float, connections: int = 16, headers
     return Load(len(latencies), seconds, sorted(latencies), statuses, received_bytes / max(1, len(latencies)))
 
 
-def load_each(port: int, paths: Iterable[str], *, connections: int = 16, headers: str = "") -> Load:
-    """Asks each of the paths once, `connections` at a time, each connection taking the next as soon as it is free."""
-    questions = iter([_question(port, path, headers) for path in paths])
+def load_each(
+    port: int, paths: Iterable[str], *, connections: int = 16, headers: str = "", seconds: float | None = None
+) -> Load:
+    """Asks each of the paths once, or over and over during `seconds`; `connections` at a time, each connection taking
+    the next as soon as it is free."""
+    once = [_question(port, path, headers) for path in paths]
+    questions = iter(once) if seconds is None else _until(time.perf_counter() + seconds, once)
     latencies: list[float] = []
     statuses: dict[int, int] = {}
     received_bytes = 0
@@ -91,6 +96,10 @@ def load_each(port: int, paths: Iterable[str], *, connections: int = 16, headers
                 waiting -= not _ask_next(key.data, selector, questions)
         took_s = time.perf_counter() - started_s
     return Load(len(latencies), took_s, sorted(latencies), statuses, received_bytes / max(1, len(latencies)))
+
+
+def _until(end_s: float, questions: Sequence[bytes]) -> Iterator[bytes]:
+    return takewhile(lambda _: time.perf_counter() < end_s, cycle(questions))
 
 
 def _open(port: int, selector: selectors.BaseSelector, questions: Iterator[bytes]) -> bool:
