@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from benchmarks.load import Load, load_each
-from benchmarks.measure import Reading, Row, at_least, at_most, interleaved, print_rows, reading, result
+from benchmarks.measure import Reading, at_most, interleaved, print_rows, reading, result, told
 from benchmarks.served import CONSTANT, market, market_words, served
 
 _CLIENTS = 16
@@ -32,7 +32,7 @@ _RUSH_TIMES = 25
 def run(*, short: bool = False) -> dict[str, Any]:
     """In each round every path in turn is asked for 20 markets over and over, then all paths mixed, and a route that
     does nothing."""
-    rounds, seconds = (2, 0.1) if short else (5, 1.5)
+    rounds, seconds = (2, 0.1) if short else (4, 1.5)
     played = market(20)
     names = played["SYMBOLS"].split(",")
     questions = {name: [path.format(symbol) for symbol in names] for name, path in PATHS.items()}
@@ -61,12 +61,12 @@ def run(*, short: bool = False) -> dict[str, Any]:
     p99 = {name: _latency(loads, 0.99) for name, loads in seen.items()}
     nothing = p99.pop(_NOTHING)
     rows = [at_most(f"p99 of {name}, {_CLIENTS} clients", value, 20) for name, value in p99.items()]
-    rows.append(_told(f"{_NOTHING}, for comparison: p99", nothing))
+    rows.append(told(f"{_NOTHING}, for comparison: p99", nothing))
     many = len(questions[_RUSH]) * _RUSH_TIMES
     rows.append(
-        _told(f"the first {many} of {_RUSH} after a pause, all {len(names)} grown old: p99", _latency(rushes, 0.99))
+        told(f"the first {many} of {_RUSH} after a pause, all {len(names)} grown old: p99", _latency(rushes, 0.99))
     )
-    rows.append(_told("the client's own processor time per mixed request", reading(spent_us, "µs")))
+    rows.append(told("the client's own processor time per mixed request", reading(spent_us, "µs")))
     print_rows(f"JSON interface, {market_words(played)}", rows)
     notes = [
         f"{_CLIENTS} connections without pauses, {rounds} times {seconds} s of each path, while prices arrive "
@@ -81,11 +81,6 @@ def _asked(port: int, paths: list[str], seconds: float | None = None) -> Load:
     found = load_each(port, paths, connections=_CLIENTS, seconds=seconds)
     assert set(found.statuses) <= {200, 204}, (paths[0], found.statuses)
     return found
-
-
-def _told(what: str, value: Reading) -> Row:
-    """Measured, and held against nothing."""
-    return at_least(what, value, value, 1.0, None)
 
 
 def _latency(loads: list[Load], fraction: float) -> Reading:

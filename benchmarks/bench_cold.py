@@ -22,7 +22,7 @@ from typing import Any
 
 from flask import Flask
 
-from benchmarks.measure import Reading, Row, at_least, at_most, interleaved, print_rows, reading, result, shown
+from benchmarks.measure import Row, at_most, interleaved, print_rows, reading, result, shown, told
 from benchmarks.served import ROOT, market, plain_environment
 
 _FEW, _MANY = 100, 500
@@ -44,7 +44,7 @@ _MOST_GROWTH = 1.25
 
 def run(*, short: bool = False) -> dict[str, Any]:
     """All applications run all the time and are asked in turns, so that what disturbs one disturbs the others."""
-    rounds = 5 if short else 20
+    rounds = 5 if short else 14
     with ExitStack() as running:
         apps = {
             "real": running.enter_context(_application(market(_FEW))),
@@ -90,13 +90,11 @@ def _cold_rows(real: _Seen) -> list[Row]:
         for seen, words in ((real.cold_cpu, "processor time"), (real.cold_wall, "time")):
             value = reading(seen[name], "ms")
             rows.append(
-                at_most(f"{name}, made anew: {words}", value, limit) if limit else _told(f"{name}: {words}", value)
+                at_most(f"{name}, made anew: {words}", value, limit)
+                if limit
+                else told(f"{name}, made anew: {words}", value)
             )
     return rows
-
-
-def _told(what: str, value: Reading) -> Row:
-    return at_least(f"{what}, made anew", value, value, 1.0, None)
 
 
 def _growth_rows(few: _Seen, many: _Seen, markets: dict[str, int]) -> list[Row]:

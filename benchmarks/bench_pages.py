@@ -24,7 +24,7 @@ _OF_CONSTANT = 0.8
 
 def run(*, short: bool = False) -> dict[str, Any]:
     """Everything over HTTP/1.1 on 16 kept connections, in turns."""
-    rounds, seconds = (2, 0.3) if short else (5, 1.0)
+    rounds, seconds = (2, 0.3) if short else (4, 1.0)
     with served(compared=True) as server:
         for path in PATHS.values():
             load(server.port, path, seconds=0.3)

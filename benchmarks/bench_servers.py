@@ -40,7 +40,7 @@ THREADS = 4
 
 def run(*, short: bool = False) -> dict[str, Any]:
     """One process of each serves the same application at the same time; they are asked in turns."""
-    rounds, seconds = (2, 0.3) if short else (4, 0.5)
+    rounds, seconds = (2, 0.3) if short else (3, 0.5)
     names = [name for name, package in SERVERS.items() if importlib.util.find_spec(package) is not None]
     with ExitStack() as running:
         starts = {name: served(program=["-m", "benchmarks.bench_servers", name]) for name in names}

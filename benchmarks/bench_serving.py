@@ -59,7 +59,7 @@ _TRAINING_LIBRARIES = ("tensorflow", "keras", "sklearn", "scipy", "pandas", "pya
 
 
 def run(*, short: bool = False) -> dict[str, Any]:
-    rounds = 3 if short else 9
+    rounds = 3 if short else 7
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         (folder / "models").mkdir()

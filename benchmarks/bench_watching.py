@@ -23,7 +23,7 @@ _TEMPLATE = """<table>{% for row in rows %}<tr>
 
 
 def run(*, short: bool = False) -> dict[str, Any]:
-    rounds, calls = (5, 300) if short else (15, 2000)
+    rounds, calls = (5, 300) if short else (11, 2000)
     with tempfile.TemporaryDirectory() as folder:
         log = AccessLog(Path(folder))
         log.start()

@@ -79,6 +79,11 @@ def at_least(what: str, ours: Reading, reference: Reading, ratio: float, limit: 
     return Row(what, shown(ours), shown(reference), ratio, target, met, *medians)
 
 
+def told(what: str, value: Reading) -> Row:
+    """Measured, and held against nothing."""
+    return at_least(what, value, value, 1.0, None)
+
+
 def faster(what: str, ours: Reading, reference: Reading, limit: float | None) -> Row:
     """How many times less time (or bytes, or memory) ours takes than the reference."""
     return at_least(what, ours, reference, reference.median / ours.median, limit)
