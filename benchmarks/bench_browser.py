@@ -16,9 +16,9 @@ from benchmarks.browsing import (
     largest_paint_ms,
     visit,
 )
-from benchmarks.elsewhere import fronts
+from benchmarks.far_away import far_away
 from benchmarks.measure import Reading, Row, at_most, faster, interleaved, print_rows, reading, result, saves
-from benchmarks.served import market, market_words, served
+from benchmarks.served import free_port, market, market_words, served
 from download_assets import SOURCES
 from tests.support.browser import launch
 from utils.errors import AssetError
@@ -38,22 +38,24 @@ _UNBUNDLED = (
 
 
 def run(*, short: bool = False) -> dict[str, Any]:
-    """Fresh profiles throughout; near and far assets in turns."""
+    """Fresh profiles throughout. Of two applications one has its assets near, the other's `ASSET_BASE_URL` is the far
+    end of a long line to it; both are visited in turns."""
     from playwright.sync_api import sync_playwright
 
     rounds, place_rounds = (1, 2) if short else (2, 7)
-    played = market(20)
+    played, far_port = market(20), free_port()
     with (
-        served(played) as server,
-        fronts(server.port, delay_s=_DELAY_S) as (near, far),
+        served(played) as near,
+        far_away(far_port, _DELAY_S) as line,
+        served(played, port=far_port, ASSET_BASE_URL=f"http://localhost:{line}/assets") as far,
         sync_playwright() as playwright,
     ):
         browser = launch(playwright)
-        address = f"http://127.0.0.1:{server.port}"
+        address, other = (f"http://127.0.0.1:{one.port}" for one in (near, far))
         twice = {name: _twice(browser, address + path, name) for name, path in PAGES.items()}
         works = {name: partial(_paint, browser, address, name) for name in PAGES}
         paints = interleaved(works, rounds)
-        places = {_NEAR: partial(_paint, browser, near), _FAR: partial(_paint, browser, far)}
+        places = {_NEAR: partial(_paint, browser, address), _FAR: partial(_paint, browser, other)}
         paints |= interleaved(places, place_rounds)
         browser.close()
     rows = [*_bytes_rows(twice), *_paint_rows({name: paints[name] for name in PAGES}), _place_row(paints)]
@@ -63,8 +65,7 @@ def run(*, short: bool = False) -> dict[str, Any]:
         f"counts; each in a fresh profile and a window that is there already, {market_words(played)}. "
         f"To the far host every byte takes {_DELAY_S * 1e3:.0f} ms in each direction, over a line that the question "
         "for its name (a round trip) and the handshakes of each connection (two: TCP, TLS 1.3) take as well; without "
-        "loss or slow start, which would cost more. The page itself comes from near, and asks the far host for what "
-        "it always asks for."
+        "loss or slow start, which would cost more. The page itself comes from near; ASSET_BASE_URL names the far host."
     ]
     visits = {name: {"first": first, "second": second} for name, (first, second) in twice.items()}
     return result("browser", rows, notes=notes, visits=visits, plots={"bytes": _plot(twice)})

@@ -80,10 +80,11 @@ def served(
     *,
     compared: bool = False,
     program: Sequence[str] = ("app.py",),
+    port: int | None = None,
     **environment: str,
 ) -> Iterator[Served]:
     """`compared` adds CONSTANT and COLD; otherwise it is `python app.py` (or `program`) and nothing else."""
-    port = free_port()
+    port = port or free_port()
     program = ["-m", "benchmarks.served"] if compared else program
     with tempfile.TemporaryDirectory() as folder, ExitStack() as running:
         log = running.enter_context((Path(folder) / "output").open("w+b"))
