@@ -5,6 +5,11 @@
 
 from __future__ import annotations
 
+import gc
+
+if __name__ == "__main__":
+    gc.disable()  # what is imported stays: looking through it again and again is a tenth of the start; `main` ends it
+
 import argparse
 import signal
 import socket
@@ -35,7 +40,7 @@ from routes.wiring.workers import shared_sessions
 from utils.clock import Clock, SystemClock
 from utils.errors import ConfigError, DashboardError
 from utils.listener import listen
-from utils.memory_return import hold_less
+from utils.memory_return import collect_later_objects, hold_less
 from utils.performance_monitor import performance_monitor
 from utils.worker_processes import end_with_parent
 
@@ -96,6 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     signal.signal(signal.SIGTERM, _end)
     hold_less()
+    collect_later_objects()
     with listener:
         try:
             if options.worker is not None:

@@ -175,6 +175,10 @@ class BinanceGateway:
         session = self._running_session()
         return self._wait(session.measure_clock(), self.deadline_s)
 
+    def know_the_time(self) -> None:
+        """Measures exchange time unless it was measured before."""
+        self._wait(self._running_session().know_the_time(), self.deadline_s)
+
     def heard(self, exchange_ms: int) -> None:
         """The exchange told a time: where our idea of its clock is behind that, it is put forward."""
         behind_ms = exchange_ms - self.clock.now_ms()

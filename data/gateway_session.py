@@ -127,14 +127,14 @@ class GatewaySession:
                 if error.code != CLOCK_IS_OFF:
                     raise
                 self._clock_measured = False
-                await self._know_the_time()
+                await self.know_the_time()
             self._counters.retries += 1
             await asyncio.sleep(_RETRY_PAUSE_S * 2**attempt * (0.5 + random.random()))
         return await self._once(question)
 
     async def _once(self, question: Question[T]) -> T:
         if question.needs_time:
-            await self._know_the_time()
+            await self.know_the_time()
         window = self._budget.reserve(question.weight, bulk=question.bulk)
         asked_ms = self._clock.now_ms() - self._uncertainty_ms
         try:
@@ -162,7 +162,8 @@ class GatewaySession:
                 raise
             raise ours from error
 
-    async def _know_the_time(self) -> None:
+    async def know_the_time(self) -> None:
+        """Measures the clock unless it was measured before; one of many askers does."""
         if self._clock_measured:
             return
         async with self._measuring:

@@ -155,6 +155,7 @@ class MarketConnection:
         self._enter(chosen.venue)
         self._exchange = chosen
         self._gateway.start(self._exchange.rest_url, self._exchange.stream_url)
+        self._market.ask_first()
 
     def _fetch(self) -> None:
         began_s = self._gateway.clock.monotonic()

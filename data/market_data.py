@@ -16,7 +16,7 @@ from data.freshness import Freshness, freshness_of
 from data.hot_candles import HotCandles
 from data.interval import Interval
 from data.kline_page import KlinePage
-from data.market_primer import Progress, prime
+from data.market_primer import FirstQuestions, Progress, prime
 from data.market_series import MarketSeries, SeriesNews
 from data.market_tickers import MarketTickers
 from data.ranges import subtracted
@@ -76,6 +76,7 @@ class MarketData:
         self._hot = HotCandles(store=store, cache=cache, clock=clock, count=history_candles)
         self._tickers = MarketTickers(self.symbols)
         self._questions = ReaderQuestions(gateway, clock)
+        self._first = FirstQuestions(self, gateway)
         self._listeners: list[Listener] = []
         self._closes = 0
         self.run = f"{clock.now_ms():x}"
@@ -270,7 +271,11 @@ class MarketData:
         `on_progress(done, total, words)`. Raises the last ExchangeError if the exchange answered for no market at all;
         what the store holds is readable all the same.
         """
-        prime(self, self._gateway, on_progress)
+        prime(self, self._gateway, self._first, on_progress)
+
+    def ask_first(self) -> None:
+        """Asks what a start asks whatever the store holds; returns at once, `prime` waits for the answers."""
+        self._first.begin()
 
     def warm(self) -> None:
         """Reads what the store holds into memory, of every series that is not there, without asking anyone."""

@@ -1,10 +1,13 @@
-"""Priming: fills the hot set at start, from the store first and then only what is missing from the exchange."""
+"""Priming: fills the hot set at start, from the store first and then only what is missing from the exchange.
+
+What has to be asked whatever the store holds is asked while it is read.
+"""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING
@@ -35,12 +38,58 @@ class _Course:
     trouble: ExchangeError | None = None
 
 
-def prime(market: MarketData, gateway: BinanceGateway, on_progress: Progress | None = None) -> None:
+class FirstQuestions:
+    """The exchange's time, and the last 24 hours of all markets, asked in a thread of their own.
+
+    Half of a start is reading the store, the other half waiting for these and for the library that asks. By a clock
+    that is not the exchange's, whole histories would seem to be missing.
+    """
+
+    def __init__(self, market: MarketData, gateway: BinanceGateway) -> None:
+        self._market = market
+        self._gateway = gateway
+        self._asking: Future[None] | None = None
+
+    def begin(self) -> None:
+        """Returns at once. Does nothing where they are on their way."""
+        if self._asking is None:
+            pool = ThreadPoolExecutor(1, thread_name_prefix="first-questions")
+            self._asking = pool.submit(self._ask)
+            pool.shutdown(wait=False)
+
+    def answered(self) -> bool:
+        """Waits for the answers; whether they came. The next `begin` asks anew."""
+        self.begin()
+        asking, self._asking = self._asking, None
+        try:
+            if asking is not None:
+                asking.result()
+        except ExchangeError as error:
+            log.info("the exchange's time and numbers are not known yet: %s", error)
+            return False
+        return True
+
+    def _ask(self) -> None:
+        self._gateway.know_the_time()
+        ask_tickers(self._market, self._gateway)
+
+
+def ask_tickers(market: MarketData, gateway: BinanceGateway) -> None:
+    """Raises ExchangeError."""
+    for ticker in gateway.tickers(market.symbols).values():
+        market.on_ticker(ticker)
+
+
+def prime(
+    market: MarketData, gateway: BinanceGateway, first: FirstQuestions, on_progress: Progress | None = None
+) -> None:
     """Raises the ExchangeError that stopped it, if one did; a market that is refused stops only itself.
 
     `on_progress` counts the series of which something has to be asked for.
     """
+    first.begin()
     market.warm()
+    told = first.answered()
     lacking = [pair for pair in product(market.symbols, market.intervals) if market.missing(*pair)]
     if len(lacking) * _WEIGHT_PER_SERIES > _WORTH_KNOWING * gateway.status().weight_limit:
         _learn_limits(market, gateway)
@@ -51,8 +100,8 @@ def prime(market: MarketData, gateway: BinanceGateway, on_progress: Progress | N
             job.result()
             if on_progress is not None:
                 on_progress(done, len(lacking), f"{symbol} {interval}")
-    if course.trouble is None:
-        _prime_tickers(market, gateway, course)
+    if course.trouble is None and not told:
+        ask_tickers(market, gateway)
     if course.trouble is not None:
         raise course.trouble
 
@@ -101,13 +150,3 @@ def _fill_range(
     if not reaches_now and not refused:
         market.on_answered(symbol, interval, cursor_ms, end_ms)
     return found
-
-
-def _prime_tickers(market: MarketData, gateway: BinanceGateway, course: _Course) -> None:
-    try:
-        told = gateway.tickers(market.symbols)
-    except ExchangeError as error:
-        course.trouble = error
-        return
-    for ticker in told.values():
-        market.on_ticker(ticker)

@@ -31,6 +31,13 @@ def hold_less() -> None:
             mallopt(name, value)
 
 
+def collect_later_objects() -> None:
+    """Python looks for cycles from now on, and among later objects alone until `give_back`: those of before are the
+    program itself."""
+    gc.freeze()
+    gc.enable()
+
+
 def give_back() -> None:
     """Returns memory to the machine: collects cycles, asks the C library to let go of what is freed, and gives up
     the pages of program files that nothing has asked for since they were read.

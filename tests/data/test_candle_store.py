@@ -10,12 +10,14 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from data import candle_rows
 from data.candle_rows import WriteCount
 from data.candle_store import CandleStore, SeriesStats
 from data.candles import FLOAT_COLUMNS, Candles
@@ -47,6 +49,32 @@ def test_what_is_written_is_read_bit_for_bit(store: CandleStore) -> None:
     assert store.write(candles) == WriteCount(added=11_997)
     back = store.read(BTC, Interval.H1)
     assert back.digest == candles.digest
+    assert store.read(BTC, Interval.H1, limit=900).digest == candles.tail(900).digest
+
+
+@pytest.mark.parametrize("told", ["less", "nothing", "the other way round"])
+def test_an_sqlite_that_joins_rows_otherwise_is_asked_row_by_row(
+    store: CandleStore, monkeypatch: pytest.MonkeyPatch, told: str
+) -> None:
+    """That it concatenates bytes, in the order of the inner select, is what it does, not what it promises."""
+    candles = made_candles(50)
+    store.write(candles)
+    asked = candle_rows._raw_rows
+    joined: list[object] = []
+
+    def answer(connection: Any, statement: Any, given: dict[str, int]) -> Any:
+        found = asked(connection, statement, given)
+        if statement is not candle_rows._JOINED:
+            return found
+        joined.append(found)
+        ((count, packed),) = found
+        rows = [packed[start : start + 80] for start in range(0, len(packed), 80)]
+        answers = {"less": packed[80:], "nothing": None, "the other way round": b"".join(rows[::-1])}
+        return [(count, answers[told])]
+
+    monkeypatch.setattr(candle_rows, "_raw_rows", answer)
+    assert store.read(BTC, Interval.H1, limit=40).digest == candles.tail(40).digest
+    assert joined or store._database.engine.dialect.name != "sqlite"
 
 
 def test_nan_of_absent_columns_comes_back_as_nan(store: CandleStore) -> None:

@@ -39,6 +39,9 @@ class Slow:
     def warm(self) -> None:
         """It has nothing stored."""
 
+    def ask_first(self) -> None:
+        """There is nobody to ask."""
+
     def prime(self, on_progress: Any) -> None:
         for self.done in range(1, 5):
             self.told.acquire()

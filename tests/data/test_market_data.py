@@ -20,7 +20,7 @@ from data.market_data import MarketData
 from data.symbol import Symbol
 from data.ticker import Ticker
 from tests.support.exchange import RunningExchange
-from tests.support.market import BTC, ETH, market_over
+from tests.support.market import BTC, ETH, market_over, running_gateway
 from tests.support.market_at_noon import M1, NOON, candle, clock, exchange, gateway, klines_asked, market
 from utils.clock import ManualClock
 from utils.errors import NotFound, StoreError
@@ -62,6 +62,37 @@ def test_a_second_start_asks_only_for_what_is_missing(
     with market_over(gateway, tmp_path) as third:
         third.prime()
     assert klines_asked(exchange) == 0
+
+
+def test_a_start_with_a_full_store_asks_for_no_candle_by_a_clock_that_is_years_off(
+    exchange: RunningExchange, gateway: BinanceGateway, clock: ManualClock, tmp_path: Path
+) -> None:
+    """It asks for the time first, while the store is read: by its own clock everything would be missing."""
+    with market_over(gateway, tmp_path) as first:
+        first.prime()
+    exchange.journal.clear()
+    off = ManualClock(now_ms=clock.now_ms() + 2 * 366 * 86_400_000)
+    with running_gateway(exchange, clock=off) as other, market_over(other, tmp_path) as second:
+        looked_for: list[str] = []
+        second._store.holes = lambda *_: looked_for.append("holes") or []  # type: ignore[method-assign,func-returns-value]
+        second._store.missing = lambda *_: looked_for.append("missing") or []  # type: ignore[method-assign,func-returns-value]
+        second.ask_first()
+        second.prime()
+        assert looked_for == []
+        assert second.ticker(BTC) is not None
+        assert second.freshness(BTC, M1).state != "empty"
+        paths = [entry.path.removeprefix("/api/v3/") for entry in exchange.journal]
+    assert paths == ["time"] * 5 + ["ticker/24hr"]
+
+
+def test_a_start_whose_first_questions_failed_asks_again(
+    exchange: RunningExchange, gateway: BinanceGateway, tmp_path: Path
+) -> None:
+    exchange.faults.add("status", "/api/v3/ticker/24hr", times=3, status=503)
+    with market_over(gateway, tmp_path) as market:
+        market.prime()
+        assert market.ticker(BTC) is not None
+        assert len(market.candles(BTC, M1)) == 100
 
 
 def test_a_real_hole_is_recorded_and_never_asked_for_again(

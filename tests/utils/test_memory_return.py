@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from routes.memory_use import memory_use
 from utils.data_cache import DataCache
 from utils.memory_holders import Held, memory_holders, resident_bytes
+from utils.memory_return import collect_later_objects
 from utils.model_cache import ModelCache
 from utils.response_cache import ResponseCache
 
@@ -104,3 +106,14 @@ def test_what_the_parts_of_the_application_hold() -> None:
     assert memory_use(
         data_cache=cache, pages=pages, models=ModelCache(), forecasts=lambda: (0, 0), max_rss_bytes=0
     ).rss_bytes
+
+
+def test_after_the_start_cycles_are_looked_for_among_later_objects() -> None:
+    gc.disable()
+    try:
+        collect_later_objects()
+        assert gc.isenabled()
+        assert gc.get_freeze_count() > 1000
+    finally:
+        gc.enable()
+        gc.unfreeze()
