@@ -37,6 +37,8 @@ _START_S = 300.0
 _LOOK_S = 0.1
 _SETTLE_S = 5.0
 _DAY = "2026-03-02"
+_EMPTY_START_S = 35
+"""Of the exchange's minute: the rest of it is enough to use up what it allows, and the wait for the next one short."""
 
 
 class Watched(MarketData):
@@ -112,7 +114,7 @@ def _live(count: int, seconds: int, *, over_a_turn: bool) -> dict[str, Any]:
     what that takes of memory once, before it is used again at every turn, is no growth."""
     hold_less()
     with (
-        exchange("--symbols", str(count), "--start", f"{_DAY}T12:04:10") as (url, _),
+        exchange("--symbols", str(count), "--start", f"{_DAY}T12:04:30") as (url, _),
         tempfile.TemporaryDirectory() as folder,
     ):
         gateway = BinanceGateway(rest_url=f"{url}/api", stream_url=url.replace("http", "ws", 1))
@@ -178,9 +180,9 @@ def _observed(market: Watched, feed: MarketFeed, seconds: int) -> dict[str, Any]
 
 
 def _starts(count: int, weight_limit: int, full_starts: int) -> dict[str, Any]:
-    """The whole application. The exchange allows so little weight a minute that an empty start takes more than one, and
-    its clock begins shortly before a full one: that is used from its begin on. The full starts are held up by no limit,
-    and lie within the same hour: what is stored is all there is."""
+    """The whole application. The exchange allows so little weight a minute that an empty start takes more than one:
+    what is left of its first is time enough to use all of it. The full starts are held up by no limit, and lie within
+    the same hour: what is stored is all there is."""
     from data.simulated_exchange.synthetic import SyntheticSource
 
     symbols = ",".join(SyntheticSource(symbols=count).listings)
@@ -190,7 +192,7 @@ def _starts(count: int, weight_limit: int, full_starts: int) -> dict[str, Any]:
             "EXCHANGE": "binance", "INSTANCE_PATH": f"{folder}/instance", "SYMBOLS": symbols, "INTERVALS": "1h",
             "HISTORY_CANDLES": "1000", "ENABLE_MODEL_PRELOADING": "False",
         }  # fmt: skip
-        limited = ("--weight-limit", str(weight_limit), "--start", f"{_DAY}T12:10:56")
+        limited = ("--weight-limit", str(weight_limit), "--start", f"{_DAY}T12:10:{_EMPTY_START_S}")
         with exchange("--symbols", symbols, *limited, port=port) as (url, _):
             empty = _start({**given, **_addresses(url)}, watched=True)
         with exchange("--symbols", symbols, "--start", f"{_DAY}T12:30:00", port=port) as (url, _):
