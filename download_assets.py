@@ -16,7 +16,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tarfile
 import tempfile
 import urllib.error
 import urllib.request
@@ -123,6 +122,8 @@ def from_npm(package: str, version: str, paths: Sequence[str]) -> Mapping[str, b
 
 
 def _members(tarball: bytes, paths: Sequence[str]) -> Mapping[str, bytes]:
+    import tarfile  # for a download alone: the serving process only checks what is there
+
     files: dict[str, bytes] = {}
     with tarfile.open(fileobj=io.BytesIO(tarball), mode="r:gz") as archive:
         for path in paths:

@@ -41,7 +41,7 @@ def export(model: keras.Model, kind: Kind) -> bytes:
 
 def parity(model: keras.Model, content: bytes, windows: NDArray[np.float32]) -> float:
     """The largest difference between Keras and the graph on `windows`, in sigma, relative where above 1."""
-    import onnxruntime
+    from utils.onnx_library import onnxruntime
 
     runtime = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     ours = runtime.run(None, {"windows": windows})[0]

@@ -72,12 +72,13 @@ class Verdict:
 
 def int8(content: bytes) -> bytes:
     """The graph with its matrices as int8 and everything else as it was."""
-    from onnxruntime.quantization import QuantType, quantize_dynamic
+    from utils.onnx_library import quantization
 
+    library = quantization()
     with tempfile.TemporaryDirectory() as folder:
         before, after = Path(folder) / "before.onnx", Path(folder) / "after.onnx"
         before.write_bytes(content)
-        quantize_dynamic(before, after, weight_type=QuantType.QUInt8)
+        library.quantize_dynamic(before, after, weight_type=library.QuantType.QUInt8)
         return after.read_bytes()
 
 

@@ -123,8 +123,8 @@ def _context_newest(newest: Ints, context: Candles | None, season: Season) -> _C
     places, there = _same(newest, context.open_time_ms)
     known = there & (places >= HISTORY - 1)
     found = {name: np.zeros(len(newest)) for name in _CONTEXT_NAMES}
-    for place in np.unique(places[known]):
-        part = context.slice(int(place) - HISTORY + 1, int(place) + 1)
+    for place in sorted(set(places[known].tolist())):  # `np.unique` would load numpy.ma, a megabyte
+        part = context.slice(place - HISTORY + 1, place + 1)
         series = {name: column[None] for name, column in series_of(columns_of(part), season, part.interval).items()}
         market = Market(NewestRow(series), part.open_time_ms[-1:], season, part.interval)
         for name, value in _context_columns(market).items():

@@ -6,7 +6,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from models.kinds import OnEpoch, Task, Trained, difference_of
@@ -28,6 +27,7 @@ from models.scale_training import (
 from models.scale_trees import LEAVES, SHARE, Trees, as_in_graph, fit_trees_beside, forecast_of
 from models.scoring import pinball_loss
 from models.tensorflow_threads import use_threads
+from utils.onnx_library import onnxruntime
 
 _WIDER = 4
 """Every second member has so many times the neurons, sees every row, and fewer times."""

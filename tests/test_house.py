@@ -42,6 +42,7 @@ PLANTED: list[tuple[Check, str, str, str]] = [
     (house.forbidden_names, "startup_optimizer.py", "import flask", "imports flask"),
     (house.doors, "data/market_data.py", "from binance import AsyncClient", "gateway"),
     (house.doors, "routes/x.py", "import binance.client", "gateway"),
+    (house.doors, "models/x.py", "def f():\n    import onnxruntime", "onnx_library"),
     (house.doors, "routes/x.py", "from sqlalchemy import text", "SQL belongs"),
     (house.doors, "utils/x.py", "import sqlite3", "SQL belongs"),
     (house.doors, "data/x.py", "import os\nHOME = os.environ['HOME']", "os.environ"),

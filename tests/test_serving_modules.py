@@ -22,9 +22,21 @@ TRAINING = (
     "joblib",
 )
 ONLY_WHERE_SET = ("redis", "psycopg", "apprise")
-NOT_WHILE_SERVING = ("alembic", "mako", "requests", "urllib3", "dateparser", "tqdm", "numpy.testing", "numpy.f2py")
+NOT_WHILE_SERVING = (
+    "alembic",
+    "mako",
+    "requests",
+    "urllib3",
+    "dateparser",
+    "Crypto",
+    "binance.client",
+    "tqdm",
+    "numpy.testing",
+    "numpy.f2py",
+    "tarfile",
+)
 """Alembic only for a database of an older version, in a process that begins anew anyway; python-binance would bring
-requests and dateparser along for its synchronous client."""
+requests and dateparser along for its synchronous client, and that one for its docstrings."""
 
 SCRIPT = """
 import sys
@@ -36,7 +48,7 @@ from routes.wiring.parts import PARTS
 made = app.create_app(load_settings(instance_path=sys.argv[1], exchange="simulated"))
 import data.gateway_client, data.stream_socket  # as the loop threads do
 made.extensions[PARTS].services.registry.all()
-import data.indicators_talib, onnxruntime
+import data.indicators_talib, utils.onnx_library
 print(*sorted(sys.modules))
 made.extensions[PARTS].database.close()
 """

@@ -49,6 +49,7 @@ def give_back() -> None:
     gc.unfreeze()
     gc.collect()
     gc.freeze()
+    gc.collect()
     tidy()
 
 

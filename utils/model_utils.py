@@ -93,7 +93,7 @@ def _chunks(windows: Windows, size: int) -> Iterator[Windows]:
 
 
 def _build(content: bytes, name: str) -> Any:
-    import onnxruntime
+    from utils.onnx_library import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
@@ -109,8 +109,9 @@ def _build(content: bytes, name: str) -> Any:
 
 def _refusals() -> tuple[type[Exception], ...]:
     """What the runtime raises; it has no common ancestor."""
-    from onnxruntime.capi import onnxruntime_pybind11_state as state
+    from utils.onnx_library import onnxruntime
 
+    state = onnxruntime.capi.onnxruntime_pybind11_state
     return (
         state.Fail,
         state.InvalidArgument,

@@ -104,7 +104,7 @@ def forbidden_names(files: dict[str, ast.Module]) -> list[str]:
 
 
 def doors(files: dict[str, ast.Module]) -> list[str]:
-    """python-binance, SQL, the environment and the wall clock each have their doors."""
+    """python-binance, ONNX Runtime, SQL, the environment and the wall clock each have their doors."""
     breaches = []
     for path, tree in files.items():
         for name, line in _imports(tree.body, path, deep=True):
@@ -113,6 +113,8 @@ def doors(files: dict[str, ast.Module]) -> list[str]:
                 breaches.append(
                     f"{path}:{line} imports {name}; the exchange client belongs into the gateway and the feed"
                 )
+            if top == "onnxruntime" and path != "utils/onnx_library.py":
+                breaches.append(f"{path}:{line} imports {name}; ONNX Runtime belongs into utils/onnx_library.py")
             if top in ("sqlalchemy", "sqlite3") and path not in SQL_DOORS:
                 breaches.append(f"{path}:{line} imports {name}; SQL belongs into {', '.join(sorted(SQL_DOORS))}")
         for name, line in _dotted_names(tree):
