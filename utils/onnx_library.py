@@ -13,7 +13,7 @@ from typing import Any
 # For the library and for our own commands that load it in other processes. Nothing is read from the environment here.
 os.putenv("ORT_DISABLE_TELEMETRY", "1")
 
-import onnxruntime  # noqa: E402  # after what must be said first
+import onnxruntime  # after what must be said first
 
 onnxruntime.disable_telemetry_events()  # Windows goes by this alone
 

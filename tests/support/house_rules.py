@@ -103,20 +103,24 @@ def forbidden_names(files: dict[str, ast.Module]) -> list[str]:
     return breaches
 
 
+def _closed_door(top: str, path: str) -> str:
+    """Where a library belongs that may not be imported in `path`; empty where it may."""
+    if top == "binance" and not BINANCE_DOORS.fullmatch(path):
+        return "the exchange client belongs into the gateway and the feed"
+    if top == "onnxruntime" and path != "utils/onnx_library.py":
+        return "ONNX Runtime belongs into utils/onnx_library.py"
+    if top in ("sqlalchemy", "sqlite3") and path not in SQL_DOORS:
+        return f"SQL belongs into {', '.join(sorted(SQL_DOORS))}"
+    return ""
+
+
 def doors(files: dict[str, ast.Module]) -> list[str]:
     """python-binance, ONNX Runtime, SQL, the environment and the wall clock each have their doors."""
     breaches = []
     for path, tree in files.items():
         for name, line in _imports(tree.body, path, deep=True):
-            top = name.split(".")[0]
-            if top == "binance" and not BINANCE_DOORS.fullmatch(path):
-                breaches.append(
-                    f"{path}:{line} imports {name}; the exchange client belongs into the gateway and the feed"
-                )
-            if top == "onnxruntime" and path != "utils/onnx_library.py":
-                breaches.append(f"{path}:{line} imports {name}; ONNX Runtime belongs into utils/onnx_library.py")
-            if top in ("sqlalchemy", "sqlite3") and path not in SQL_DOORS:
-                breaches.append(f"{path}:{line} imports {name}; SQL belongs into {', '.join(sorted(SQL_DOORS))}")
+            if door := _closed_door(name.split(".")[0], path):
+                breaches.append(f"{path}:{line} imports {name}; {door}")
         for name, line in _dotted_names(tree):
             if name in ("os.environ", "os.getenv", "os.environb") and path != "config.py":
                 breaches.append(f"{path}:{line} reads {name}; the environment belongs into config.py")
