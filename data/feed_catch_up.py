@@ -26,15 +26,24 @@ _POLL_SHARE = 0.2
 
 @dataclass(slots=True)
 class _Due:
-    """When a series may be asked for next, and whether somebody wants it before its close is overdue."""
+    """When a series may be asked for next, and whether somebody wants it before its close is overdue.
+
+    `newest_ms`: the newest candle when it was last asked for in vain; once another is known, the pause is over."""
 
     wanted: bool = False
     not_before_s: float = float("-inf")
     pause_s: float = _FIRST_PAUSE_S
+    newest_ms: int | None = None
+
+    def over(self) -> None:
+        """It may be asked for at once, and the next pause is a short one."""
+        self.pause_s, self.not_before_s = _FIRST_PAUSE_S, float("-inf")
 
 
 class CatchUp:
-    """One turn asks for every series that is due. A series that gains nothing is asked ever more rarely."""
+    """One turn asks for every series that is due. A series that gains nothing is asked ever more rarely, until the
+    streams tell of it: in a replay at 200 times the pace questions in vain add up, and a candle that was missed would
+    wait for half a day of the market's time."""
 
     def __init__(self, *, gateway: BinanceGateway, market: MarketData, clock: Clock, paces: FeedPaces) -> None:
         self.answered_at_s = float("-inf")
@@ -88,8 +97,13 @@ class CatchUp:
         return [
             pair
             for pair, due in self._due.items()
-            if now_s >= due.not_before_s and (everything or due.wanted or self._overdue(pair))
+            if (everything or due.wanted or self._overdue(pair)) and self._may_ask(pair, due, now_s)
         ]
+
+    def _may_ask(self, pair: Pair, due: _Due, now_s: float) -> bool:
+        if now_s < due.not_before_s and self._market.newest_known_ms(*pair) != due.newest_ms:
+            due.over()
+        return now_s >= due.not_before_s
 
     def _overdue(self, pair: Pair) -> bool:
         """A close that should have been told by now was not."""
@@ -109,7 +123,7 @@ class CatchUp:
         except (Rejected, BadData) as error:
             log.warning("%s %s is left behind: %s", *pair, error)
             self._market.on_refused(*pair, error)
-            self._wait_longer(due)
+            self._wait_longer(pair)
             return 0
         except ExchangeError:
             due.wanted = True
@@ -118,9 +132,9 @@ class CatchUp:
             self._asking = False
         self._answered()
         if found or not self._overdue(pair):
-            due.pause_s, due.not_before_s = _FIRST_PAUSE_S, float("-inf")
+            due.over()
         else:
-            self._wait_longer(due)
+            self._wait_longer(pair)
         return found
 
     def _ask_tickers(self) -> None:
@@ -131,7 +145,9 @@ class CatchUp:
     def _answered(self) -> None:
         self.answered_at_s, self.trouble, self._pause_s = self._clock.monotonic(), "", _FIRST_PAUSE_S
 
-    def _wait_longer(self, due: _Due) -> None:
+    def _wait_longer(self, pair: Pair) -> None:
+        due = self._due[pair]
+        due.newest_ms = self._market.newest_known_ms(*pair)
         due.not_before_s = self._clock.monotonic() + due.pause_s
         due.pause_s = min(2 * due.pause_s, _LONGEST_PAUSE_S)
 
