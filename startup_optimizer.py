@@ -166,14 +166,15 @@ def check_redis(shared: SharedCache, timeout_s: float = REDIS_TIMEOUT_S) -> Outc
 
 
 def check_models(registry: Registry) -> Outcome:
-    """Hash, load and one prediction of each. A broken model is a warning as long as another one works."""
+    """Hash, load and one prediction of each. A broken model is a warning, the only one too: pages then say why they show
+    no forecast, and the models' page is where it is mended."""
     entries = [entry for entry in registry.all() if entry.status is not Status.UNSUPPORTED]
     if not entries:
         return Result.WARNING, f"no model in {registry.path}; pages show no forecast until one is trained"
     problems = {entry.id: reason for entry in entries if (reason := _problem(entry))}
     told = "; ".join(f"{name}: {reason}" for name, reason in problems.items())
     if len(problems) == len(entries):
-        return Result.FAILED, f"no model can be used: {told}"
+        return Result.WARNING, f"no model can be used, so pages show no forecast until one is trained: {told}"
     works = f"{len(entries) - len(problems)} of {len(entries)} verified, loaded and tried"
     return (Result.WARNING, f"{works}; {told}") if problems else (Result.OK, works)
 

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from data.database import Database
 from utils.alert_delivery import Delivery
-from utils.alert_rules import Rule
+from utils.alert_rules import MOST_RULES, Rule
 from utils.alerts import Alert
 from utils.errors import InvalidInput, NotFound
 
@@ -88,8 +88,10 @@ class AlertStore:
     """Safe for many threads and processes: what is raised, or claimed for sending, is so by one of them alone."""
 
     def __init__(self, database: Database, presets: Sequence[Rule] = ()) -> None:
-        """`presets` join the rules the first time they are seen; one that was removed does not come back."""
+        """`presets` join the rules the first time they are seen; one that was removed comes back only by
+        `restore_presets`."""
         self._database = database
+        self._presets = tuple(presets)
         database.create_tables(_METADATA)
         with database.write() as connection:
             seen = set(connection.execute(sa.select(_PRESETS.c.key)).scalars())
@@ -117,6 +119,25 @@ class AlertStore:
     def remove_rule(self, key: str) -> None:
         """Its alerts stay in the history."""
         self._change(key, sa.delete(_RULES).where(_RULES.c.key == key))
+
+    def missing_presets(self) -> tuple[Rule, ...]:
+        """Those that were removed."""
+        there = {rule.key for rule in self.rules()}
+        return tuple(rule for rule in self._presets if rule.key not in there)
+
+    def restore_presets(self) -> tuple[Rule, ...]:
+        """Puts back those that were removed, after the other rules; what was put back. InvalidInput where there is no
+        room."""
+        with self._database.write() as connection:
+            there = set(connection.execute(sa.select(_RULES.c.key)).scalars())
+            missing = tuple(rule for rule in self._presets if rule.key not in there)
+            if len(there) + len(missing) > MOST_RULES:
+                raise InvalidInput(
+                    f"there are {len(there)} rules and {MOST_RULES} is the most; remove {len(missing)} to make room"
+                )
+            for rule in missing:
+                _insert_rule(connection, rule)
+        return missing
 
     def open_alerts(self) -> tuple[Alert, ...]:
         return self._alerts(sa.select(_ALERTS).where(_OPEN).order_by(_ALERTS.c.key))

@@ -10,7 +10,7 @@ from flask import Blueprint, Flask, Response, current_app, render_template, requ
 
 from data.alert_store import AlertStore
 from data.database import Database
-from routes.alerts_page import alerts_page
+from routes.alerts_page import AlertsPage, alerts_page
 from routes.alerts_readings import AlertReadings
 from routes.budgets import budget
 from routes.metrics import SkillReader
@@ -85,6 +85,16 @@ def page() -> Response:
     return _page(200)
 
 
+@bp.get("/live")
+@budget(p95_ms=150, size_bytes=60_000, queries=20)
+def live() -> Response:
+    """What changes by itself, all but the form; 204 while `version` still names what the reader has."""
+    value = _value()
+    if request.args.get("version") == value.version:
+        return Response(status=204)
+    return _fresh(render_template("_alerts_live.html", page=value))
+
+
 @bp.post("/rules")
 @budget(p95_ms=250, size_bytes=60_000, queries=20)
 def add() -> Response:
@@ -108,6 +118,14 @@ def change(key: str) -> Response:
         watch.store.remove_rule(key)
     else:
         raise InvalidInput(f"action {action[:20]!r} is unknown; use enable, disable or remove")
+    return _changed("rules")
+
+
+@bp.post("/presets")
+@budget(p95_ms=250, size_bytes=2_000, queries=20)
+def bring_back() -> Response:
+    """Puts the rules that come with the program, and were removed, among the others again."""
+    _watch().store.restore_presets()
     return _changed("rules")
 
 
@@ -136,10 +154,9 @@ def _changed(part: str) -> Response:
     return Response(status=303, headers={"Location": f"{bp.url_prefix}#{part}"})
 
 
-def _page(status: int, form: Mapping[str, str] | None = None, faults: Mapping[str, str] | None = None) -> Response:
-    """Made anew each time: it is rarely read, and must show what was changed a moment ago."""
+def _value(form: Mapping[str, str] | None = None, faults: Mapping[str, str] | None = None) -> AlertsPage:
     watch = _watch()
-    value = alerts_page(
+    return alerts_page(
         store=watch.store,
         alerts=watch.alerts,
         courier=watch.courier,
@@ -147,5 +164,12 @@ def _page(status: int, form: Mapping[str, str] | None = None, faults: Mapping[st
         form=form,
         faults=faults,
     )
-    body = render_template("alerts.html", page=value)
+
+
+def _page(status: int, form: Mapping[str, str] | None = None, faults: Mapping[str, str] | None = None) -> Response:
+    return _fresh(render_template("alerts.html", page=_value(form, faults)), status)
+
+
+def _fresh(body: str, status: int = 200) -> Response:
+    """Made anew each time: it is rarely read, and must show what was changed a moment ago."""
     return Response(body, status, mimetype="text/html", headers={"Cache-Control": "private, no-store"})

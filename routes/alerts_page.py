@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -74,11 +75,14 @@ class DeliveryRow:
 
 @dataclass(frozen=True, slots=True)
 class AlertsPage:
-    """Everything the page shows; `form` is what was typed and `faults` what is wrong with it, by field."""
+    """Everything the page shows; `version` names what changes by itself, `removed` the titles of our own rules that are
+    gone, `form` is what was typed and `faults` what is wrong with it, by field."""
 
     at_ms: int
+    version: str
     checked_at_ms: int | None
     rules: tuple[RuleRow, ...]
+    removed: tuple[str, ...]
     raised: int
     targets: tuple[str, ...]
     deliveries: tuple[DeliveryRow, ...]
@@ -101,19 +105,30 @@ def alerts_page(
     """`form` and `faults`: a rule that was asked and refused, to be shown again with what is wrong with it."""
     judged = alerts.judged()
     rules: Sequence[Rule] = store.rules()
+    rows = tuple(_rule_row(rule, [one for one in judged if one.rule.key == rule.key]) for rule in rules)
+    removed = tuple(rule.title for rule in store.missing_presets())
+    deliveries = tuple(_delivery_row(one) for one in store.deliveries(DELIVERIES))
+    history = tuple(_alert_row(one, now_ms) for one in store.history(HISTORY))
     return AlertsPage(
         at_ms=now_ms,
+        version=_version(alerts.checked_at_ms, rows, removed, deliveries, history),
         checked_at_ms=alerts.checked_at_ms,
-        rules=tuple(_rule_row(rule, [one for one in judged if one.rule.key == rule.key]) for rule in rules),
+        rules=rows,
+        removed=removed,
         raised=len(_open(store)),
         targets=tuple(target.label for target in courier.targets),
-        deliveries=tuple(_delivery_row(one) for one in store.deliveries(DELIVERIES)),
-        history=tuple(_alert_row(one, now_ms) for one in store.history(HISTORY)),
+        deliveries=deliveries,
+        history=history,
         readings=tuple(READINGS.values()),
         comparisons={str(sign): word for sign, word in COMPARISONS.items()},
         form={**EMPTY_FORM, **(form or {})},
         faults=faults or {},
     )
+
+
+def _version(*shown: object) -> str:
+    """By what is shown, since a rule changed by anybody changes no time."""
+    return hashlib.sha256(repr(shown).encode()).hexdigest()[:16]
 
 
 def _open(store: AlertStoreFace) -> Sequence[Alert]:

@@ -179,11 +179,16 @@ def _gaps(bars: Bars, step_ms: int) -> list[tuple[int, int]]:
 
 
 def _fan_data(forecast: Any) -> dict[str, Any]:
+    """`open_time_ms` of the model's horizons; `ahead_open_time_ms` of every candle up to its farthest, so that the chart
+    makes room for each, the horizons' distances being true."""
     interval: Interval = forecast.interval
+    farthest = max(map(int, forecast.horizons))
+    last_ms = forecast.last_open_time_ms
     return {
-        "last_open_time_ms": forecast.last_open_time_ms,
+        "last_open_time_ms": last_ms,
         "last_close": forecast.last_close,
-        "open_time_ms": [interval.shift_ms(forecast.last_open_time_ms, int(ahead)) for ahead in forecast.horizons],
+        "open_time_ms": [interval.shift_ms(last_ms, int(ahead)) for ahead in forecast.horizons],
+        "ahead_open_time_ms": [interval.shift_ms(last_ms, ahead) for ahead in range(1, farthest + 1)],
         "quantiles": list(forecast.quantiles),
         "prices": significant(forecast.prices, DRAWN),
         "naive": significant(np.asarray(forecast.baseline_prices)[:, list(forecast.quantiles).index(0.5)], DRAWN),

@@ -94,7 +94,7 @@ PRESETS: tuple[Rule, ...] = (
     Rule("model-skill-lost", "Model skill lost", "model_skill_upper_percent", "<", 0.0, 3_600.0),
     Rule("database-errors", "Database errors", "database_errors", ">", 0.0, 0.0),
 )
-"""Put into the database once; a reader may change, switch off or remove them for good."""
+"""Put into the database once; a reader may switch them off, remove them, and bring them back."""
 
 
 class RuleFaults(InvalidInput):
@@ -134,6 +134,7 @@ def parse_rule(form: Mapping[str, str], taken: Collection[str]) -> Rule:
 
 def _with_key(rule: Rule, taken: Collection[str]) -> Rule:
     base = _NOT_A_KEY.sub("-", rule.title.lower()).strip("-")[:40] or "rule"
+    taken = {*taken, *(preset.key for preset in PRESETS)}  # one that was removed may come back
     tried = [base, *(f"{base}-{number}" for number in range(2, MOST_RULES + 2))]
     key = next(name for name in tried if name not in taken)
     return Rule(key, rule.title, rule.reading, rule.comparison, rule.threshold, rule.for_s, rule.subject)

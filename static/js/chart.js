@@ -4,7 +4,6 @@ import { Fan } from "./fan.js";
 import { localAxis } from "./local_axis.js";
 import { reaches, wanted } from "./span.js";
 
-const AHEAD = 24;
 const VISIBLE = { wide: 130, narrow: 48 };
 const GUIDES = {
   rsi: [30, 70], mfi: [20, 80], stochastic: [20, 80], williams: [-80, -20], cci: [-100, 100],
@@ -264,7 +263,7 @@ export class MarketChart {
     if (!reaches(data)) return;
     const future = this.add("LineSeries", { lastValueVisible: false, priceLineVisible: false });
     const last = data.open_time_ms.at(-1);
-    const times = data.forecast?.open_time_ms ?? [];
+    const times = data.forecast?.ahead_open_time_ms ?? [];
     future.setData(times.filter((ms) => ms > last).map((ms) => ({ time: seconds(ms) })));
     if (data.forecast) this.candles.attachPrimitive(new Fan(data.forecast, this.colours));
   }
@@ -278,7 +277,7 @@ export class MarketChart {
   showNewest() {
     const count = this.data.open_time_ms.length;
     const visible = this.element.clientWidth < 600 ? VISIBLE.narrow : VISIBLE.wide;
-    const ahead = this.data.forecast ? AHEAD + 1 : 3;
+    const ahead = (this.data.forecast?.ahead_open_time_ms.length ?? 2) + 1;
     this.chart.timeScale().setVisibleLogicalRange({ from: count - visible, to: count + ahead });
   }
 

@@ -65,3 +65,24 @@ export function swap(fragment, id) {
   if (focused) after.querySelector(`[href="${CSS.escape(focused)}"]`)?.focus();
   return true;
 }
+
+// A part's place to ask for news of it, with the version that is shown.
+export function liveAddress(id) {
+  const part = document.getElementById(id);
+  const url = new URL(part.dataset.liveUrl, location.href);
+  url.searchParams.set("version", part.dataset.version);
+  return url;
+}
+
+// Swaps parts by their ids; what the reader opened stays open, what is scrolled sideways or holds the focus stays so.
+export function renew(fragment, ids) {
+  const within = (what) => ids.flatMap((id) => [...document.querySelectorAll(`#${id} ${what}`)]);
+  const active = document.activeElement;
+  if (within(".scroll").includes(active)) return; // somebody scrolls that table
+  const held = ids.some((id) => document.getElementById(id)?.contains(active)) ? active.id : "";
+  for (const part of within("details")) fragment.getElementById(part.id)?.toggleAttribute("open", part.open);
+  const places = within(".scroll").map((part) => part.scrollLeft);
+  for (const id of ids) swap(fragment, id);
+  within(".scroll").forEach((part, place) => { part.scrollLeft = places[place] ?? 0; });
+  if (held) document.getElementById(held)?.focus({ preventScroll: true });
+}

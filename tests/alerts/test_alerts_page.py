@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from routes.alerts_readings import DEFAULT_BUDGET_MS, WINDOW_S, AlertReadings
 from routes.metrics import ModelSkill
 from tests.support.alerting import FORM, OURS, equip, receiver
 from tests.support.browser import Replay, replayed_app
-from utils.alert_rules import PRESETS, READINGS
+from utils.alert_rules import MOST_RULES, PRESETS, READINGS
 from utils.alert_send import send
 from utils.performance_monitor import performance_monitor
 
@@ -71,7 +71,7 @@ def test_the_page_needs_no_script_and_holds_every_label(desk: Desk) -> None:
     assert "<script" not in main
     controls = set(re.findall(r'<(?:input|select)[^>]*\bid="(\w+)"', main))
     assert controls == set(re.findall(r'<label for="(\w+)"', main)) == set(FORM)
-    assert main.count('<form method="post"') == len(PRESETS) + 1
+    assert main.count('<form method="post"') == 2 * len(PRESETS) + 1
     assert desk.client.get("/alerts").headers["Cache-Control"] == "private, no-store"
 
 
@@ -100,6 +100,58 @@ def test_a_rule_is_added_judged_switched_off_and_removed(desk: Desk) -> None:
     assert "recovered" in desk.page()
 
 
+def test_removing_asks_first_and_what_came_with_us_can_be_brought_back(desk: Desk) -> None:
+    html = desk.client.get("/alerts").get_data(as_text=True)
+    for one in re.findall(r'<button[^>]*value="remove".*?</button>', html):
+        opened = html[: html.index(one)].rindex("<details ")
+        assert "</details>" not in html[opened : html.index(one)], "it is inside of what has to be opened first"
+    assert "Bring" not in html
+    for key in ("error-rate", "feed-stale"):
+        desk.post(f"/alerts/rules/{key}", action="remove")
+    desk.post("/alerts/rules", **FORM | {"title": "Error rate"})
+    assert "Removed of those that come with the program: Error rate, Stale feed. Bring them back" in desk.page()
+    assert desk.post("/alerts/presets").headers["Location"] == "/alerts#rules"
+    rules = desk.watch.store.rules()
+    assert rules[-2:] == tuple(rule for rule in PRESETS if rule.key in ("error-rate", "feed-stale"))
+    assert [rule.key for rule in rules if rule.title == "Error rate"] == ["error-rate-2", "error-rate"]
+    assert "Bring" not in desk.page()
+    desk.post("/alerts/presets")
+    assert desk.watch.store.rules() == rules, "asked twice, nothing comes twice"
+
+
+def test_presets_that_find_no_room_say_what_to_do(desk: Desk) -> None:
+    store = desk.watch.store
+    store.remove_rule("error-rate")
+    for number in range(MOST_RULES - len(store.rules())):
+        store.add_rule(replace(PRESETS[0], key=f"mine-{number}"))
+    answer = desk.post("/alerts/presets")
+    assert answer.status_code == 400
+    assert f"here are {MOST_RULES} rules and {MOST_RULES} is the most; remove 1" in answer.get_data(as_text=True)
+
+
+def test_the_page_renews_itself_where_something_changed(desk: Desk) -> None:
+    def ask(version: str) -> Any:
+        return desk.client.get(f"/alerts/live?version={version}")
+
+    shown = version_of(desk.client.get("/alerts").get_data(as_text=True))
+    assert ask(shown).status_code == 204
+    desk.post("/alerts/rules/error-rate", action="disable")
+    answer = ask(shown)
+    text = answer.get_data(as_text=True)
+    assert answer.status_code == 200
+    assert "switched off" in text
+    assert 'id="threshold"' not in text, "the form is left to who types in it"
+    assert ask(version_of(text)).status_code == 204
+    desk.watch.alerts.check()
+    assert ask(version_of(text)).status_code == 200, "judged anew"
+
+
+def version_of(html: str) -> str:
+    found = re.search(r'id="alerts-rules" data-version="(\w+)"', html)
+    assert found is not None
+    return found[1]
+
+
 def test_a_form_that_does_not_fit_comes_back_with_what_is_wrong(desk: Desk) -> None:
     answer = desk.post("/alerts/rules", **FORM | {"threshold": '"><img src=x>', "minutes": "9999", "title": "Kept"})
     html = answer.get_data(as_text=True)
@@ -116,7 +168,7 @@ def test_a_form_that_does_not_fit_comes_back_with_what_is_wrong(desk: Desk) -> N
 def test_changes_from_elsewhere_are_refused(desk: Desk) -> None:
     foreign: tuple[dict[str, str], ...] = ({}, {"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"})
     for headers in foreign:
-        for path in ("/alerts/rules", "/alerts/rules/error-rate", "/alerts/test"):
+        for path in ("/alerts/rules", "/alerts/rules/error-rate", "/alerts/presets", "/alerts/test"):
             answer = desk.client.post(path, data=FORM | {"action": "remove"}, headers=headers)
             assert answer.status_code == 403, (path, headers)
     assert desk.watch.store.rules() == PRESETS

@@ -74,7 +74,26 @@ def test_a_rule_is_added_and_removed_without_script(site: Site) -> None:
     page.get_by_label("Threshold, in its unit").fill("12.5")
     page.get_by_role("button", name="Add the rule").click()
     assert "p95 of a route above 12.5 ms for 5 min" in page.get_by_role("main").inner_text()
-    page.get_by_role("button", name="Remove By hand").click()
+    assert not page.get_by_role("button", name="Yes, remove By hand").is_visible(), "one slip removes nothing"
+    page.locator("summary[aria-label^='Remove By hand']").click()
+    page.get_by_role("button", name="Yes, remove By hand").click()
     assert "By hand" not in page.get_by_role("main").inner_text()
     assert "by-hand" not in [rule.key for rule in site.watch.store.rules()]
+    context.close()
+
+
+def test_it_renews_itself_and_leaves_alone_what_is_opened_or_typed(site: Site) -> None:
+    context = site.browser.new_context()
+    context.set_default_timeout(120_000)
+    page = context.new_page()
+    page.clock.install()
+    page.goto(f"{site.address}/alerts")
+    page.get_by_label("Title").fill("Half typed")
+    page.locator("#ask-cache-hit-rate").click()
+    site.watch.store.set_enabled("memory-short", enabled=False)
+    page.clock.run_for(5_500)
+    page.get_by_role("button", name="Switch on Memory is short").wait_for()
+    assert page.get_by_label("Title").input_value() == "Half typed"
+    assert page.locator("#remove-cache-hit-rate").is_visible(), "what asks for confirmation stays open"
+    assert page.evaluate("document.activeElement.id") == "ask-cache-hit-rate"
     context.close()

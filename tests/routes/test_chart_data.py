@@ -105,3 +105,11 @@ def test_a_stretch_that_does_not_fit_is_refused_by_name(client: FlaskClient, que
     answer = client.get(f"/symbol/BTCUSDT/chart.json?{query}", headers={"Accept": "application/json"})
     assert answer.status_code == 400
     assert any(name in answer.text for name in ("from", "to", "points"))
+
+
+def test_the_chart_is_told_every_candle_ahead_whatever_the_horizons(client: FlaskClient, replay: Replay) -> None:
+    drawn = get(client, "")["forecast"]
+    last_ms, times = drawn["last_open_time_ms"], drawn["open_time_ms"]
+    steps = (times[-1] - last_ms) // HOUR_MS
+    assert drawn["ahead_open_time_ms"] == [last_ms + step * HOUR_MS for step in range(1, steps + 1)]
+    assert set(times) <= set(drawn["ahead_open_time_ms"])
