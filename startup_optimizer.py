@@ -166,8 +166,8 @@ def check_redis(shared: SharedCache, timeout_s: float = REDIS_TIMEOUT_S) -> Outc
 
 
 def check_models(registry: Registry) -> Outcome:
-    """Hash, load and one prediction of each. A broken model is a warning, the only one too: pages then say why they show
-    no forecast, and the models' page is where it is mended."""
+    """Hash, load and one prediction of each. A broken model is a warning, the only one too: pages then say why they
+    show no forecast, and the models' page is where it is mended."""
     entries = [entry for entry in registry.all() if entry.status is not Status.UNSUPPORTED]
     if not entries:
         return Result.WARNING, f"no model in {registry.path}; pages show no forecast until one is trained"
