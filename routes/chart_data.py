@@ -179,8 +179,8 @@ def _gaps(bars: Bars, step_ms: int) -> list[tuple[int, int]]:
 
 
 def _fan_data(forecast: Any) -> dict[str, Any]:
-    """`open_time_ms` of the model's horizons; `ahead_open_time_ms` of every candle up to its farthest, so that the chart
-    makes room for each, the horizons' distances being true."""
+    """`open_time_ms` of the model's horizons; `ahead_open_time_ms` of every candle up to its farthest, so that the
+    chart makes room for each, and horizons lie as far apart as they are."""
     interval: Interval = forecast.interval
     farthest = max(map(int, forecast.horizons))
     last_ms = forecast.last_open_time_ms
