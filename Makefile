@@ -8,8 +8,8 @@ BENCH_FLAGS ?=
 LOAD_FLAGS ?=
 SOAK ?=
 SOAK_FLAGS ?=
-# one worker per core, a file's tests together: they share what is dear to set up
-PARALLEL := -n auto --maxprocesses 4 --dist loadfile
+# one worker per core, a file's tests together: they share what is dear to set up; tests/conftest.py says which come first
+PARALLEL := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .PHONY: run test check bench load soak default-model screenshots clean
 

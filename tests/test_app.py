@@ -73,6 +73,7 @@ def test_it_becomes_ready_serves_its_pages_and_ends_when_asked(tmp_path: Path) -
         assert app.process.wait(timeout=90) == 0
 
 
+@pytest.mark.slow
 def test_it_survives_kill_9_during_writes_and_starts_clean(tmp_path: Path) -> None:
     settings = {"SYMBOLS": "BTCUSDT,ETHUSDT,SOLUSDT,XRPUSDT", "INTERVALS": "1m,5m", "SIMULATED_SPEED": "600"}
     for after_s in (0.3, 0.8, 1.5):

@@ -40,6 +40,7 @@ def test_a_time_without_end_is_refused(capsys: pytest.CaptureFixture[str]) -> No
     assert "from 5 seconds" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_readers_meet_no_error_in_a_short_run(tmp_path: Path) -> None:
     assert loadtest.main(["--users", "8", "--seconds", "5", "--into", str(tmp_path)]) in (
         0,

@@ -15,6 +15,7 @@ FAST = ("indicators", "store", "watching")
 """Those that take a second or two; `make bench` and `python -m benchmarks --short` run the rest."""
 
 
+@pytest.mark.slow
 def test_fast_benchmarks_run_in_their_short_form_and_keep_what_they_found(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

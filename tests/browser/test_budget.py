@@ -10,7 +10,7 @@ from playwright.sync_api import sync_playwright
 from benchmarks.browsing import FIRST_VISIT_BYTES, PAGES, READY, SECOND_VISIT_BYTES, Visit, fresh_profile, visit
 from tests.support.browser import launch, replayed_app, served
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 _MOST_SHIFT = 0.1
 """Layout shift that a reader does not feel, by the Web Vitals."""
 

@@ -55,6 +55,7 @@ def run(shop: Workshop, *arguments: str) -> int:
     return check.main([*arguments, "--out", str(shop.models), "--database", shop.jobs.address, "--venue", "binance"])
 
 
+@pytest.mark.slow
 def test_each_check_is_kept_under_the_models_digest(shop: Workshop, capsys: pytest.CaptureFixture[str]) -> None:
     results, digest = ResultStore(shop.database), shop.registry.get("walker").digest
     for task in CHECKS:

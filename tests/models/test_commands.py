@@ -74,6 +74,7 @@ def evaluated(trained: Path, data: Path, *more: str | Path) -> dict[str, Any]:
     return evaluate.run(evaluate._parser().parse_args(list(map(str, arguments))))
 
 
+@pytest.mark.slow  # TensorFlow is loaded and a network trained
 def test_the_command_leaves_a_whole_model(trained: Path) -> None:
     entry = Registry(trained).get("quick")
     assert entry.spec is not None

@@ -246,6 +246,7 @@ def test_the_networks_are_scaled_by_the_function_that_is_tried() -> None:
     assert vars(training)["fit_scaler"] is fit_scaler
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 def test_the_committed_model_leaks_nothing_and_scales_by_its_training_window() -> None:
     entry = Registry(ROOT / "saved_models").get("scale-1h")
