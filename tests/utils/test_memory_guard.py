@@ -72,10 +72,10 @@ def test_growth_with_room_enough_is_tidied_ever_more_rarely() -> None:
     clock.tick(600)
     assert watching.check() == ()
     assert len(tidied) == 10  # as small as after the last time: nothing to let go of
-    machine.caches_mb["passing"] = 7
+    machine.caches_mb["passing"] = 3
     watching.check()
     assert len(tidied) == 10  # not worth it
-    machine.caches_mb["passing"] = 8
+    machine.caches_mb["passing"] = 4
     watching.check()
     assert len(tidied) == 11
     assert machine.trimmed == []
