@@ -6,6 +6,8 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from math import ceil
 
+import numpy as np
+
 from data.candle_rows import WriteCount
 from data.candle_store import CandleStore
 from data.candles import Candles
@@ -104,7 +106,7 @@ class HotCandles:
         for (series, candles), count in zip(several, counts, strict=True):
             if count.replaced:
                 _say_replaced(candles, count)
-            if self._cache.get(series.key) is None:
+            if not self._take_stored(series, candles):
                 self.warm(series)
 
     def lacking(self, series: MarketSeries, start_ms: int, end_ms: int) -> list[Range] | None:
@@ -139,7 +141,8 @@ class HotCandles:
         return candles
 
     def _read(self, series: MarketSeries) -> Candles:
-        newest_ms = self.newest_closed_ms(series.interval)
+        """Up to the newest that was told, which our clock may not know to have closed."""
+        newest_ms = max(self.newest_closed_ms(series.interval), series.newest_open_ms or 0)
         return self._store.read(series.symbol, series.interval, limit=self.count, end_ms=newest_ms)
 
     def _write(self, series: MarketSeries, candles: Candles) -> bool:
@@ -156,9 +159,20 @@ class HotCandles:
         if count.replaced:
             _say_replaced(candles, count)
         if not count.added and not count.replaced:
+            if hot is not None and not _holds(hot, candles):  # read before they were stored
+                self._keep(series, joined(hot, candles, self.count))
             return False
         self._keep(series, self._read(series) if hot is None else joined(hot, candles, self.count))
         return True
+
+    def _take_stored(self, series: MarketSeries, candles: Candles) -> bool:
+        """False where the series is not in memory. A reader may have read it from the store just before these came
+        there: nobody would miss them, since the store has them."""
+        with series.writing:
+            hot: Candles | None = self._cache.get(series.key)
+            if hot is not None and not _holds(hot, candles):
+                self._keep(series, joined(hot, candles, self.count))
+        return hot is not None
 
     def _keep(self, series: MarketSeries, candles: Candles) -> None:
         self._cache.set(series.key, candles, ttl_s=self._fresh_for_s(candles), size_bytes=candles.size_bytes)
@@ -173,6 +187,12 @@ class HotCandles:
 
     def _behind(self, candles: Candles, interval: Interval) -> bool:
         return not len(candles) or candles.last_open_time_ms < self.newest_closed_ms(interval)
+
+
+def _holds(hot: Candles, candles: Candles) -> bool:
+    """Whether memory has what it should of these: all that are newer than its oldest."""
+    wanted = candles.open_time_ms[candles.open_time_ms > hot.open_time_ms[0]] if len(hot) else candles.open_time_ms
+    return bool(np.isin(wanted, hot.open_time_ms).all())
 
 
 def _say_replaced(candles: Candles, count: WriteCount) -> None:
