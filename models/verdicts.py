@@ -115,11 +115,12 @@ class Verdict:
     def words(self) -> str:
         """One sentence against the first naive forecast."""
         first = self.comparisons[0]
-        if first.skill_fraction is None or first.skill_bounds is None or first.p_better is None:
+        if first.skill_fraction is None or first.skill_bounds is None or first.p_value is None:
             return f"too few to say: {self.count} forecasts in {self.blocks} blocks"
         low, high = 100 * first.skill_bounds.low, 100 * first.skill_bounds.high
-        told = f"{100 * first.skill_fraction:.2f} % (95 % interval {low:.2f} … {high:.2f} %, p = {first.p_better:.3g})"
-        better = "better than" if low > 0 and first.p_better < 0.05 else "not better than"
+        luck = "p < 0.001" if first.p_value < 0.001 else f"p = {first.p_value:.3f}"
+        told = f"{100 * first.skill_fraction:.2f} % (95 % interval {low:.2f} … {high:.2f} %, {luck})"
+        better = "better than" if low > 0 and (first.p_better or 0.0) < 0.05 else "not better than"
         return f"over {self.count} forecasts {self.horizon} ahead, {better} {first.baseline}: skill {told}"
 
 

@@ -16,6 +16,7 @@ from models.ledger_sums import Weather
 from routes import score_charts, wording
 from routes.forecast_score import models_digest, shown_horizons, trade_cost
 from routes.forecast_table import Cell, Detail, ModelTable, chain, detail, forecast_tables
+from routes.mix_wording import making_of, seen_sentence
 from routes.score_charts import Chart
 from routes.services import Services
 from routes.wording import MIN_SCORED, SHAPES, Trend, Verdict
@@ -109,6 +110,8 @@ class ForecastsPage:
     best: tuple[Ranked, ...]
     worst: tuple[Ranked, ...]
     evidence: str
+    seen: str
+    """That the model was trained on this very time; nothing where it was not."""
     verdict: Verdict
     coverage_text: str
     cost_text: str
@@ -165,6 +168,7 @@ def forecasts_page(
         best=_ranked(cells, best=True),
         worst=_ranked(cells, best=False),
         evidence=wording.evidence(skill, ahead_text) if skill else "",
+        seen=_seen(services, interval, chosen.model.id) if chosen else "",
         verdict=wording.verdict_on(skill) if skill else "unknown",
         coverage_text=wording.coverage_sentence(skill),
         cost_text=wording.percent(trade_cost(services)),
@@ -178,6 +182,11 @@ def forecasts_page(
         least=MIN_SCORED,
         at_ms=services.clock.now_ms(),
     )
+
+
+def _seen(services: Services, interval: Interval, model_id: str) -> str:
+    entry = next((one for one in services.forecaster.models(interval) if one.id == model_id), None)
+    return seen_sentence(making_of(entry), services.clock.now_ms())
 
 
 def _calibration(model: LedgerModel, looked: Detail) -> Chart | None:

@@ -18,6 +18,8 @@ class Making:
     made_ms: int | None
     trained_title: str
     trained_until_ms: int | None
+    newest_seen_ms: int | None
+    """End of the newest outcome that any part of it was fitted to."""
 
 
 def making_of(entry: Any) -> Making:
@@ -25,10 +27,21 @@ def making_of(entry: Any) -> Making:
     if isinstance(entry, EnsembleEntry):
         made = min((spec.created_ms for spec in entry.specs), default=None)
         until = min((spec.train_until_ms for spec in entry.specs), default=None)
-        return Making("Oldest member made", made, "Each trained at least until", until)
+        newest = max((spec.train_until_ms for spec in entry.specs), default=None)
+        return Making("Oldest member made", made, "Each trained at least until", until, newest)
     spec = entry.spec if entry is not None else None
     made, until = (spec.created_ms, spec.train_until_ms) if spec is not None else (None, None)
-    return Making("Model made", made, "Trained until", until)
+    return Making("Model made", made, "Trained until", until, until)
+
+
+def seen_sentence(made: Making, at_ms: int) -> str:
+    """Where the market's time, as in a replay, lies within what the model was fitted to; nothing where it does not."""
+    if made.newest_seen_ms is None or at_ms >= made.newest_seen_ms:
+        return ""
+    return (
+        f"This market shows a time that the model has learned from (trained until {wording.utc(made.newest_seen_ms)} "
+        "UTC): it knows these outcomes, so its record here is no evidence."
+    )
 
 
 def mix_sentence(mix: Mix) -> str:

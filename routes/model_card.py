@@ -15,6 +15,7 @@ from models.spec import parse_id
 from models.traits import TRAITS
 from routes import wording
 from routes.loss_curve import LossCurve, loss_curves
+from routes.mix_wording import making_of, seen_sentence
 from routes.model_life import ChallengeView, ScheduleView, challenges_of, schedule_of
 from routes.model_record import has_twin
 from routes.model_results import Result, results_of
@@ -54,6 +55,8 @@ class ModelCard:
     live: tuple[str, ...]
     """What the ledger says of it, one sentence per horizon shown."""
     live_coverage: str
+    seen: str
+    """That the market's time is one it was trained on; nothing where it is not."""
     data: tuple[Fact, ...]
     split: tuple[Fact, ...]
     recipe: tuple[Fact, ...]
@@ -85,6 +88,7 @@ def model_card(parts: Services, model_id: str) -> ModelCard:
         searched=_searched(entry),
         live=_live(parts, entry),
         live_coverage=wording.coverage_sentence(skill),
+        seen=seen_sentence(making_of(entry), parts.clock.now_ms()),
         data=_data_facts(entry, report),
         split=_split_facts(report),
         recipe=_recipe(_object(report.get("recipe"))),

@@ -155,7 +155,7 @@ def _scores(spec: ModelSpec, reports: Sequence[Mapping[str, Any]]) -> tuple[Scor
         second = by_horizon[1].get(horizon)
         if not isinstance(horizon, int) or first is None or second is None:
             continue
-        difference = f"{100 * (second - first):+.2f}"
+        difference = wording.percent(second - first, signed=True).removesuffix(" %")
         ahead = wording.candles_ahead(spec.interval, horizon)
         lines.append(
             ScoreLine(ahead, wording.percent(first, signed=True), wording.percent(second, signed=True), difference)

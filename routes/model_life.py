@@ -113,4 +113,5 @@ def _told(skill: Mapping[str, Any]) -> str:
     told = wording.percent(skill["skill"], signed=True)
     if skill["low"] is None:
         return told
-    return f"{told} ({100 * skill['low']:+.1f} … {100 * skill['high']:+.1f})"
+    low, high = (wording.percent(skill[name], 1, signed=True).removesuffix(" %") for name in ("low", "high"))
+    return f"{told} ({low} … {high})"

@@ -17,7 +17,7 @@ from models.one_look import one_look
 from routes import market_view, wording
 from routes.forecast_score import Believed, Scores, believed, models_digest, scores, shown_horizons
 from routes.market_view import Age, Quote
-from routes.mix_wording import Making, left_out_sentence, making_of, mix_sentence
+from routes.mix_wording import Making, left_out_sentence, making_of, mix_sentence, seen_sentence
 from routes.model_record import record_sentence
 from routes.overview_page import feed_state
 from routes.readings import ReadingGroup, readings
@@ -73,6 +73,8 @@ class ForecastCard:
     role: str
     model_age: str
     making: Making
+    seen: str
+    """That the model was trained on this very time; nothing where it was not."""
     from_ms: int
     made_at_ms: int
 
@@ -251,6 +253,7 @@ def _card(services: Services, gathered: Gathered, decimals: int, now_ms: int) ->
         role=_role(services, forecast, entries),
         model_age=_model_age(made.made_ms, now_ms) if made.made_ms is not None else "",
         making=made,
+        seen=seen_sentence(made, now_ms),
         from_ms=gathered.candles.last_close_time_ms + 1,
         made_at_ms=forecast.made_at_ms,
     )

@@ -24,6 +24,7 @@ from models.ledger_sums import Weather
 from routes import forecasts, score_charts, wording
 from routes.forecast_table import CSV_COLUMNS
 from routes.forecasts_page import ForecastsPage, chain_view, forecasts_page, weather_view
+from routes.mix_wording import Making
 from routes.services import services
 from tests.routes.test_pages import Outline, text_of
 from tests.support.browser import Replay, replayed_app
@@ -182,6 +183,17 @@ def test_every_value_of_the_page_is_used(replay: Replay) -> None:
     with replay.app.test_request_context("/"):
         forecasts_page(services(), Interval.H1)
     assert [field.name for field in fields(ForecastsPage) if f"page.{field.name}" not in views] == []
+
+
+def test_a_record_of_times_that_the_model_was_trained_on_is_called_no_evidence(
+    replay: Replay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with replay.app.test_request_context("/"):
+        now_ms = services().clock.now_ms()
+        for seen_ms, told in ((now_ms, False), (now_ms + 60_000, True)):
+            made = Making("Model made", None, "Trained until", seen_ms, seen_ms)
+            monkeypatch.setattr("routes.forecasts_page.making_of", lambda _entry, made=made: made)
+            assert ("no evidence" in forecasts_page(services(), Interval.H1).seen) is told
 
 
 def test_the_page_keeps_its_size_however_long_the_ledger_is(tmp_path: Path) -> None:

@@ -65,3 +65,17 @@ def test_the_page_of_a_market_says_not_better_than_no_change(made: Bench) -> Non
     assert re.search(
         r"over 1\d\d scored \d+ h forecasts this model is not better than “no change”", told, re.IGNORECASE
     )
+
+
+def test_what_was_learned_from_this_very_time_is_no_evidence(made: Bench) -> None:
+    candles = made.services.market.candles(BTC, Interval.H1)
+    end_ms = candles.last_close_time_ms + 1
+    pages = ("/symbol/BTCUSDT?model=knows", "/models/knows")
+    for until_ms, told in ((end_ms + 40 * 24 * Interval.H1.ms, True), (end_ms - 24 * Interval.H1.ms, False)):
+        spec = replace(tiny_model.spec("knows"), train_until_ms=until_ms)
+        write_model(made.services.registry.path, spec, tiny_model.graph(spec), {"note": str(until_ms)})
+        made.services.data_cache.clear()
+        for address in pages:
+            assert ("it knows these outcomes, so its record here is no evidence" in shown(made, address)) is told, (
+                address
+            )
