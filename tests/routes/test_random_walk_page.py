@@ -70,12 +70,11 @@ def test_the_page_of_a_market_says_not_better_than_no_change(made: Bench) -> Non
 def test_what_was_learned_from_this_very_time_is_no_evidence(made: Bench) -> None:
     candles = made.services.market.candles(BTC, Interval.H1)
     end_ms = candles.last_close_time_ms + 1
-    pages = ("/symbol/BTCUSDT?model=knows", "/models/knows")
-    for until_ms, told in ((end_ms + 40 * 24 * Interval.H1.ms, True), (end_ms - 24 * Interval.H1.ms, False)):
-        spec = replace(tiny_model.spec("knows"), train_until_ms=until_ms)
-        write_model(made.services.registry.path, spec, tiny_model.graph(spec), {"note": str(until_ms)})
-        made.services.data_cache.clear()
-        for address in pages:
-            assert ("it knows these outcomes, so its record here is no evidence" in shown(made, address)) is told, (
-                address
-            )
+    day_ms = 24 * Interval.H1.ms
+    for name, until_ms in (("knows", end_ms + 40 * day_ms), ("knew", end_ms - day_ms)):
+        spec = replace(tiny_model.spec(name), train_until_ms=until_ms)
+        write_model(made.services.registry.path, spec, tiny_model.graph(spec), {"note": name})
+    for name, told in (("knows", True), ("knew", False)):
+        for address in (f"/symbol/BTCUSDT?model={name}", f"/models/{name}"):
+            found = "it knows these outcomes, so its record here is no evidence" in shown(made, address)
+            assert found is told, address
