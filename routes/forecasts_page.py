@@ -111,7 +111,7 @@ class ForecastsPage:
     worst: tuple[Ranked, ...]
     evidence: str
     seen: str
-    """That the model was trained on this very time; nothing where it was not."""
+    """That the model knows what came after this time; nothing where it does not."""
     verdict: Verdict
     coverage_text: str
     cost_text: str

@@ -35,12 +35,12 @@ def making_of(entry: Any) -> Making:
 
 
 def seen_sentence(made: Making, at_ms: int) -> str:
-    """Where the market's time, as in a replay, lies within what the model was fitted to; nothing where it does not."""
+    """Where the market's time, as in a replay, lies before the end of what it was fitted to; else nothing."""
     if made.newest_seen_ms is None or at_ms >= made.newest_seen_ms:
         return ""
     return (
-        f"This market shows a time that the model has learned from (trained until {wording.utc(made.newest_seen_ms)} "
-        "UTC): it knows these outcomes, so its record here is no evidence."
+        f"It was trained on candles until {wording.utc(made.newest_seen_ms)} UTC, later than this market's time: it "
+        "knows what came after, so its record here is no evidence."
     )
 
 

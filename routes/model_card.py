@@ -56,7 +56,7 @@ class ModelCard:
     """What the ledger says of it, one sentence per horizon shown."""
     live_coverage: str
     seen: str
-    """That the market's time is one it was trained on; nothing where it is not."""
+    """That the model knows what came after the market's time; nothing where it does not."""
     data: tuple[Fact, ...]
     split: tuple[Fact, ...]
     recipe: tuple[Fact, ...]

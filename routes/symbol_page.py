@@ -74,7 +74,7 @@ class ForecastCard:
     model_age: str
     making: Making
     seen: str
-    """That the model was trained on this very time; nothing where it was not."""
+    """That the model knows what came after this time; nothing where it does not."""
     from_ms: int
     made_at_ms: int
 

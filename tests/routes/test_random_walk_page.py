@@ -76,5 +76,5 @@ def test_what_was_learned_from_this_very_time_is_no_evidence(made: Bench) -> Non
         write_model(made.services.registry.path, spec, tiny_model.graph(spec), {"note": name})
     for name, told in (("knows", True), ("knew", False)):
         for address in (f"/symbol/BTCUSDT?model={name}", f"/models/{name}"):
-            found = "it knows these outcomes, so its record here is no evidence" in shown(made, address)
+            found = "it knows what came after, so its record here is no evidence" in shown(made, address)
             assert found is told, address
