@@ -76,7 +76,7 @@ def test_it_becomes_ready_serves_its_pages_and_ends_when_asked(tmp_path: Path) -
 @pytest.mark.slow
 def test_it_survives_kill_9_during_writes_and_starts_clean(tmp_path: Path) -> None:
     settings = {"SYMBOLS": "BTCUSDT,ETHUSDT,SOLUSDT,XRPUSDT", "INTERVALS": "1m,5m", "SIMULATED_SPEED": "600"}
-    for after_s in (0.3, 0.8, 1.5):
+    for after_s in (0.1, 0.4, 0.9):
         app = RunningApp(tmp_path, **settings)
         app.wait_for_address()
         until_candles_are_written(tmp_path / "instance" / "dashboard.db", app)

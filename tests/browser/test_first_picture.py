@@ -33,7 +33,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with replayed_app(tmp_path_factory.mktemp("first-picture")) as replay, served(replay.app) as address:
+    with replayed_app(tmp_path_factory.mktemp("first-picture"), ("BTCUSDT",)) as replay, served(replay.app) as address:
         yield address
 
 

@@ -219,7 +219,10 @@ sys.exit(code)
     assert len(report["checks"]) == 11
 
 
-def test_the_command_says_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_says_what_is_wrong(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(leaktest.DEPTHS, "quick", leaktest.Depth(3000, 1, (0.6,)))
     tiny_model.save(tmp_path)
     assert leaktest.main(["--model", "none", "--models", str(tmp_path)]) == 2
     assert "known: tiny" in capsys.readouterr().err
