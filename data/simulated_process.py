@@ -16,7 +16,8 @@ from utils.errors import ExchangeUnavailable
 log = logging.getLogger(__name__)
 
 _ROOT = Path(__file__).resolve().parent.parent
-_START_WITHIN_S = 20.0
+_START_WITHIN_S = 60.0
+"""A process that ends is noticed at once; a machine at work may take half a minute to read a folder of candles."""
 _LISTENING = re.compile(r"listening on (http://\S+)")
 _KEPT_LINES = 20
 

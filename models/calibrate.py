@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from data.candles import Candles
-from models.commands import ended, unseen, unseen_parser
+from models.commands import ended, folder_of, unseen, unseen_parser
 from models.conformal import calibrate
 from models.evaluation import outcomes
 from models.input_source import inputs_for
@@ -59,7 +59,7 @@ def run(options: argparse.Namespace) -> str:
     if factors is None:
         raise InvalidInput("too few forecasts have their outcomes between these days; give an earlier or a later date")
     report = {**(entry.report or {}), "calibration": factors}
-    write_model(options.models, spec, (entry.path / GRAPH).read_bytes(), report)
+    write_model(folder_of(options), spec, (entry.path / GRAPH).read_bytes(), report)
     low, high = (float(bound(factors["factors"])) for bound in (np.min, np.max))
     return f"{entry.id}: {factors['count']} outcomes, bands stretched by {low:.3f} … {high:.3f}"
 

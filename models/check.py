@@ -17,6 +17,7 @@ from data.candles import Candles
 from data.database import connect
 from data.store_errors import TRAINER_PATIENCE_S
 from models.challenge import challenge, unseen_from_ms
+from models.commands import folder_of
 from models.folds import least_candles
 from models.input_importance import input_importance
 from models.job_requests import CHECK_FOLDS, CHECKS, LEAK_CANDLES, Task
@@ -65,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run(options: argparse.Namespace, tell: Tell) -> str:
     """Checks, keeps the result, and returns what to tell the user."""
-    registry = Registry(options.out)
+    registry = Registry(folder_of(options))
     entry = registry.get(options.id)
     if entry.spec is None:
         raise InvalidInput(f"model {entry.id!r} cannot be checked: {entry.reason}")
@@ -193,7 +194,10 @@ def _told(tell: Tell, steps: int) -> Callable[[FoldResult], None]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m models.check", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m models.check",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     parser.add_argument("task", choices=[*map(str, CHECKS), str(Task.CHALLENGE)])
     parser.add_argument("--id", required=True, metavar="ID", help="the model")

@@ -8,14 +8,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from config import load_settings
 from data.candles import Candles
 from data.interval import Interval
 from models.registry import Registry, RegistryEntry
 from models.spec import ModelSpec
 from models.split import parse_date
 from utils.errors import DashboardError, InvalidInput, ModelCorrupt, NotFound
-
-SAVED_MODELS = Path(__file__).resolve().parents[1] / "saved_models"
 
 
 def ended(work: Callable[[], str]) -> int:
@@ -75,14 +74,25 @@ def add_span(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--until", metavar="DATE", help="last day used (UTC, included)")
 
 
+def add_folder(parser: argparse.ArgumentParser, flag: str = "--models") -> None:
+    """Of the models; see `folder_of`."""
+    parser.add_argument(flag, dest="models", type=Path, metavar="DIR", help="of the models (default: MODELS_PATH)")
+
+
+def folder_of(options: argparse.Namespace) -> Path:
+    """What `add_folder` asked for: where none was named, the folder that the dashboard serves from."""
+    named: Path | None = options.models
+    return named or load_settings().models_path
+
+
 def add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", required=True, metavar="ID", help="a model of --models")
-    parser.add_argument("--models", type=Path, default=SAVED_MODELS, metavar="DIR", help="default: saved_models")
+    add_folder(parser)
 
 
 def usable(options: argparse.Namespace) -> tuple[RegistryEntry, ModelSpec]:
     """The model that `add_model` asked for."""
-    entry = Registry(options.models).get(options.model)
+    entry = Registry(folder_of(options)).get(options.model)
     if entry.spec is None:  # `Registry.get` gives usable entries only
         raise ModelCorrupt(f"model {entry.id!r} has no spec")
     return entry, entry.spec

@@ -17,12 +17,12 @@ import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
 from data.interval import Interval
 from data.venue import BINANCE
+from models.commands import add_folder, folder_of
 from models.forecast import Forecast, Mix, Novelty
 from models.ledger_scores import Skill
 from utils.errors import DashboardError, InvalidInput
@@ -189,7 +189,7 @@ def run(options: argparse.Namespace) -> Ensemble:
     from models.registry import Registry
     from utils.clock import SystemClock
 
-    registry = Registry(options.models)
+    registry = Registry(folder_of(options))
     database = connect(options.database or load_settings().database_address)
     try:
         clock = SystemClock()
@@ -213,9 +213,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--database", default="", metavar="URL", help="of the ledger (default: that of the settings)")
     parser.add_argument("--venue", default=BINANCE, help="whose ledger (default: Binance's)")
-    parser.add_argument(
-        "--models", type=Path, default=Path(__file__).resolve().parents[1] / "saved_models", metavar="DIR"
-    )
+    add_folder(parser)
     return parser
 
 

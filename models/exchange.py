@@ -15,7 +15,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from models.commands import SAVED_MODELS
+from models.commands import add_folder, folder_of
 from models.input_source import check_inputs
 from models.promotion import Promotion
 from models.registry import FILES, GRAPH, MANIFEST, Registry, RegistryEntry, Status, read_entry, written_aside
@@ -131,7 +131,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _export(options: argparse.Namespace) -> str:
-    entry = Registry(options.models).get(options.model)
+    entry = Registry(folder_of(options)).get(options.model)
     target: Path = options.out or Path(f"{entry.id}.zip")
     content = pack(entry)
     try:
@@ -150,13 +150,13 @@ def _import(options: argparse.Namespace) -> str:
         content = path.read_bytes()
     except OSError as error:
         raise InvalidInput(f"{path} cannot be read: {error.strerror}") from error
-    entry = bring_in(content, Promotion(registry=Registry(options.models), clock=SystemClock()))
+    entry = bring_in(content, Promotion(registry=Registry(folder_of(options)), clock=SystemClock()))
     return f"{entry.path}: digest {entry.digest}; it serves once it is promoted\n"
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m models.exchange", description=__doc__)
-    parser.add_argument("--models", type=Path, default=SAVED_MODELS, metavar="DIR", help="default: saved_models")
+    add_folder(parser)
     actions = parser.add_subparsers(dest="action", required=True)
     out = actions.add_parser("export", help="write a model as a zip")
     out.add_argument("model", metavar="ID")

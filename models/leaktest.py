@@ -16,7 +16,7 @@ from typing import Any
 
 from data.candles import Candles
 from data.interval import Interval
-from models.commands import SAVED_MODELS
+from models.commands import add_folder, folder_of
 from models.input_source import inputs_for
 from models.inputs import WARM_UP, input_matrix
 from models.leak_beside import check_beside, with_context
@@ -178,7 +178,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run(options: argparse.Namespace) -> LeakReport:
-    entry = Registry(options.models).get(options.model) if options.model else None
+    entry = Registry(folder_of(options)).get(options.model) if options.model else None
     interval = entry.spec.interval if entry and entry.spec else Interval.parse(options.interval)
     depth = DEPTHS[options.depth]
     if options.data is None:
@@ -197,7 +197,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", type=Path, metavar="DIR", help="folder of SYMBOL-INTERVAL.parquet files")
     parser.add_argument("--symbols", nargs="+", default=[], metavar="SYMBOL", help="default: every market in --data")
     parser.add_argument("--interval", default="1h", help="candle length where no model names it (default: 1h)")
-    parser.add_argument("--models", type=Path, default=SAVED_MODELS, metavar="DIR", help="default: saved_models")
+    add_folder(parser)
     parser.add_argument("--depth", choices=list(DEPTHS), default="quick")
     parser.add_argument("--json", action="store_true", help="print JSON instead of lines")
     return parser

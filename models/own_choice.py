@@ -14,6 +14,7 @@ from typing import Any
 
 from data.interval import Interval
 from data.symbol import Symbol
+from models.commands import add_folder, folder_of
 from models.spec import ModelSpec, parse_id
 from utils.errors import DashboardError, InvalidInput
 from utils.json_file import read_json, write_json
@@ -74,13 +75,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     options = _parser().parse_args(arguments)
     try:
-        choices = read_own(options.models)
+        folder = folder_of(options)
+        choices = read_own(folder)
         if options.clear:
             left = given_back(choices, options.model)
         else:
-            chosen = Champions(Registry(options.models)).named(options.model)
+            chosen = Champions(Registry(folder)).named(options.model)
             left = chosen_for(choices, chosen.id, interval_of(chosen), symbols_of(chosen))
-        write_own(options.models, left)
+        write_own(folder, left)
     except DashboardError as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
@@ -95,9 +97,7 @@ def _parser() -> argparse.ArgumentParser:
         "--model", required=True, metavar="ID", help="a model trained with --own, or an ensemble of such"
     )
     parser.add_argument("--clear", action="store_true", help="takes the choice back")
-    parser.add_argument(
-        "--models", type=Path, default=Path(__file__).resolve().parents[1] / "saved_models", metavar="DIR"
-    )
+    add_folder(parser)
     return parser
 
 

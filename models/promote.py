@@ -5,10 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from data.interval import Interval
-from models.commands import SAVED_MODELS, ended
+from models.commands import add_folder, ended, folder_of
 from models.ensemble_entry import EnsembleEntry
 from models.promotion import Promotion
 from models.registry import Registry
@@ -17,7 +16,7 @@ from utils.clock import SystemClock
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
-    promotion = Promotion(registry=Registry(options.models), clock=SystemClock())
+    promotion = Promotion(registry=Registry(folder_of(options)), clock=SystemClock())
     return ended(lambda: _ACTIONS[options.action](promotion, options))
 
 
@@ -75,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
             one.add_argument("interval", metavar="INTERVAL", help="such as 1h")
         elif name != "list":
             one.add_argument("id", metavar="ID")
-        one.add_argument("--models", type=Path, default=SAVED_MODELS, metavar="DIR")
+        add_folder(one)
     return parser
 
 

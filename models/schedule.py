@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from data.database import connect
+from models.commands import folder_of
 from models.registry import Registry
 from models.retraining import recipe_of
 from models.schedules import CANDLES, HOURS, ScheduleStore
@@ -36,7 +37,7 @@ def _list(_: argparse.Namespace, schedules: ScheduleStore) -> str:
 
 
 def _set(options: argparse.Namespace, schedules: ScheduleStore) -> str:
-    entry = Registry(options.out).get(options.model)
+    entry = Registry(folder_of(options)).get(options.model)
     if entry.spec is None:  # `Registry.get` gives usable entries only
         raise ModelCorrupt(f"model {entry.id!r} has no spec")
     recipe_of(entry)

@@ -226,7 +226,10 @@ def _keep(address: str, name: str, found: Mapping[str, Any]) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m models.search", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m models.search",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     parser.add_argument("--study", required=True, metavar="NAME", help="one that is there goes on")
     parser.add_argument("--kind", required=True, choices=list(map(str, SEARCHABLE)))

@@ -11,7 +11,6 @@ import numpy as np
 
 from models.registry import RegistryEntry
 from utils.clock import Clock
-from utils.errors import ModelError
 from utils.memory_return import let_go_of_files
 
 log = logging.getLogger(__name__)
@@ -62,8 +61,8 @@ class ModelSpeeds:
         while (entry := self._next()) is not None:
             try:
                 found: float | None = measured_s(entry, self._clock)
-            except ModelError as error:
-                log.info("the speed of model %s cannot be measured: %s", entry.id, error)
+            except Exception as error:  # noqa: BLE001 - whatever is wrong with one model, the others are measured
+                log.warning("the speed of model %s cannot be measured: %s", entry.id, error)
                 found = None
             with self._lock:
                 self._known[entry.digest] = found

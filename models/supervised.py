@@ -11,7 +11,7 @@ from pathlib import Path
 
 from config import load_settings
 from data.venue import BINANCE
-from models.commands import SAVED_MODELS
+from models.commands import add_folder
 from models.parallel import Workers, chosen
 from models.training_progress import Tell, progress_file, silent
 from utils.errors import DashboardError
@@ -47,7 +47,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--database", default="", metavar="URL", help="of the candle store; '-': read from standard input"
     )
     parser.add_argument("--venue", default=BINANCE, help="whose candles of the store (default: Binance's)")
-    parser.add_argument("--out", type=Path, default=SAVED_MODELS, metavar="DIR", help="default: saved_models")
+    add_folder(parser, "--out")
     parser.add_argument("--progress-file", type=Path, metavar="FILE", help="append progress to it as JSON lines")
     parser.add_argument("--jobs", type=int, metavar="N", help="pieces of work at a time (default: 1)")
     parser.add_argument("--scheduler", default="", metavar="URL", help="a Dask cluster's (default: DASK_SCHEDULER)")

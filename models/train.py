@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from data.interval import Interval
+from models.commands import folder_of
 from models.kinds import LEARNED
 from models.kline_files import parse_symbols
 from models.recipe import Recipe, preset
@@ -35,7 +36,7 @@ def _trained(options: argparse.Namespace, tell: Tell) -> str:
         from_ms=parse_date(options.from_) if options.from_ else None,
         until_ms=parse_date(options.until, end=True) if options.until else None,
         refit=options.refit,
-        out=options.out,
+        out=folder_of(options),
         id=parse_id(options.id or f"{recipe.kind}-{options.interval}"),
         threads=options.threads,
         database=options.database,

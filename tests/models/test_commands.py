@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,6 @@ import pytest
 
 from data.candles import FLOAT_COLUMNS, Candles
 from models import evaluate
-from models.commands import SAVED_MODELS
 from models.registry import Registry
 from models.spec import QUANTILES
 from tests.support import tiny_model
@@ -232,9 +232,30 @@ def test_what_cannot_be_trained_is_told_and_nothing_written(
     assert not (tmp_path / "out").exists()
 
 
+def test_commands_take_the_models_that_the_dashboard_serves_unless_another_folder_is_named(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from models import promote
+
+    monkeypatch.setenv("MODELS_PATH", str(shutil.copytree(trained, tmp_path / "served")))
+    assert promote.main(["promote", "quick"]) == 0
+    assert promote.main(["list"]) == 0
+    assert "quick" in capsys.readouterr().out
+    assert promote.main(["promote", "quick", "--models", str(tmp_path / "none")]) == 2
+    assert "quick" in capsys.readouterr().err
+
+
+def test_a_flag_that_a_command_does_not_have_is_not_taken_for_another(capsys: pytest.CaptureFixture[str]) -> None:
+    from models import search
+
+    with pytest.raises(SystemExit, match="2"):
+        search.main(["--study", "one", "--kind", "gru", "--data", "folder"])
+    assert "--data" in capsys.readouterr().err, "it was taken for --database"
+
+
 @pytest.mark.shared
 def test_the_default_model_is_small_whole_and_its_twin_better_than_naive_on_unseen_months(tmp_path: Path) -> None:
-    entry = Registry(SAVED_MODELS).get("scale-1h")
+    entry = Registry(ROOT / "saved_models").get("scale-1h")
     assert entry.spec is not None
     assert entry.report is not None
     assert entry.size_bytes < 2_000_000

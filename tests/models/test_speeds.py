@@ -13,7 +13,6 @@ from models.registry import Registry, RegistryEntry, write_model
 from models.speeds import ModelSpeeds, measured_s
 from tests.support.tiny_model import graph, spec
 from utils.clock import SystemClock
-from utils.errors import ModelError
 
 
 @dataclass
@@ -32,7 +31,7 @@ class Entry:
     def open(self) -> Any:
         self.opened += 1
         if self.go is None:
-            raise ModelError("planted")
+            raise RuntimeError("planted")
         assert self.go.wait(90)
         return self
 
