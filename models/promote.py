@@ -16,8 +16,12 @@ from utils.clock import SystemClock
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
-    promotion = Promotion(registry=Registry(folder_of(options)), clock=SystemClock())
-    return ended(lambda: _ACTIONS[options.action](promotion, options))
+
+    def work() -> str:
+        promotion = Promotion(registry=Registry(folder_of(options)), clock=SystemClock())
+        return _ACTIONS[options.action](promotion, options)
+
+    return ended(work)
 
 
 def _list(promotion: Promotion, _: argparse.Namespace | None = None) -> str:
