@@ -75,7 +75,7 @@ def _kind(kind: Kind, folder: Path, rounds: int) -> list[Row]:
     return [
         row("cached model, against a cold Keras load", "cached", "keras_load", 1000),
         row("cold ONNX load, against a cold Keras load", "onnx_load", "keras_load", None),
-        row("batch of 32 windows, against keras.predict", "onnx_32", "keras_32", 25),
+        row("batch of 32 windows, against keras.predict of the same", "onnx_32", "keras_32", 8),
         row("one batch of 32, against 32 calls of keras.predict", "onnx_32", "keras_calls", 25),
         row("one batch of 32, against 32 calls of the session", "onnx_32", "onnx_calls", 1.5),
         row("one window, against a batch of 32", "onnx_1", "onnx_32", None),
