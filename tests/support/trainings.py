@@ -78,8 +78,7 @@ class Workshop:
     def close(self) -> None:
         for job in self.jobs.within(JobState.QUEUED, JobState.RUNNING):
             self.runner.cancel(job.id)
-            if job.state is JobState.RUNNING:
-                self.ended(job.id)
+            self.ended(job.id)  # one that waited may have begun meanwhile, and would outlast whoever could stop it
         self.runner.close()
         self.database.close()
 
