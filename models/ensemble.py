@@ -101,7 +101,7 @@ def weigh(skills: Mapping[str, Skill], floor: float = FLOOR) -> dict[str, float]
     total = sum(sure.values())
     if total <= 0.0:
         return dict.fromkeys(skills, 1.0 / len(skills))
-    return {name: floor / len(skills) + (1.0 - floor) * one / total for name, one in sure.items()}
+    return {name: floor / len(skills) + (1.0 - floor) * (one / total) for name, one in sure.items()}
 
 
 def _sure(skill: Skill) -> float:

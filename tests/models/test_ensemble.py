@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from data.database import connect
@@ -74,6 +74,7 @@ def forecasts(forecaster: Forecaster) -> list[Forecast]:
 
 
 @given(st.lists(st.floats(-0.5, 0.5), min_size=2, max_size=6), st.floats(0.01, 1.0))
+@example([0.0, 5e-324], 0.5)
 def test_weights_add_up_and_nobody_falls_below_the_floor(skills: list[float], floor: float) -> None:
     weights = weigh({str(place): skill(one) for place, one in enumerate(skills)}, floor)
     assert sum(weights.values()) == pytest.approx(1.0)
