@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from models.challenge import unseen_from_ms
 from models.ensemble_entry import EnsembleEntry
 from models.forecast import Mix
+from models.registry import RegistryEntry
 from routes import wording
+from utils.errors import InvalidInput
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +22,7 @@ class Making:
     trained_title: str
     trained_until_ms: int | None
     newest_seen_ms: int | None
-    """End of the newest outcome that any part of it was fitted to."""
+    """End of the newest outcome that any part of it was fitted, chosen or calibrated by."""
 
 
 def making_of(entry: Any) -> Making:
@@ -27,11 +30,18 @@ def making_of(entry: Any) -> Making:
     if isinstance(entry, EnsembleEntry):
         made = min((spec.created_ms for spec in entry.specs), default=None)
         until = min((spec.train_until_ms for spec in entry.specs), default=None)
-        newest = max((spec.train_until_ms for spec in entry.specs), default=None)
+        newest = max((seen for one in entry.members if (seen := _seen_until_ms(one)) is not None), default=None)
         return Making("Oldest member made", made, "Each trained at least until", until, newest)
     spec = entry.spec if entry is not None else None
     made, until = (spec.created_ms, spec.train_until_ms) if spec is not None else (None, None)
-    return Making("Model made", made, "Trained until", until, until)
+    return Making("Model made", made, "Trained until", until, _seen_until_ms(entry) if entry is not None else None)
+
+
+def _seen_until_ms(entry: RegistryEntry) -> int | None:
+    try:
+        return unseen_from_ms(entry)
+    except InvalidInput:  # an old report does not tell what it was chosen and calibrated by
+        return entry.spec.train_until_ms if entry.spec is not None else None
 
 
 def seen_sentence(made: Making, at_ms: int) -> str:
@@ -39,8 +49,8 @@ def seen_sentence(made: Making, at_ms: int) -> str:
     if made.newest_seen_ms is None or at_ms >= made.newest_seen_ms:
         return ""
     return (
-        f"It was trained on candles until {wording.utc(made.newest_seen_ms)} UTC, later than this market's time: it "
-        "knows what came after, so its record here is no evidence."
+        f"It has seen candles until {wording.utc(made.newest_seen_ms)} UTC, in its training or its bands' calibration, "
+        "later than this market's time: it knows what came after, so its record here is no evidence."
     )
 
 

@@ -17,8 +17,9 @@ from models.job_requests import Task
 from models.learners import probe
 from models.ledger import Ledger
 from models.placebo import placebo
-from models.registry import write_model
+from models.registry import Registry, write_model
 from models.walk import Plan, walk
+from routes.mix_wording import making_of, seen_sentence
 from tests.support import tiny_model
 from tests.support.workbench import Bench, bench
 
@@ -78,3 +79,14 @@ def test_what_was_learned_from_this_very_time_is_no_evidence(made: Bench) -> Non
         for address in (f"/symbol/BTCUSDT?model={name}", f"/models/{name}"):
             found = "it knows what came after, so its record here is no evidence" in shown(made, address)
             assert found is told, address
+
+
+def test_what_bands_were_calibrated_by_counts_as_seen_too() -> None:
+    entry = Registry(Path(__file__).resolve().parents[2] / "saved_models").get("scale-1h")
+    assert entry.spec is not None
+    assert entry.report is not None
+    calibrated_until_ms = entry.report["data"]["fitted_until_ms"]
+    assert entry.spec.train_until_ms < calibrated_until_ms
+    made = making_of(entry)
+    assert "no evidence" in seen_sentence(made, entry.spec.train_until_ms + 1)
+    assert seen_sentence(made, calibrated_until_ms) == ""
