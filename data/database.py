@@ -22,6 +22,7 @@ from data.sqlite_file import file_of, move_aside_if_corrupt
 from data.store_errors import BUSY_TIMEOUT_S, WRITER_WAIT_S, plain_text
 from utils.clock import Clock, SystemClock
 from utils.errors import ConfigError, StoreError
+from utils.request_trace import DATABASE, traced
 
 PutRows = Callable[[sa.Connection, Sequence[Mapping[str, Any]]], None]
 
@@ -143,7 +144,7 @@ class Database:
 
     @contextmanager
     def _transaction(self, *, writing: bool) -> Iterator[sa.Connection]:
-        with self._plain_errors(), self.engine.connect() as connection:
+        with traced(DATABASE), self._plain_errors(), self.engine.connect() as connection:
             marked = connection.execution_options(writing=writing)
             with marked.begin():
                 yield marked

@@ -22,6 +22,7 @@ from utils.alerts import Alerts
 from utils.clock import Clock
 from utils.errors import InvalidInput
 from utils.performance_monitor import PerformanceMonitor
+from utils.request_trace import traced
 
 bp = Blueprint("alerts", __name__, url_prefix="/alerts")
 
@@ -89,10 +90,11 @@ def page() -> Response:
 @budget(p95_ms=150, size_bytes=60_000, queries=20)
 def live() -> Response:
     """What changes by itself, all but the form; 204 while `version` still names what the reader has."""
-    value = _value()
-    if request.args.get("version") == value.version:
-        return Response(status=204)
-    return _fresh(render_template("_alerts_live.html", page=value))
+    with traced("render"):
+        value = _value()
+        if request.args.get("version") == value.version:
+            return Response(status=204)
+        return _fresh(render_template("_alerts_live.html", page=value))
 
 
 @bp.post("/rules")
@@ -167,7 +169,8 @@ def _value(form: Mapping[str, str] | None = None, faults: Mapping[str, str] | No
 
 
 def _page(status: int, form: Mapping[str, str] | None = None, faults: Mapping[str, str] | None = None) -> Response:
-    return _fresh(render_template("alerts.html", page=_value(form, faults)), status)
+    with traced("render"):
+        return _fresh(render_template("alerts.html", page=_value(form, faults)), status)
 
 
 def _fresh(body: str, status: int = 200) -> Response:

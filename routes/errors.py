@@ -14,6 +14,7 @@ from routes.services import services
 from routes.strict_json import JSON, dumps
 from utils.errors import STATUS, Banned, DashboardError, InvalidInput, NotFound
 from utils.performance_monitor import current_trace
+from utils.request_trace import traced
 
 log = logging.getLogger(__name__)
 
@@ -109,14 +110,15 @@ def _page(status: int, message: str, retry_after_s: int | None, request_id: str,
     market = services().market
     about_market = (request.endpoint or "").startswith("symbol.")
     asked_wrongly = about_market and isinstance(error, NotFound | InvalidInput)
-    return render_template(
-        "error.html",
-        status=status,
-        title=_TITLES.get(status, "That did not work"),
-        message=message,
-        retry_after_s=retry_after_s,
-        request_id=request_id,
-        here=request.full_path if request.query_string else request.path,
-        symbols=market.symbols if asked_wrongly else (),
-        intervals=market.intervals if isinstance(error, InvalidInput) else (),
-    )
+    with traced("render"):
+        return render_template(
+            "error.html",
+            status=status,
+            title=_TITLES.get(status, "That did not work"),
+            message=message,
+            retry_after_s=retry_after_s,
+            request_id=request_id,
+            here=request.full_path if request.query_string else request.path,
+            symbols=market.symbols if asked_wrongly else (),
+            intervals=market.intervals if isinstance(error, InvalidInput) else (),
+        )

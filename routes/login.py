@@ -21,6 +21,7 @@ from routes.budgets import budget
 from routes.session_store import Sessions, SessionStore
 from utils.attempt_limit import AttemptLimit
 from utils.clock import Clock
+from utils.request_trace import traced
 
 IDLE_S = 12 * 3600
 ATTEMPTS_PER_MINUTE = 5
@@ -190,7 +191,8 @@ def _is_navigation() -> bool:
 
 def _page(problem: str, status: int) -> ResponseReturnValue:
     target = safe_target(request.values.get("next", ""))
-    answer = make_response(render_template("login.html", problem=problem, target=target), status)
+    with traced("render"):
+        answer = make_response(render_template("login.html", problem=problem, target=target), status)
     answer.headers["Cache-Control"] = "no-store"
     return answer
 

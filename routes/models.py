@@ -25,6 +25,7 @@ from routes.model_life import HEIGHT, WIDTH
 from routes.models_page import models_page, models_version
 from routes.services import Services, services
 from utils.errors import InvalidInput, NotReady
+from utils.request_trace import traced
 
 bp = Blueprint("models", __name__, url_prefix="/models")
 
@@ -44,7 +45,8 @@ def diff() -> Response:
     """Two models side by side."""
     parts = _parts()
     first, second = (parse_id(request.args.get(name, "")) for name in ("a", "b"))
-    html = render_template("model_diff.html", diff=model_diff(parts, first, second))
+    with traced("render"):
+        html = render_template("model_diff.html", diff=model_diff(parts, first, second))
     return Response(html, mimetype="text/html", headers={"Cache-Control": "no-cache"})
 
 

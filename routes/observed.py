@@ -14,6 +14,7 @@ from flask import Flask
 from werkzeug.wsgi import ClosingIterator
 
 from utils.access_log import AccessLog, AccessRecord
+from utils.content_encoding import IDENTITY, choose_encoding
 from utils.performance_monitor import PerformanceMonitor, RequestTrace, tracing
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ class ObservedApp:
             seconds,
             status=answer.status,
             size_bytes=size_bytes,
-            packed="HTTP_ACCEPT_ENCODING" in environ,
+            packed=choose_encoding(environ.get("HTTP_ACCEPT_ENCODING", "")) != IDENTITY,
             path=environ.get("PATH_INFO", ""),
             failed=answer.status >= 500 and (answer.status != 503 or self._ready()),
         )

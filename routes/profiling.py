@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -16,6 +17,7 @@ from utils.errors import InvalidInput
 from utils.profile import Profile, folded, hottest
 from utils.profile_recorder import LONGEST_S, SHORTEST_S, Lasting, ProfileRecorder
 from utils.profile_store import MOST_PROFILES, StoredProfile
+from utils.request_trace import traced
 from utils.response_cache import ADDRESS, rendering_anew
 
 bp = Blueprint("profiling", __name__, url_prefix="/performance/profiles")
@@ -89,7 +91,7 @@ def _operator_only() -> None:
 @budget(p95_ms=150, size_bytes=30_000)
 def page() -> Response:
     """What can be recorded, and what was."""
-    return _page("profiles.html", **_list())
+    return _page("profiles.html", _list)
 
 
 @bp.post("")
@@ -116,7 +118,7 @@ def wait() -> Response:
     newest = next(iter(recorder.store.stored()), None)
     if newest is not None and newest.at_ms >= after > 0:
         return _go(url_for("profiling.show", name=newest.id))
-    answer = _page("profiles.html", **_list())
+    answer = _page("profiles.html", _list)
     # another worker process may be the one that records: by the clock it should be done some seconds after its end
     if recorder.now is not None or (recorder.clock.now_ms() < until + _GRACE_MS and not recorder.problem):
         answer.headers["Refresh"] = "1"
@@ -128,8 +130,8 @@ def wait() -> Response:
 def show(name: str) -> Response:
     """The flame graph; `at` names the box that fills it."""
     at = request.args.get("at", "0")
-    value = profile_page(_recorder().store.load(name), name, int(at) if at.isdecimal() and len(at) < 9 else 0)
-    return _page("profile.html", page=value, row_height=ROW_HEIGHT)
+    focus = int(at) if at.isdecimal() and len(at) < 9 else 0
+    return _page("profile.html", lambda: {"page": profile_page(_recorder().store.load(name), name, focus)})
 
 
 @bp.get("/<name>.folded")
@@ -213,8 +215,10 @@ def _recorder() -> ProfileRecorder:
     return cast(ProfileRecorder, current_app.extensions[EXTENSION])
 
 
-def _page(template: str, **values: Any) -> Response:
-    return Response(render_template(template, **values), mimetype="text/html", headers=_PRIVATE)
+def _page(template: str, gather: Callable[[], dict[str, Any]]) -> Response:
+    with traced("render"):
+        html = render_template(template, row_height=ROW_HEIGHT, **gather())
+    return Response(html, mimetype="text/html", headers=_PRIVATE)
 
 
 def _go(address: str) -> Response:

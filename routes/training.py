@@ -15,6 +15,7 @@ from routes.services import Services, services
 from routes.training_form import DEFAULT_PRESET, chosen, first_texts, form, search_named, texts_of_search, typed
 from routes.training_page import job_page, job_rows, job_version, trainings_version
 from utils.errors import InvalidInput, NotFound, NotReady
+from utils.request_trace import traced
 
 bp = Blueprint("training", __name__, url_prefix="/models/train")
 
@@ -55,7 +56,8 @@ def live() -> Response:
     version = trainings_version(parts)
     if request.args.get("version") == version:
         return Response(status=204)
-    return _fresh(render_template("_training_jobs.html", jobs=job_rows(parts), version=version))
+    with traced("render"):
+        return _fresh(render_template("_training_jobs.html", jobs=job_rows(parts), version=version))
 
 
 @bp.get("/<int:job_id>")
@@ -78,7 +80,8 @@ def job_live(job_id: int) -> Response:
     found = parts.training.jobs.get(job_id)
     if request.args.get("version") == job_version(found):
         return Response(status=204)
-    return _fresh(render_template("_training_job.html", page=job_page(parts, found), **_SIZE))
+    with traced("render"):
+        return _fresh(render_template("_training_job.html", page=job_page(parts, found), **_SIZE))
 
 
 @bp.post("/<int:job_id>/<any(cancel, repeat):action>")
@@ -116,12 +119,13 @@ def _wrong(parts: Services, texts: dict[str, str], symbols: list[str]) -> Invali
 def _form_page(
     parts: Services, texts: dict[str, str], symbols: list[str], error: InvalidInput | None = None
 ) -> Response:
-    html = render_template(
-        "training.html",
-        form=form(parts, texts, symbols, error),
-        jobs=job_rows(parts),
-        version=trainings_version(parts),
-    )
+    with traced("render"):
+        html = render_template(
+            "training.html",
+            form=form(parts, texts, symbols, error),
+            jobs=job_rows(parts),
+            version=trainings_version(parts),
+        )
     return _fresh(html, 400 if error is not None else 200)
 
 

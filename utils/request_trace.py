@@ -9,7 +9,11 @@ from types import TracebackType
 STAGES = ("data", "indicators", "model", "render", "compress")
 """What a route's time is split into, in the order of a page's making; the rest is the web server's own."""
 
+DATABASE = "database"
+"""The span of whatever is done with an open connection: waiting for it, asking, and reading the rows."""
+
 _STAGE_OF = {
+    DATABASE: "data",
     "candles": "data",
     "score": "data",
     "indicators": "indicators",

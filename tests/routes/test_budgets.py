@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from flask.testing import FlaskClient
 
 from routes.budgets import Breach, Budget, breaches, budgets_of, declared
@@ -12,6 +13,7 @@ from tests.support.pages import client, replay
 from tests.support.whole_app import whole_app
 from utils.minutes import RouteMinute
 from utils.performance_monitor import performance_monitor
+from utils.request_trace import stage_seconds
 
 __all__ = ["client", "replay"]
 
@@ -84,8 +86,45 @@ def test_the_pages_keep_to_their_budgets(replay: Replay, client: FlaskClient) ->
 def test_the_split_of_a_cold_page_names_every_stage(replay: Replay, client: FlaskClient) -> None:
     replay.app.extensions["services"].pages.clear()
     timing = client.get("/symbol/ETHUSDT", headers={"Accept-Encoding": "br"}).headers["Server-Timing"]
-    parts = {name: float(value) for name, _, value in (part.partition(";dur=") for part in timing.split(", "))}
+    parts = server_timing(timing)
     assert {"total", "candles", "indicators", "forecast", "score", "render", "compress"} <= parts.keys()
     assert parts["total"] >= sum(value for name, value in parts.items() if name != "total")
     again = client.get("/symbol/ETHUSDT", headers={"Accept-Encoding": "br"}).headers["Server-Timing"]
     assert "render" not in again, "stored bytes are not rendered"
+
+
+@pytest.mark.parametrize(
+    ("address", "spans"),
+    [
+        ("/alerts", {"render", "database"}),
+        ("/alerts/live", {"render", "database"}),
+        ("/models/train", {"render"}),
+        ("/models", {"render", "database"}),
+        ("/performance/profiles", {"render"}),
+        ("/nothing/of/that/name", {"render"}),
+    ],
+)
+def test_every_page_tells_what_its_time_went_into_kept_or_not(
+    replay: Replay, client: FlaskClient, address: str, spans: set[str]
+) -> None:
+    replay.app.extensions["services"].pages.clear()
+    parts = server_timing(client.get(address).headers["Server-Timing"])
+    assert spans <= parts.keys()
+    assert stage_seconds(parts).keys() >= {"data" if one == "database" else one for one in spans}
+    assert parts["total"] >= sum(value for name, value in parts.items() if name != "total")
+
+
+def test_an_answer_that_was_to_stay_uncompressed_is_not_the_largest(replay: Replay, client: FlaskClient) -> None:
+    """Scripts ask for `identity` in so many words; the budget is that of a compressed answer."""
+    budgets, largest = replay.app.extensions["services"].budgets, {}
+    for reader in ("identity", "br;q=0", "br"):
+        performance_monitor.routes(take_peaks=True)
+        assert client.get("/performance", headers={"Accept-Encoding": reader}).status_code == 200
+        largest[reader] = performance_monitor.routes()["/performance"].peak_bytes
+    assert (largest["identity"], largest["br;q=0"]) == (0, 0)
+    assert 1_000 < largest["br"] < budgets["/performance"].size_bytes
+
+
+def server_timing(header: str) -> dict[str, float]:
+    """Milliseconds by name."""
+    return {name: float(value) for name, _, value in (part.partition(";dur=") for part in header.split(", "))}
