@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import cast
 
 from flask import Blueprint, Flask, Response, current_app, render_template, request
@@ -12,6 +13,7 @@ from data.alert_store import AlertStore
 from data.database import Database
 from routes.alerts_page import AlertsPage, alerts_page
 from routes.alerts_readings import AlertReadings
+from routes.alerts_subjects import Subjects, alert_subjects
 from routes.budgets import budget
 from routes.metrics import SkillReader
 from routes.services import Services
@@ -38,6 +40,8 @@ class Watch:
     courier: Courier
     alerts: Alerts
     clock: Clock
+    subjects: Callable[[], Subjects]
+    """The names a rule may be of."""
 
     def start(self) -> None:
         self.alerts.start()
@@ -66,7 +70,7 @@ def make_watch(
     courier = Courier(store=store, targets=targets, send=send, clock=clock)
     read = AlertReadings(monitor=monitor, services=services, skills=SkillReader(services), budgets=budgets)
     alerts = Alerts(store=store, read=read, courier=courier, clock=clock, product=product, period_s=period_s)
-    return Watch(store, courier, alerts, clock)
+    return Watch(store, courier, alerts, clock, partial(alert_subjects, services))
 
 
 def install(app: Flask, watch: Watch) -> None:
@@ -103,7 +107,8 @@ def add() -> Response:
     """Adds a rule; one that does not fit is shown again with what is wrong."""
     watch = _watch()
     try:
-        watch.store.add_rule(parse_rule(request.form, [rule.key for rule in watch.store.rules()]))
+        taken = [rule.key for rule in watch.store.rules()]
+        watch.store.add_rule(parse_rule(request.form, taken, watch.subjects()))
     except RuleFaults as refused:
         return _page(400, form=request.form.to_dict(), faults=refused.faults)
     return _changed("rules")
@@ -162,6 +167,7 @@ def _value(form: Mapping[str, str] | None = None, faults: Mapping[str, str] | No
         store=watch.store,
         alerts=watch.alerts,
         courier=watch.courier,
+        subjects=watch.subjects(),
         now_ms=watch.clock.now_ms(),
         form=form,
         faults=faults,

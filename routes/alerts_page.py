@@ -89,6 +89,7 @@ class AlertsPage:
     history: tuple[AlertRow, ...]
     readings: tuple[Reading, ...]
     comparisons: Mapping[str, str]
+    subjects: tuple[str, ...]
     form: Mapping[str, str]
     faults: Mapping[str, str] = field(default_factory=dict)
 
@@ -99,10 +100,13 @@ def alerts_page(
     alerts: Alerts,
     courier: Courier,
     now_ms: int,
+    subjects: Mapping[str, Sequence[str]],
     form: Mapping[str, str] | None = None,
     faults: Mapping[str, str] | None = None,
 ) -> AlertsPage:
-    """`form` and `faults`: a rule that was asked and refused, to be shown again with what is wrong with it."""
+    """`subjects`: names to be proposed.
+
+    `form` and `faults`: a rule that was asked and refused, to be shown again with what is wrong with it."""
     judged = alerts.judged()
     rules: Sequence[Rule] = store.rules()
     rows = tuple(_rule_row(rule, [one for one in judged if one.rule.key == rule.key]) for rule in rules)
@@ -121,6 +125,7 @@ def alerts_page(
         history=history,
         readings=tuple(READINGS.values()),
         comparisons={str(sign): word for sign, word in COMPARISONS.items()},
+        subjects=tuple(name for names in subjects.values() for name in names),
         form={**EMPTY_FORM, **(form or {})},
         faults=faults or {},
     )

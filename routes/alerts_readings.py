@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from routes.alerts_subjects import cache_subject
 from routes.metrics import ModelSkill, feed_age_s
 from routes.services import Services
 from routes.wording import MIN_SCORED
 from utils.histogram import BUCKETS
-from utils.metrics_export import is_cache, percentile_s, timings
+from utils.metrics_export import is_cache, percentile_s, shared_cache_up, timings
 from utils.minutes import READY_ROUTE, added
 from utils.performance_monitor import PerformanceMonitor
 from utils.worker_reports import WorkerReport
@@ -69,6 +70,7 @@ class AlertReadings:
             **_cache_values(now, then),
             **_process_values(metrics["process"] or {}, others),
             **_exchange_values(sources.get("exchange", {}), self._services.clock.now_ms()),
+            **_shared_cache_values(sources.get("redis") or {}),
             **self._market_values(),
             **_skill_values(self._skills()),
             "database_errors": {"": float(max(0, now.database_errors - (then.database_errors if then else 0)))},
@@ -81,9 +83,7 @@ class AlertReadings:
             if one.kind == "route" and not one.name.startswith("(")
         }
         caches = {
-            name.removesuffix("_cache"): (stats["hits"], stats["misses"])
-            for name, stats in sources.items()
-            if is_cache(stats)
+            cache_subject(name): (stats["hits"], stats["misses"]) for name, stats in sources.items() if is_cache(stats)
         }
         for name in caches:
             caches[name] = _added([caches[name], *(one.caches.get(f"{name}_cache", (0, 0)) for one in others)])
@@ -161,6 +161,12 @@ def _exchange_values(exchange: Mapping[str, Any], now_ms: int) -> Values:
         "exchange_weight_percent": {"": exchange["used_weight"] / exchange["weight_limit"] * 100},
         "exchange_banned": {"": float((exchange.get("banned_until_ms") or 0) > now_ms)},
     }
+
+
+def _shared_cache_values(redis: Mapping[str, Any]) -> Values:
+    """Only where there is to be one."""
+    up = shared_cache_up(redis)
+    return {} if up is None else {"shared_cache_down": {"": float(not up)}}
 
 
 def _skill_values(skills: tuple[ModelSkill, ...]) -> Values:

@@ -17,7 +17,7 @@ from werkzeug.exceptions import Unauthorized
 from models.champions import interval_of
 from routes.budgets import budget
 from routes.services import Services
-from utils.metrics_export import MetricsExport, gauge, labelled
+from utils.metrics_export import MetricsExport, gauge, labelled, method_and_route
 from utils.metrics_workers import WorkerMetrics
 from utils.performance_monitor import PerformanceMonitor
 from utils.worker_files import WorkerFiles
@@ -28,6 +28,7 @@ EXTENSION = "metrics"
 """The key in `app.extensions` of what `install` put there."""
 FRESHNESS = ("live", "late", "stale", "empty")
 _SKILL_TTL_S = 60.0
+_BUDGET = "The p95 that a route is allowed."
 _FEED_AGE = "Since the newest stream event; before the first, since the start."
 
 
@@ -119,10 +120,18 @@ def application_metrics(
     version = {"version": services.app_version, "exchange": services.exchange.name}
     yield InfoMetricFamily("dashboard_build", "What runs here.", value=version)
     yield gauge("dashboard_ready", "1 once the market is there.", float(services.connection.ready))
+    yield _budgets(services)
     yield from _freshness(services)
     if services.feed is not None:
         yield gauge("dashboard_feed_event_age_seconds", _FEED_AGE, feed_age_s(services, running_s))
     yield from _skill_metrics(skills())
+
+
+def _budgets(services: Services) -> Metric:
+    found = GaugeMetricFamily("dashboard_http_request_budget_seconds", _BUDGET, labels=("method", "route"))
+    for name, one in services.budgets.items():
+        found.add_metric(method_and_route(name), one.p95_ms / 1000)
+    return found
 
 
 def _freshness(services: Services) -> Iterator[Metric]:

@@ -9,6 +9,7 @@ from typing import Any
 from routes import wording
 from routes.performance_parts import Fact, Panel, count, facts_of, heading, percent, seconds_text
 from utils.dictionaries import DCZ
+from utils.metrics_export import shared_cache_up
 
 _CACHE_KEYS = frozenset({"hits", "misses"})
 _OWN_PANELS = frozenset(
@@ -252,7 +253,7 @@ def redis_panel(redis: Mapping[str, Any]) -> tuple[Panel, ...]:
 
 def redis_words(redis: Mapping[str, Any]) -> str:
     """Whether it is used."""
-    if redis["breaker"] == "closed" and redis["hears"]:
+    if shared_cache_up(redis):
         return "in use"
     problem = f" ({redis['last_problem']})" if redis["last_problem"] else ""
     return f"does not answer{problem}; each process loads for itself"

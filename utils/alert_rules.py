@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 import operator
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, cast
 
@@ -19,6 +20,7 @@ LONGEST_MINUTES = 1_440.0
 _LONGEST_TITLE = 80
 _LONGEST_SUBJECT = 120
 _LARGEST = 1e12
+_MOST_NAMED = 12
 _NOT_A_KEY = re.compile(r"[^a-z0-9]+")
 
 
@@ -56,6 +58,7 @@ READINGS: Mapping[str, Reading] = {
             "model",
             "skill plus two standard errors, 100 scored forecasts at least",
         ),
+        Reading("shared_cache_down", "Shared cache does not answer", "", "", "1 while it is so; only with REDIS_URL"),
         Reading("database_errors", "Failed transactions in 5 minutes", ""),
     )
 }
@@ -105,10 +108,13 @@ class RuleFaults(InvalidInput):
         self.faults = dict(faults)
 
 
-def parse_rule(form: Mapping[str, str], taken: Collection[str]) -> Rule:
+def parse_rule(
+    form: Mapping[str, str], taken: Collection[str], subjects: Mapping[str, Sequence[str]] | None = None
+) -> Rule:
     """A rule from a form's texts: `title`, `reading`, `comparison`, `threshold`, `minutes`, `subject`.
 
-    Raises RuleFaults naming everything that does not fit. `taken` are the keys in use.
+    Raises RuleFaults naming everything that does not fit. `taken` are the keys in use, `subjects` the names there are
+    by what a reading is read of: a rule of any other name would never be judged. Without them every name will do.
     """
     faults: dict[str, str] = {}
     reading = READINGS.get(form.get("reading", ""))
@@ -121,8 +127,8 @@ def parse_rule(form: Mapping[str, str], taken: Collection[str]) -> Rule:
     minutes = _number(form, "minutes", 0.0, LONGEST_MINUTES, faults)
     title = _line(form, "title", _LONGEST_TITLE, faults)
     subject = _line(form, "subject", _LONGEST_SUBJECT, faults)
-    if subject and reading is not None and not reading.subject:
-        faults["subject"] = f"{reading.title!r} is one reading for the whole; leave the subject empty"
+    if subject and reading is not None and "subject" not in faults:
+        faults |= _subject_faults(subject, reading, subjects)
     if len(taken) >= MOST_RULES:
         faults["title"] = f"there are {len(taken)} rules, which is the most; remove one first"
     if faults or reading is None:
@@ -130,6 +136,21 @@ def parse_rule(form: Mapping[str, str], taken: Collection[str]) -> Rule:
     title = title or reading.title
     made = Rule("", title, reading.name, cast(Comparison, comparison), threshold, minutes * 60.0, subject)
     return _with_key(made, taken)
+
+
+def _subject_faults(subject: str, reading: Reading, subjects: Mapping[str, Sequence[str]] | None) -> dict[str, str]:
+    if not reading.subject:
+        return {"subject": f"{reading.title!r} is one reading for the whole; leave the subject empty"}
+    if subjects is None or subject in subjects.get(reading.subject, ()):
+        return {}
+    known = subjects.get(reading.subject, ())
+    near = difflib.get_close_matches(subject, known, 1, 0.5)
+    if near or not known or len(known) > _MOST_NAMED:
+        fits = f"do you mean {near[0]}?" if near else "the performance page lists those there are."
+        fits += " Leave it empty for all of them"
+    else:
+        fits = f"use {', '.join(known)}, or leave it empty for all of them"
+    return {"subject": f"there is no {reading.subject} {subject[:40]!r}; {fits}"}
 
 
 def _with_key(rule: Rule, taken: Collection[str]) -> Rule:

@@ -241,6 +241,11 @@ def is_cache(stats: Any) -> bool:
     return isinstance(stats, Mapping) and {"hits", "misses"} <= stats.keys()
 
 
+def shared_cache_up(redis: Mapping[str, Any]) -> bool | None:
+    """Whether the cache that several processes share is in use; None where there is to be none."""
+    return redis["breaker"] == "closed" and bool(redis["hears"]) if "breaker" in redis else None
+
+
 def _column(rows: Mapping[str, Mapping[str, Any]], fields: Sequence[str]) -> list[tuple[str, float]]:
     """The first of these fields that a row has, of the rows that have one."""
     return [(name, row[found]) for name, row in rows.items() for found in [f for f in fields if f in row][:1]]
@@ -275,6 +280,9 @@ _FIELDS: tuple[tuple[str, str, Literal["counter", "gauge"], str, str], ...] = (
     ("dictionaries", "size_bytes", "gauge", "dashboard_dictionaries_bytes", "Bytes of these."),
     ("dictionaries", "found", "counter", "dashboard_dictionaries_found", "Readers' dictionaries that were held."),
     ("dictionaries", "unknown", "counter", "dashboard_dictionaries_unknown", "Readers' dictionaries that were not."),
+    ("redis", "calls", "counter", "dashboard_shared_cache_calls", "Questions to the shared cache."),
+    ("redis", "failures", "counter", "dashboard_shared_cache_failures", "Questions that it did not answer in time."),
+    ("redis", "refused", "counter", "dashboard_shared_cache_refused", "Questions not asked while it was down."),
     ("memory_guard", "rounds", "counter", "dashboard_memory_guard_rounds", "Rounds of trimming."),
 )
 
@@ -288,6 +296,9 @@ def _field_metrics(sources: Sources) -> Iterator[Metric]:
     percent = _number(sources.get("memory_guard"), "max_percent")
     if percent is not None:
         yield gauge("dashboard_memory_guard_limit_ratio", "Memory in use above which caches shrink.", percent / 100)
+    up = shared_cache_up(sources.get("redis") or {})
+    if up is not None:
+        yield gauge("dashboard_shared_cache_up", "1 while the shared cache answers and is heard.", float(up))
 
 
 def _exchange_metrics(exchange: Mapping[str, Any], now_ms: int) -> Iterator[Metric]:

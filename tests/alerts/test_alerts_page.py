@@ -21,6 +21,7 @@ from tests.support.browser import Replay, replayed_app
 from utils.alert_rules import MOST_RULES, PRESETS, READINGS
 from utils.alert_send import send
 from utils.performance_monitor import performance_monitor
+from utils.redis_stats import RedisStats
 
 
 @dataclass
@@ -269,7 +270,7 @@ def test_readings_come_from_the_parts(desk: Desk) -> None:
     assert values["exchange_banned"] == {"": 0.0}
     assert values["stale_series"] == {"": 0.0}
     assert values["database_errors"] == {"": 0.0}
-    assert set(values) == set(READINGS), "every reading a rule may name is read, and no other"
+    assert set(values) == set(READINGS) - {"shared_cache_down"}, "every reading a rule may name is read, and no other"
     desk.replay.clock.tick(120)
     assert read()["stale_series"] == {"": 2.0}
 
@@ -280,3 +281,39 @@ def test_the_watch_starts_and_ends_with_the_program(tmp_path: Path) -> None:
         desk.watch.close()
         assert desk.watch.alerts.checked_at_ms is not None
         assert "Judged" in desk.page()
+
+
+def test_a_rule_of_what_there_is_not_is_refused_and_what_there_is_is_proposed(desk: Desk) -> None:
+    html = desk.client.get("/alerts").get_data(as_text=True)
+    proposed = {unescape(one) for one in re.findall(r'<option value="([^"]*)">', html[html.index("<datalist") :])}
+    model = next(iter(desk.replay.app.extensions["services"].registry.usable())).id
+    assert {"/symbol/<symbol>", "POST /theme", "data", "page", model} <= proposed
+    for reading, subject, told in (
+        ("p95_ms", "qqq", "there is no route 'qqq'; the performance page lists those there are. Leave it empty for"),
+        ("p95_ms", "/symbol/<x>", "do you mean /symbol/<symbol>? Leave it empty"),
+        ("cache_hit_percent", "page_cache", "there is no cache 'page_cache'; do you mean page?"),
+        ("cache_hit_percent", "zzz", "there is no cache 'zzz'; use data, model, page, forecasts, or leave it empty"),
+        ("model_skill_percent", "zzz", f"there is no model 'zzz'; use {model}, or leave it empty"),
+    ):
+        answer = desk.post("/alerts/rules", **FORM | {"reading": reading, "subject": subject})
+        assert answer.status_code == 400
+        assert told in unescape(answer.get_data(as_text=True))
+    assert desk.watch.store.rules() == PRESETS
+    for reading, subject in (
+        ("p95_ms", "/symbol/<symbol>"),
+        ("cache_hit_percent", "page"),
+        ("model_skill_percent", model),
+    ):
+        assert desk.post("/alerts/rules", **FORM | {"reading": reading, "subject": subject}).status_code == 303
+
+
+def test_a_shared_cache_that_does_not_answer_can_be_watched(desk: Desk) -> None:
+    services = desk.replay.app.extensions["services"]
+    read = AlertReadings(monitor=performance_monitor, services=services, skills=tuple)
+    assert "shared_cache_down" not in read(), "there is none"
+    stats = RedisStats("closed", True, 1, 0, 0, 0, 0, 0, 0, 0, 0.0, "")
+    performance_monitor.add_source("redis", lambda: stats)
+    assert read()["shared_cache_down"] == {"": 0.0}
+    stats = replace(stats, breaker="open")
+    assert read()["shared_cache_down"] == {"": 1.0}
+    assert "redis" in desk.client.get("/alerts").get_data(as_text=True)

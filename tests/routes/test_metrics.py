@@ -32,6 +32,7 @@ from utils.clock import ManualClock
 from utils.metrics_export import EDGES_S, OTHERS, MetricsExport, labelled, percentile_s, timings
 from utils.metrics_workers import WorkerMetrics
 from utils.performance_monitor import PerformanceMonitor, performance_monitor
+from utils.redis_stats import RedisStats
 from utils.worker_files import WorkerFiles
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -217,8 +218,32 @@ def test_a_part_that_fails_takes_only_its_own_metrics_away() -> None:
     assert "dashboard_store_candles" not in text
 
 
+def with_shared_cache(breaker: str) -> str:
+    """A scrape of a program that was given a Redis."""
+    monitor = PerformanceMonitor()
+    stats = RedisStats(breaker, True, 40, 3, 135, 9, 9, 0, 0, 0, 0.05, "ConnectionError")
+    monitor.add_source("redis", lambda: stats)
+    return MetricsExport(monitor).page()[0].decode()
+
+
+def test_a_shared_cache_that_is_gone_is_scraped_and_where_there_is_none_nothing_is(client: FlaskClient) -> None:
+    up, down = with_shared_cache("closed"), with_shared_cache("open")
+    assert (value(up, "dashboard_shared_cache_up"), value(down, "dashboard_shared_cache_up")) == (1, 0)
+    assert value(down, "dashboard_shared_cache_refused_total") == 135
+    assert "dashboard_shared_cache" not in client.get("/metrics").get_data(as_text=True)
+
+
+def test_the_budget_of_a_route_has_the_labels_of_its_times(client: FlaskClient) -> None:
+    text = client.get("/metrics").get_data(as_text=True)
+    for method, route, budget_s in (("GET", "/symbol/<symbol>", 0.05), ("POST", "/theme", None)):
+        assert value(text, "dashboard_http_request_duration_seconds_count", method=method, route=route) > 0
+        found = value(text, "dashboard_http_request_budget_seconds", method=method, route=route)
+        assert found == (budget_s or found) > 0
+
+
 def test_every_metric_of_dashboard_and_rules_is_in_a_real_scrape(client: FlaskClient) -> None:
     scraped = sample_names(client.get("/metrics").get_data(as_text=True)) | BY_PROMETHEUS
+    scraped |= sample_names(with_shared_cache("open"))
     panels = json.loads(DASHBOARD.read_text("utf-8"))
     expressions = [target["expr"] for panel in panels["panels"] for target in panel.get("targets", ())]
     expressions += [re.sub(r"(?m)^ *(summary|description|#).*$", "", RULES.read_text("utf-8"))]
