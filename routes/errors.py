@@ -7,7 +7,7 @@ import math
 from typing import Any
 
 from flask import Flask, Response, render_template, request
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.exceptions import NotFound as WerkzeugNotFound
 
 from routes.services import services
@@ -64,8 +64,11 @@ def _http(error: HTTPException) -> Response:
 
 def _told(error: HTTPException) -> str:
     """In our words where werkzeug has said it in its own."""
+    path = request.path if len(request.path) <= _LONGEST_PATH else f"{request.path[:_LONGEST_PATH]}…"
+    if isinstance(error, MethodNotAllowed):
+        fits = " or ".join(sorted(set(error.valid_methods or ()) - {"HEAD", "OPTIONS"}))
+        return f"{request.method[:_LONGEST_PATH]} is not answered at {path!r}; use {fits}"
     if isinstance(error, WerkzeugNotFound) and error.description == WerkzeugNotFound.description:
-        path = request.path if len(request.path) <= _LONGEST_PATH else f"{request.path[:_LONGEST_PATH]}…"
         return f"nothing is at {path!r}; look for it from the markets, or correct the address"
     return error.description or error.name
 
@@ -120,5 +123,5 @@ def _page(status: int, message: str, retry_after_s: int | None, request_id: str,
             request_id=request_id,
             here=request.full_path if request.query_string else request.path,
             symbols=market.symbols if asked_wrongly else (),
-            intervals=market.intervals if isinstance(error, InvalidInput) else (),
+            intervals=market.intervals if isinstance(error, InvalidInput) and "interval" in request.args else (),
         )

@@ -9,7 +9,7 @@ from flask import Blueprint, Response, render_template, request
 
 from routes import wording
 from routes.alerts import raised_alerts
-from routes.budgets import budget
+from routes.budgets import LEAST_REQUESTS, budget
 from routes.forms import theme_of
 from routes.performance_history import CHART_HEIGHT, CHART_WIDTH
 from routes.performance_page import performance_page, performance_version
@@ -65,5 +65,6 @@ def performance_context(parts: Services) -> dict[str, Any]:
         "spark_height": SPARK_HEIGHT,
         "chart_width": CHART_WIDTH,
         "chart_height": CHART_HEIGHT,
+        "least_requests": LEAST_REQUESTS,
         "stages": (*STAGES, REST),
     }

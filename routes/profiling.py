@@ -169,11 +169,13 @@ def profile_page(profile: Profile, name: str, focus: int) -> ProfilePage:
 
 def _record_if_asked() -> ResponseReturnValue | None:
     """The page that was asked for is made anew and thrown away: its profile is what the operator wants to see."""
-    if ASKED not in request.environ.get("QUERY_STRING", "") or request.args.get("profile") != "1":
+    if "profile=" not in request.environ.get("QUERY_STRING", "") or (asked := request.args.get("profile")) is None:
         return None
     if request.method != "GET" or request.blueprint == bp.name or request.url_rule is None:
         return None
     require_operator()
+    if asked != "1":
+        raise InvalidInput(f"profile is {asked[:20]!r}; use {ASKED} to have this request recorded, or leave it out")
     request.environ.pop(ADDRESS, None)  # or the answer, made while it was watched, would be stored for this address
     with rendering_anew():
         _, name = _recorder().record_call(current_app.dispatch_request, request.path)

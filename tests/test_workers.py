@@ -179,7 +179,7 @@ def test_metrics_are_those_of_both(team: Team) -> None:
     request = urllib.request.Request(f"{team.app.address}/metrics", headers={"Authorization": f"Bearer {TOKEN}"})
     with urllib.request.urlopen(request, timeout=60) as answer:
         told = set(re.findall(r'dashboard_ready\{worker="(\d)"\}', answer.read().decode()))
-    assert told == {"0", "1"}
+    assert told == {"1", "2"}
 
 
 def test_the_performance_page_of_either_tells_of_both(team: Team) -> None:
@@ -193,7 +193,8 @@ def test_the_performance_page_of_either_tells_of_both(team: Team) -> None:
 
     eventually(both, lambda: str(pages))
     for found in pages.values():
-        assert {int(process) for _, process, _, _ in found} == {one.pid for one in team.workers.values()}
+        named = {int(number): int(process) for number, process, _, _ in found}
+        assert named == {number: one.pid for number, one in team.workers.items()}, "as their logs are called"
         assert sorted(role for _, _, role, _ in found) == ["follows", "leads"]
         assert [more for *_, more in found if more] == [", answered this page"]
 
@@ -232,6 +233,7 @@ def test_a_killed_leader_is_succeeded_and_replaced(team: Team) -> None:
     team.wait_until_ready()
     test_both_have_the_same_market_by_one_feed(team)
     test_news_reach_the_pages_of_both(team)
+    test_the_performance_page_of_either_tells_of_both(team)
 
 
 def test_workers_end_when_the_program_is_killed(team: Team) -> None:

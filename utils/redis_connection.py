@@ -9,7 +9,7 @@ from typing import Any
 
 import redis
 from redis.backoff import NoBackoff
-from redis.connection import Connection, SSLConnection, UnixDomainSocketConnection
+from redis.connection import AbstractConnection, Connection, SSLConnection, UnixDomainSocketConnection
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 from redis.retry import Retry
 
@@ -20,6 +20,8 @@ from utils.redis_scripts import Script
 
 _SCHEMES = ("redis", "rediss", "unix")
 _CONNECTIONS = 32
+_LEAST_S = 0.001
+"""Zero would make a socket that never waits."""
 _REAL = SystemClock()
 """Sockets live in real time, whatever clock the rest is given."""
 
@@ -67,17 +69,31 @@ class _TimedSocket:
         self._plain.settimeout(left_s if self._timeout_s is None else min(left_s, self._timeout_s))
 
 
-class _TimedConnection(Connection):
+class _Hurried(AbstractConnection):
+    """A connection whose attempts, however many addresses its host has, end with the question they are made for."""
+
+    @property
+    def socket_connect_timeout(self) -> float | None:
+        whole_s = super().socket_connect_timeout
+        left_s = max(_LEAST_S, _deadline.until - _REAL.monotonic())
+        return left_s if whole_s is None else min(left_s, whole_s)
+
+    @socket_connect_timeout.setter
+    def socket_connect_timeout(self, value: float | None) -> None:
+        self._socket_connect_timeout = value
+
+
+class _TimedConnection(_Hurried, Connection):
     def _connect(self) -> Any:
         return _TimedSocket(super()._connect())  # type: ignore[no-untyped-call]  # untyped in redis-py
 
 
-class _TimedTlsConnection(SSLConnection):
+class _TimedTlsConnection(_Hurried, SSLConnection):
     def _connect(self) -> Any:
         return _TimedSocket(super()._connect())  # type: ignore[no-untyped-call]  # untyped in redis-py
 
 
-class _TimedUnixConnection(UnixDomainSocketConnection):
+class _TimedUnixConnection(_Hurried, UnixDomainSocketConnection):
     def _connect(self) -> Any:
         return _TimedSocket(super()._connect())  # type: ignore[no-untyped-call]  # untyped in redis-py
 

@@ -1,7 +1,7 @@
 """Worker files: what each of several worker processes tells of itself, in a folder that all of them read.
 
-Each process takes the lowest free number and keeps a file lock on it while it lives, so that nobody believes what a
-dead one left behind, and a worker that is replaced goes on under its number.
+Each process takes the number it is given, or the lowest free one, and keeps a file lock on it while it lives, so that
+nobody believes what a dead one left behind, and a worker that is replaced goes on under its number.
 """
 
 from __future__ import annotations
@@ -26,9 +26,11 @@ class WorkerFiles:
     Needs file locks (`fcntl`): elsewhere this process has no number, writes nothing and finds nobody.
     """
 
-    def __init__(self, folder: Path, *, period_s: float = 5.0) -> None:
+    def __init__(self, folder: Path, *, period_s: float = 5.0, wanted: int | None = None) -> None:
+        """`wanted`: the number to take where it is free, so that this worker is called here as it is elsewhere."""
         self.tell: dict[str, Callable[[], bytes]] = {}
         self._folder = folder
+        self._wanted = () if wanted is None else (wanted,)
         self._number: int | None = None
         self._lock_file: IO[bytes] | None = None
         self._writing = threading.Lock()
@@ -77,7 +79,7 @@ class WorkerFiles:
 
     def _take_number(self) -> bool:
         self._folder.mkdir(parents=True, exist_ok=True)
-        for number in range(MOST_WORKERS):
+        for number in (*self._wanted, *range(MOST_WORKERS)):
             lock_file = _locked(self._lock_path(number))
             if lock_file is not None:
                 self._number, self._lock_file = number, lock_file

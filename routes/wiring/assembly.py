@@ -61,7 +61,7 @@ def assemble(settings: Settings, clock: Clock, worker: Worker | None = None) -> 
         version=build_id(VERSION),
         shared=settings.workers > 1,
     )
-    files = worker_files(settings)
+    files = worker_files(settings, worker)
     reports = worker_reports(files, recorder, clock)
     services = _services(settings, clock, market, models, connection, feed, pages, recorder, reports)
     return Parts(

@@ -36,9 +36,11 @@ def shared_sessions(settings: Settings, clock: Clock) -> SharedSessionStore | No
     return SharedSessionStore(settings.instance_path / "sessions", clock, idle_s=IDLE_S)
 
 
-def worker_files(settings: Settings) -> WorkerFiles | None:
-    """Where several processes tell each other what they counted."""
-    return WorkerFiles(settings.instance_path / "metrics") if settings.workers > 1 else None
+def worker_files(settings: Settings, worker: Worker | None) -> WorkerFiles | None:
+    """Where several processes tell each other what they counted, each by the number that its logs have."""
+    if settings.workers == 1:
+        return None
+    return WorkerFiles(settings.instance_path / "metrics", wanted=worker.number if worker is not None else None)
 
 
 def worker_reports(files: WorkerFiles | None, recorder: MinuteRecorder, clock: Clock) -> WorkerReports | None:

@@ -29,6 +29,10 @@ def test_an_unknown_interval_is_told_those_that_exist(client: FlaskClient) -> No
     answer = client.get("/symbol/BTCUSDT?interval=1M")
     assert answer.status_code == 400
     assert "use one of 1h" in answer.text
+    assert "Candle lengths" in answer.text
+    elsewhere = client.post("/performance/profiles", data={"seconds": "99"}, headers={"Sec-Fetch-Site": "same-origin"})
+    assert elsewhere.status_code == 400
+    assert "Candle lengths" not in elsewhere.text, "nobody asked about candles"
 
 
 @pytest.mark.parametrize("address", ["/symbol/{}", "/symbol/BTCUSDT?interval={}", "/?q={}", "/?sort={}", "/{}"])
@@ -85,3 +89,7 @@ def test_wrong_methods_are_refused_with_those_that_fit(client: FlaskClient) -> N
     answer = client.post("/health", headers={"Sec-Fetch-Site": "same-origin"})
     assert answer.status_code == 405
     assert "GET" in answer.headers["Allow"]
+    assert answer.get_json()["message"] == "POST is not answered at '/health'; use GET"
+    page = client.get("/performance/caches/data_cache/clear")
+    assert page.status_code == 405
+    assert "GET is not answered at &#39;/performance/caches/data_cache/clear&#39;; use POST" in page.text

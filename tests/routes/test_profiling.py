@@ -261,7 +261,9 @@ def test_a_page_asked_with_profile_1_is_made_anew_and_not_kept(replay: Replay, c
     assert pages.stats().entries == before.entries
     assert client.get("/symbol/BTCUSDT?profile=1").status_code == 303, "nor is the answer stored for the address"
     assert client.get("/symbol/NOPEUSDT?profile=1").status_code == 404
-    assert client.get("/symbol/BTCUSDT?profile=10").status_code == 200
+    wrong = client.get("/symbol/BTCUSDT?profile=10")
+    assert wrong.status_code == 400
+    assert "Profile is &#39;10&#39;; use profile=1" in wrong.text
     for bad in ({"kind": "everything"}, {"seconds": "soon"}, {"seconds": "31"}, {"seconds": "nan"}):
         assert client.post("/performance/profiles", data=bad, headers=OURS).status_code == 400
 

@@ -6,7 +6,10 @@ import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from functools import partial
+
+import pytest
 
 from tests.support.redis_processes import (
     CODECS,
@@ -156,4 +159,22 @@ def test_a_server_that_drips_bytes_is_given_up_at_the_deadline() -> None:
         dripping.result(PATIENCE_S)
         level.close()
     assert took < 0.15
+    assert level.stats().failures == 1
+
+
+def test_however_many_addresses_do_not_answer_they_share_one_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host name with an old and a new address, or behind a wall that drops packets: each attempt would wait anew."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener, ExitStack() as waiting:
+        for _ in range(4):  # its queue is full from here on: who knocks hears nothing
+            knocking = waiting.enter_context(socket.socket())
+            knocking.setblocking(False)
+            knocking.connect_ex(listener.getsockname())
+        place = (socket.AF_INET, socket.SOCK_STREAM, 0, "", listener.getsockname())
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_: [place] * 8)
+        level = RedisLevel("redis://many.example:6379/0", namespace="t", regions=("plain",), codecs=CODECS)
+        began = time.perf_counter()
+        assert level.get(("plain", "a")) is None
+        took = time.perf_counter() - began
+        level.close()
+    assert 0.04 < took < 0.2, "eight times 50 ms if each had its own"
     assert level.stats().failures == 1
