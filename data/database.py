@@ -168,7 +168,7 @@ class Database:
         try:
             yield
         except self._failures as error:
-            self._queries.errors += 1
+            self._queries.failed()
             raise StoreError(plain_text(error)) from error
 
 

@@ -38,6 +38,10 @@ class QueryStats:
     slowest_sql: str
     statements: tuple[StatementStats, ...] = ()
     """Those that took longest in sum, the dearest first; ten at most."""
+    failing: bool = False
+    """Whether nothing went well since the newest failure."""
+    since_error_s: float | None = None
+    """How long ago that was; None without one."""
 
 
 class QueryCounts:
@@ -45,6 +49,8 @@ class QueryCounts:
 
     def __init__(self, engine: sa.Engine, timer: Callable[[], float]) -> None:
         self.errors = 0
+        self._failed_s: float | None = None
+        self._failing = False
         self._timer = timer
         self._count = 0
         self._total_s = self._slowest_s = 0.0
@@ -53,10 +59,25 @@ class QueryCounts:
         sa.event.listen(engine, "before_cursor_execute", self._before)
         sa.event.listen(engine, "after_cursor_execute", self._after)
 
+    def failed(self) -> None:
+        """A transaction, or the way to one, came to nothing."""
+        self.errors += 1
+        self._failed_s, self._failing = self._timer(), True
+
     def stats(self) -> QueryStats:
+        since_s = None if self._failed_s is None else self._timer() - self._failed_s
         known = [StatementStats(sql, *counts) for sql, counts in self._statements.copy().items()]
         dearest = tuple(sorted(known, key=lambda one: -one.total_s)[:_SHOWN_STATEMENTS])
-        return QueryStats(self._count, self.errors, self._total_s, self._slowest_s, self._slowest_sql, dearest)
+        return QueryStats(
+            self._count,
+            self.errors,
+            self._total_s,
+            self._slowest_s,
+            self._slowest_sql,
+            dearest,
+            self._failing,
+            since_s,
+        )
 
     def _before(self, *args: Any) -> None:
         args[4]._started = self._timer()
@@ -65,6 +86,7 @@ class QueryCounts:
         _, _, statement, _, context, _ = args
         seconds = self._timer() - context._started
         count_query()
+        self._failing = False
         self._count += 1
         self._total_s += seconds
         sql = _shown(statement)

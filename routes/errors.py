@@ -12,7 +12,7 @@ from werkzeug.exceptions import NotFound as WerkzeugNotFound
 
 from routes.services import services
 from routes.strict_json import JSON, dumps
-from utils.errors import STATUS, Banned, DashboardError, InvalidInput, NotFound
+from utils.errors import STATUS, Banned, DashboardError, InvalidInput, NotFound, StoreError
 from utils.performance_monitor import current_trace
 from utils.request_trace import traced
 
@@ -29,6 +29,7 @@ _TITLES = {
     502: "The exchange gave no usable answer",
     503: "Not ready yet",
 }
+_DATABASE = "The database cannot be used"
 _UNEXPECTED = "An error that nobody foresaw. It has been written to the log, under the request's number below."
 _LONGEST_PATH = 80
 _JSON_PATHS = ("/api/", "/health", "/ready")
@@ -117,7 +118,7 @@ def _page(status: int, message: str, retry_after_s: int | None, request_id: str,
         return render_template(
             "error.html",
             status=status,
-            title=_TITLES.get(status, "That did not work"),
+            title=_DATABASE if isinstance(error, StoreError) else _TITLES.get(status, "That did not work"),
             message=message,
             retry_after_s=retry_after_s,
             request_id=request_id,

@@ -20,6 +20,7 @@ _CPU_WORRIES = 90.0
 _LAG_WORRIES_S, _LAG_HURTS_S = 0.05, 0.25
 _ERRORS_HURT = 0.01
 _QUERY_WORRIES_S = 0.05
+_FAILURE_WORRIES_S = 300.0
 _MEMORY_NEARLY = 0.92
 _ALERTS_NAMED = 2
 _RANK: Mapping[State, int] = {"live": 0, "late": 1, "stale": 2}
@@ -149,8 +150,14 @@ def _database(database: Mapping[str, Any]) -> Check:
     if not database.get("count"):
         return Check("Database", "live", "not asked yet")
     mean_s = database["total_s"] / database["count"]
-    text = f"{seconds_text(mean_s)} per statement, {count(database['errors'])} failed since the start"
-    return Check("Database", "late" if database["errors"] or mean_s > _QUERY_WORRIES_S else "live", text)
+    failed = f"{count(database['errors'])} failed since the start"
+    if database.get("failing"):
+        return Check("Database", "stale", f"cannot be used now; {failed}")
+    since_s = database.get("since_error_s")
+    lately = since_s is not None and since_s < _FAILURE_WORRIES_S
+    newest = f", the newest {wording.age(since_s)}" if lately else ""
+    worries = lately or mean_s > _QUERY_WORRIES_S
+    return Check("Database", "late" if worries else "live", f"{seconds_text(mean_s)} per statement, {failed}{newest}")
 
 
 def _shared_cache(redis: Mapping[str, Any]) -> tuple[Check, ...]:

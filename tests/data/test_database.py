@@ -217,12 +217,14 @@ def test_a_lock_of_another_program_is_said_plainly(database: Database) -> None:
             connection.exec_driver_sql("PRAGMA busy_timeout=0")
         with pytest.raises(StoreError, match="locked by another program"), database.write():
             pass
+        assert database.query_stats().failing
         database.create_tables(NOTES.metadata)  # they are there: nothing is waited for
     finally:
         other.close()
     with database.write() as connection:
         connection.execute(sa.insert(NOTES), {"text": "after"})
     assert texts(database) == ["after"]
+    assert not database.query_stats().failing
 
 
 def test_a_read_only_database_is_said_plainly(database: Database) -> None:

@@ -106,9 +106,15 @@ def test_a_restart_of_the_server_is_survived(server: PostgresServer, database: D
         cut_off()
     with pytest.raises(StoreError, match="does not answer; start it"), database.read():
         pass
+    down = database.query_stats()
+    assert down.failing
+    assert down.since_error_s is not None
     server.start()
     with database.read() as connection:
         assert connection.execute(COUNT).scalar_one() == 1
+    up = database.query_stats()
+    assert not up.failing, "it is used again"
+    assert up.errors == down.errors
 
 
 def test_more_threads_than_connections_wait_in_turn(database: Database) -> None:

@@ -11,7 +11,7 @@ from routes.errors import status_of
 from tests.support.browser import Replay
 from tests.support.pages import client, replay
 from tests.support.whole_app import whole_app
-from utils.errors import STATUS, BadData, Banned, NotReady, RateLimited
+from utils.errors import STATUS, BadData, Banned, NotReady, RateLimited, StoreError
 
 __all__ = ["client", "replay"]
 
@@ -75,6 +75,17 @@ def test_an_unforeseen_error_tells_the_log_and_nobody_else(
         assert answer.status_code == 500
         assert "a secret detail" not in answer.text
     assert "a secret detail" in caplog.text
+
+
+def test_a_database_that_is_gone_is_called_so(replay: Replay, monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(*_: object) -> None:
+        raise StoreError("the database server does not answer; start it")
+
+    monkeypatch.setattr("routes.performance.performance_version", gone)
+    answer = replay.app.test_client().get("/performance")
+    assert answer.status_code == 503
+    assert "<h1>The database cannot be used</h1>" in answer.text
+    assert "The database server does not answer; start it" in answer.text
 
 
 def test_statuses_come_from_the_one_table() -> None:

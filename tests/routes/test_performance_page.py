@@ -64,7 +64,8 @@ def test_all_is_well() -> None:
         ("exchange", {"used_weight": 5_000}, "late", "exchange"),
         ("exchange", {"loop_lag_max_s": 0.3}, "stale", "event loop"),
         ("exchange", {"loop_lag_max_s": 0.1}, "late", "event loop"),
-        ("database", {"errors": 1}, "late", "database"),
+        ("database", {"errors": 1, "since_error_s": 20.0}, "late", "database"),
+        ("database", {"errors": 1, "since_error_s": 20.0, "failing": True}, "stale", "database"),
     ],
 )
 def test_one_thing_that_is_not_well_is_named(part: str, change: dict[str, Any], state: str, name: str) -> None:
@@ -73,6 +74,16 @@ def test_one_thing_that_is_not_well_is_named(part: str, change: dict[str, Any], 
     place[part] = {**place[part], **change}
     seen = health(minute({130: 100}), (), metrics, memory_limit_percent=80)
     assert (seen.state, seen.text.rpartition(": ")[2]) == (state, name)
+
+
+def test_a_failure_of_the_database_is_over_in_the_end() -> None:
+    once = {**WELL["sources"]["database"], "errors": 1, "since_error_s": 301.0}
+    metrics = {**WELL, "sources": {**WELL["sources"], "database": once}}
+    seen = health(minute({130: 100}), (), metrics, memory_limit_percent=80)
+    assert seen.text == "Fast and healthy"
+    assert [check.text for check in seen.checks if check.name == "Database"] == [
+        "1.00 ms per statement, 1 failed since the start"
+    ]
 
 
 def test_errors_and_budgets_count_but_a_start_that_says_so_does_not() -> None:
