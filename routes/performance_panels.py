@@ -256,7 +256,7 @@ def redis_words(redis: Mapping[str, Any]) -> str:
     if shared_cache_up(redis):
         return "in use"
     problem = f" ({redis['last_problem']})" if redis["last_problem"] else ""
-    return f"does not answer{problem}; each process loads for itself"
+    return f"cannot be used{problem}; each process loads for itself"
 
 
 def other_panels(sources: Mapping[str, Any]) -> tuple[Panel, ...]:

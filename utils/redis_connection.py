@@ -10,7 +10,7 @@ from typing import Any
 import redis
 from redis.backoff import NoBackoff
 from redis.connection import AbstractConnection, Connection, SSLConnection, UnixDomainSocketConnection
-from redis.exceptions import NoScriptError, RedisError, ResponseError
+from redis.exceptions import NoScriptError, OutOfMemoryError, RedisError, ResponseError
 from redis.retry import Retry
 
 from utils.circuit_breaker import CircuitBreaker
@@ -190,4 +190,6 @@ def _evaluate(client: redis.Redis, script: Script, keys: Sequence[str], argument
 
 def _plain_text(error: Exception) -> str:
     """Without values: an error of a script would quote them."""
+    if isinstance(error, OutOfMemoryError):
+        return "it is full; raise its maxmemory, or set its maxmemory-policy to allkeys-lru"
     return f"the server refused: {str(error)[:80]}" if isinstance(error, ResponseError) else type(error).__name__

@@ -10,15 +10,16 @@ _MOST_KEYS = 64
 
 
 class RedisDebts:
-    """Safe for many threads: each debt is taken by one of them, and taken back where it cannot be paid."""
+    """Safe for many threads: one of them pays for all, and what it could not pay is owed again."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._keys: set[str] = set()
         self._everything = False
+        self._paying = False
 
     def __bool__(self) -> bool:
-        return self._everything or bool(self._keys)
+        return self._everything or bool(self._keys) or self._paying
 
     def owe(self, keys: Sequence[str]) -> None:
         with self._lock:
@@ -30,15 +31,26 @@ class RedisDebts:
             self._everything = True
 
     def pay(self, tell: Callable[[str], bool], tell_everything: Callable[[], bool]) -> bool:
-        """True when nothing is owed any more. Both answer whether the server was told; everything includes each key."""
+        """True when nothing is owed any more. Both answer whether the server was told; everything includes each key.
+
+        What another thread is paying is still owed: False.
+        """
         with self._lock:
-            keys, everything = list(self._keys), self._everything
+            if self._paying:
+                return False
+            self._paying = True
+            keys, everything = self._keys, self._everything
             self._keys, self._everything = set(), False
-        if everything and tell_everything():
-            return True
-        if not everything:
-            keys = [key for key in keys if not tell(key)]
-        self.owe(keys)
-        if everything:
-            self.owe_everything()
-        return not keys and not everything
+        try:
+            if everything and tell_everything():
+                keys, everything = set(), False
+            elif not everything:
+                for key in list(keys):
+                    if tell(key):
+                        keys.discard(key)
+        finally:
+            self.owe(list(keys))
+            if everything:
+                self.owe_everything()
+            self._paying = False
+        return not self

@@ -12,6 +12,7 @@ import orjson
 
 from utils.awaited import Awaited
 from utils.cache_codecs import Codecs, key_of, key_text
+from utils.circuit_breaker import BreakerState
 from utils.clock import Clock, SystemClock
 from utils.redis_connection import RedisConnection
 from utils.redis_debts import RedisDebts
@@ -28,6 +29,7 @@ _LONGEST_LOAD_S = 300.0
 """A load that took longer is not shared: the generation that it began under may have been forgotten."""
 _LONGEST_MS = 7 * 86_400_000
 _UNHEARD_S = 1.0
+_TRIAL_MS = 1_000
 """How long a process trusts its own copies while it would not hear that they are outdated."""
 _LOOK_AGAIN_S = 0.1
 
@@ -84,6 +86,7 @@ class RedisLevel:
             on_message=self._hear,
             on_loss=self._outdate_all,
             on_return=self._heard_again,
+            on_silence=self._try_again,
         )
         self._first_level: FirstLevel | None = None
         self._awaited = Awaited()
@@ -292,6 +295,14 @@ class RedisLevel:
     def _heard_again(self) -> None:
         self._connection.breaker.retry_now()
         self._outdate_all()
+        self._try_again()
+
+    def _try_again(self) -> None:
+        """Whether a server that was given up takes values again is found out here, before a reader asks."""
+        if self._connection.breaker.state is not BreakerState.CLOSED:
+            taken = self._connection.ask(lambda client: client.set(f"{self._base}trial", b"", px=_TRIAL_MS))
+            if taken is not None:
+                self._owes_nothing()
 
 
 def _text(key: Hashable) -> str:

@@ -20,8 +20,8 @@ _PAUSES_S = (0.05, 0.1, 0.2, 0.5, 1.0)
 
 
 class RedisListener:
-    """Calls `on_message(bytes)` for each message, `on_loss()` whenever messages may have been missed from now on, and
-    `on_return()` when they are heard again."""
+    """Calls `on_message(bytes)` for each message, `on_loss()` whenever messages may have been missed from now on,
+    `on_return()` when they are heard again, and `on_silence()` twice a second while nobody says anything."""
 
     def __init__(
         self,
@@ -31,12 +31,14 @@ class RedisListener:
         on_message: Callable[[bytes], None],
         on_loss: Callable[[], None],
         on_return: Callable[[], None],
+        on_silence: Callable[[], None],
     ) -> None:
         self._connection = connection
         self._channel = channel
         self._on_message = on_message
         self._on_loss = on_loss
         self._on_return = on_return
+        self._on_silence = on_silence
         self._stopping = threading.Event()
         self._heard = threading.Event()
         self._thread: threading.Thread | None = None
@@ -88,6 +90,7 @@ class RedisListener:
                 else:
                     subscription.ping()
                     asked = True
+                    self._on_silence()
         finally:
             subscription.close()
 

@@ -240,7 +240,7 @@ def test_a_shared_cache_that_is_gone_is_seen_at_a_glance() -> None:
     seen = health(minute({130: 100}), (), metrics, memory_limit_percent=80)
     assert seen.text == "Running; worth a look: shared cache"
     (panel,) = redis_panel(gone)
-    assert panel.facts[0].text == "does not answer (ConnectionError); each process loads for itself"
+    assert panel.facts[0].text == "cannot be used (ConnectionError); each process loads for itself"
     assert redis_panel({}) == ()
 
 

@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from functools import partial
 
 import pytest
+import redis
 
 from tests.support.redis_processes import (
     CODECS,
@@ -178,3 +179,34 @@ def test_however_many_addresses_do_not_answer_they_share_one_deadline(monkeypatc
         level.close()
     assert 0.04 < took < 0.2, "eight times 50 ms if each had its own"
     assert level.stats().failures == 1
+
+
+def test_a_full_server_is_no_error_says_what_to_do_and_is_used_again(own_server: RedisServer, process: Process) -> None:
+    cache, level = process(own_server.url)
+    with redis.Redis.from_url(own_server.url) as client:
+        client.config_set("maxmemory", "1")
+        for number in range(5):
+            assert cache.get_or_load(("plain", number), partial(int, number)) == number
+        assert level.stats().breaker != "closed"
+        assert level.stats().last_problem == (
+            "it is full; raise its maxmemory, or set its maxmemory-policy to allkeys-lru"
+        )
+        client.config_set("maxmemory", "100mb")
+    eventually(lambda: level.stats().breaker == "closed")  # though nobody asks
+    cache.set(("plain", 9), 9)
+    assert level.get(("plain", 9)) is not None
+
+
+def test_a_server_that_is_back_is_told_what_it_missed_though_nobody_asks(
+    own_server: RedisServer, process: Process
+) -> None:
+    (one, level), (other, _) = process(own_server.url), process(own_server.url)
+    one.set(KEY, "old")
+    assert other.get(KEY) == "old"
+    own_server.freeze()
+    for _ in range(4):
+        one.set(KEY, "new")
+    assert level.stats().breaker == "open"
+    own_server.thaw()
+    eventually(lambda: level.stats().breaker == "closed")
+    eventually(lambda: other.get(KEY) is None)
