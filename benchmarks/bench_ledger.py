@@ -61,8 +61,8 @@ def _rows(ledger: Ledger, counts: dict[str, int], rounds: int) -> list[Row]:
         "each": lambda: [ledger.skill(model_id="bench", symbol=symbol) for symbol in _MARKETS],
         "all": lambda: ledger.skills(model_id="bench", symbols=_MARKETS),
         "table": lambda: ledger.skills_by_horizon(model_id="bench", symbols=(None, *_MARKETS), horizons=SHOWN_HORIZONS),
-        "latest": lambda: ledger.latest(model),
-        "detail": lambda: (ledger.ranks(model, 6), ledger.course(model, 6, 60), ledger.weather(model, 6)),
+        "latest": lambda: ledger.latest([model]),
+        "detail": lambda: ledger.details([model], [6], 60),
         "check": lambda: ledger.check(most=20_000),
         "recent": lambda: ledger.recent(_MARKETS[3], Interval.H1, 100),
     }

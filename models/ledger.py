@@ -2,7 +2,7 @@
 
 A row per forecast holds all its horizons; a row per decided horizon its score; daily sums beside them, written in the
 same transaction, keep the skill over a million scores a matter of milliseconds. This is its one face; the work is in
-models.ledger_writing, ledger_scoring and ledger_reading.
+models.ledger_writing, ledger_scoring, ledger_reading and ledger_many.
 """
 
 from __future__ import annotations
@@ -11,22 +11,19 @@ import threading
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 
-import numpy as np
-from numpy.typing import NDArray
-
 from data.candles import Candles
 from data.database import Database
 from data.interval import Interval
 from data.symbol import Symbol
 from data.venue import BINANCE
-from models import ledger_calibrations, ledger_mixes, ledger_reading, ledger_scoring, ledger_writing
+from models import ledger_calibrations, ledger_many, ledger_mixes, ledger_reading, ledger_scoring, ledger_writing
 from models.following import Following
 from models.forecast import Forecast
 from models.ledger_chain import Verification, Walk
 from models.ledger_mixes import Weighing
 from models.ledger_models import known_models, newest_models
 from models.ledger_scores import NOTHING_SCORED, Latest, LedgerModel, LedgerRow, Skill
-from models.ledger_sums import BAND_SUMS, EVERY_HORIZON, EVERY_SYMBOL, Bands, Course, Weather
+from models.ledger_sums import BAND_SUMS, EVERY_HORIZON, EVERY_SYMBOL, Bands, Detail
 from models.ledger_tables import METADATA
 from utils.clock import Clock
 
@@ -150,6 +147,26 @@ class Ledger:
             for horizon in horizons
         }
 
+    def skills_of(
+        self,
+        records: Sequence[str],
+        *,
+        horizons: Sequence[int] = (EVERY_HORIZON,),
+        symbols: Sequence[Symbol | None] = (None,),
+        interval: Interval | None = None,
+    ) -> dict[tuple[str, Symbol | None, int], Skill]:
+        """Of many models by their records (digest, or what the versions of an ensemble have in common), asked at once:
+        for each market (None: all together) and horizon (0: all together)."""
+        names = {symbol: EVERY_SYMBOL if symbol is None else str(symbol) for symbol in symbols}
+        with self._database.read() as connection:
+            found = ledger_many.skills(connection, self._venue, records, list(names.values()), horizons, interval)
+        return {
+            (record, symbol, horizon): found.get((record, name, horizon), NOTHING_SCORED)
+            for record in records
+            for symbol, name in names.items()
+            for horizon in horizons
+        }
+
     def against(self, record: str, other: str) -> Skill:
         """The one's skill over the other, whose loss is its baseline, from the days on which both have as many scored
         forecasts: of what is forecast together, those are the same."""
@@ -180,25 +197,17 @@ class Ledger:
         with self._database.read() as connection:
             return ledger_mixes.weighings(connection, self._venue, record, limit)
 
-    def latest(self, model: LedgerModel) -> dict[Symbol, Latest]:
-        """The model's newest forecast of each market."""
+    def latest(self, models: Sequence[LedgerModel]) -> dict[int, dict[Symbol, Latest]]:
+        """By the model's key, its newest forecast of each market."""
         with self._database.read() as connection:
-            return ledger_reading.latest(connection, model)
+            return ledger_many.latest(connection, models)
 
-    def ranks(self, model: LedgerModel, horizon: int) -> NDArray[np.float64]:
-        """(q + 1,) how many outcomes lay below the lowest quantile, between each two, above the highest."""
+    def details(
+        self, models: Sequence[LedgerModel], horizons: Iterable[int], points: int
+    ) -> dict[tuple[int, int], Detail]:
+        """By the model's key and horizon: ranks of the outcomes, course in at most so many stretches, and weather."""
         with self._database.read() as connection:
-            return ledger_reading.ranks(connection, model, horizon)
-
-    def weather(self, model: LedgerModel, horizon: int) -> Weather:
-        """Where the model does well: by UTC hour and third of the forecasts by volatility."""
-        with self._database.read() as connection:
-            return ledger_reading.weather(connection, model, horizon)
-
-    def course(self, model: LedgerModel, horizon: int, points: int) -> Course:
-        """Over all markets, in at most so many stretches of equally many days."""
-        with self._database.read() as connection:
-            return ledger_reading.course(connection, model, horizon, points)
+            return ledger_many.details(connection, models, horizons, points)
 
     def recent(self, symbol: Symbol, interval: Interval, limit: int) -> list[LedgerRow]:
         """The newest `limit` rows of a market, newest forecast first, then by horizon."""

@@ -13,74 +13,13 @@ from numpy.typing import NDArray
 from data.interval import Interval
 from data.symbol import Symbol
 from models.ledger_models import known_models, matching
-from models.ledger_rows import ledger_rows, unpack
-from models.ledger_scores import RATIOS, SUMS, Latest, LedgerModel, LedgerRow, Skill, skill_of
-from models.ledger_sums import EVERY_HORIZON, EVERY_SYMBOL, WEATHER_SUMS, Course, Weather, weather_of
-from models.ledger_tables import DAYS, FORECASTS, MODELS, RANKS, SCORES, WEATHER
+from models.ledger_rows import ledger_rows
+from models.ledger_scores import RATIOS, SUMS, LedgerRow, Skill, skill_of
+from models.ledger_sums import EVERY_HORIZON, EVERY_SYMBOL
+from models.ledger_tables import DAYS, FORECASTS, MIXES, MODELS, SCORES
 
 BLOCK_CANDLES = 24
 _DAY_MS = 86_400_000
-
-
-def latest(connection: sa.Connection, model: LedgerModel) -> dict[Symbol, Latest]:
-    """The model's newest forecast of each market."""
-    newest = (
-        sa.select(FORECASTS.c.symbol, sa.func.max(FORECASTS.c.last_open_time_ms).label("at_ms"))
-        .where(FORECASTS.c.model.in_(model.keys))
-        .group_by(FORECASTS.c.symbol)
-        .subquery()
-    )
-    query = sa.select(FORECASTS).join(
-        newest,
-        (FORECASTS.c.symbol == newest.c.symbol) & (FORECASTS.c.last_open_time_ms == newest.c.at_ms),
-    )
-    rows = connection.execute(query.where(FORECASTS.c.model.in_(model.keys)).order_by(FORECASTS.c.key)).all()
-    return {
-        Symbol(row.symbol): Latest(
-            Symbol(row.symbol),
-            row.last_open_time_ms,
-            row.made_at_ms,
-            row.last_close,
-            row.sigma,
-            unpack(row.log_returns, model),
-        )
-        for row in rows
-    }
-
-
-def ranks(connection: sa.Connection, model: LedgerModel, horizon: int) -> NDArray[np.float64]:
-    """(q + 1,) how many outcomes lay below the lowest quantile, between each two, above the highest."""
-    query = sa.select(RANKS.c.rank, RANKS.c.scored)
-    rows = connection.execute(query.where(RANKS.c.model.in_(model.keys), RANKS.c.horizon == horizon)).all()
-    counts = np.zeros(len(model.quantiles) + 1)
-    for rank, scored in rows:
-        counts[rank] += scored
-    return counts
-
-
-def weather(connection: sa.Connection, model: LedgerModel, horizon: int) -> Weather:
-    """Where the model does well: by UTC hour and third of the forecasts by volatility."""
-    names = ("hour", "bin", *WEATHER_SUMS)
-    query = sa.select(*(WEATHER.c[name] for name in names))
-    rows = connection.execute(query.where(WEATHER.c.model.in_(model.keys), WEATHER.c.horizon == horizon)).all()
-    columns = np.array(rows, dtype=np.float64).reshape(-1, len(names)).T
-    hours, bins = columns[:2].astype(np.int64)
-    return weather_of(hours, bins, dict(zip(WEATHER_SUMS, columns[2:], strict=True)))
-
-
-def course(connection: sa.Connection, model: LedgerModel, horizon: int, points: int) -> Course:
-    """Over all markets, in at most so many stretches of equally many days."""
-    names = ("scored", "loss", "baseline_loss")
-    ours = (DAYS.c.model.in_(model.keys), DAYS.c.symbol == EVERY_SYMBOL, DAYS.c.horizon == horizon)
-    ends = sa.select(sa.func.min(DAYS.c.day), sa.func.max(DAYS.c.day)).where(*ours)
-    first, last = connection.execute(ends).one()
-    width = -(-(last - first + 1) // points) if first is not None else 1
-    stretch = ((DAYS.c.day - (first or 0)) // width).label("stretch")
-    query = sa.select(stretch, *(sa.func.sum(DAYS.c[name]) for name in names)).where(*ours)
-    rows = connection.execute(query.group_by(stretch).order_by(stretch)).all()
-    columns = np.array(rows, dtype=np.float64).reshape(-1, 1 + len(names)).T
-    from_ms = ((first or 0) + columns[0].astype(np.int64) * width) * _DAY_MS
-    return Course(from_ms, from_ms + width * _DAY_MS, *columns[1:])
 
 
 def recent(connection: sa.Connection, venue: str, symbol: Symbol, interval: Interval, limit: int) -> list[LedgerRow]:
@@ -132,8 +71,8 @@ def skills(
     given["since"] = 0 if since_ms is None else since_ms // _DAY_MS
     asked = {"symbol": symbols, "horizon": horizons}
     single = days == len(models) == 1 and all(len(asked[name]) == 1 for name in asked.keys() - set(groups))
-    rows = connection.execute(_skill_query(groups, single=single), given).all()
-    return {tuple(row[: len(groups)]): _skill(row[len(groups) :]) for row in rows if row[-1] is not None}
+    rows = connection.execute(skill_query(groups, single=single), given).all()
+    return {tuple(row[: len(groups)]): skill_row(row[len(groups) :]) for row in rows if row[-1] is not None}
 
 
 def against(connection: sa.Connection, venue: str, record: str, other: str) -> Skill:
@@ -166,7 +105,7 @@ def _days(connection: sa.Connection, venue: str, digest: str) -> tuple[int, dict
 
 
 @functools.cache
-def _skill_query(groups: tuple[str, ...], *, single: bool) -> sa.Select[Any]:
+def skill_query(groups: tuple[str, ...], *, single: bool) -> sa.Select[Any]:
     """Sums, products of RATIOS and number of blocks, by `groups`; built once, for building it costs more than asking.
 
     Where models of several intervals are asked for at once, the longest block is everybody's. `single`: each row of the
@@ -187,11 +126,13 @@ def _skill_query(groups: tuple[str, ...], *, single: bool) -> sa.Select[Any]:
 
 
 def _blocks(groups: tuple[str, ...], chosen: Sequence[sa.ColumnElement[bool]]) -> sa.Subquery:
-    """One row per block of days, over all models, markets and horizons that are not told apart."""
-    columns = [DAYS.c[name] for name in groups]
+    """One row per block of days, over all models, markets and horizons that are not told apart; `record` tells
+    ensembles apart, each of all its versions."""
+    columns = [MIXES.c.record if name == "record" else DAYS.c[name] for name in groups]
+    rows = DAYS.join(MIXES, MIXES.c.model == DAYS.c.model) if "record" in groups else DAYS
     block = (DAYS.c.day // sa.bindparam("days", type_=sa.Integer)).label("block")
     sums = (sa.func.sum(DAYS.c[name]).label(name) for name in SUMS)
-    return sa.select(*columns, block, *sums).where(*chosen).group_by(*columns, block).subquery()
+    return sa.select(*columns, block, *sums).select_from(rows).where(*chosen).group_by(*columns, block).subquery()
 
 
 def _products(pair: tuple[str, str]) -> Iterator[tuple[str, str]]:
@@ -199,7 +140,7 @@ def _products(pair: tuple[str, str]) -> Iterator[tuple[str, str]]:
     yield from ((a, a), (a, b), (b, b))
 
 
-def _skill(row: Sequence[Any]) -> Skill:
+def skill_row(row: Sequence[Any]) -> Skill:
     """From the sums, the products of each ratio, and the number of blocks."""
     sums = dict(zip(SUMS, map(float, row), strict=False))
     products = np.array(row[len(SUMS) : -1], dtype=np.float64).reshape(len(RATIOS), 3).tolist()

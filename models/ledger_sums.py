@@ -70,6 +70,16 @@ class Course:
     baseline_loss: Floats
 
 
+@dataclass(frozen=True, slots=True)
+class Detail:
+    """What is kept of one model at one horizon over all markets; `ranks` (q + 1,) count the outcomes below the lowest
+    quantile, between each two, and above the highest."""
+
+    ranks: Floats
+    course: Course
+    weather: Weather
+
+
 def day_sums(
     decided: Decided, places: NDArray[np.intp], horizons: tuple[int, ...], starts_ms: Ints, symbol: str
 ) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ import numpy as np
 from data.interval import Interval
 from data.symbol import Symbol
 from models.ensemble_file import read_ensembles
-from models.ledger_sums import SHOWN_HORIZONS, Bands
+from models.ledger_sums import EVERY_HORIZON, SHOWN_HORIZONS, Bands
 from routes import wording
 from routes.ledger_answers import of_ledger
 from routes.services import ForecastFace, Services, SkillFace
@@ -61,19 +61,34 @@ def scores(services: Services, forecast: ForecastFace) -> Scores:
     )
 
 
+def last_skills(services: Services, forecasts: Sequence[ForecastFace]) -> dict[str, SkillFace]:
+    """By record, how each of these models' forecasts of one market did at its last horizon; asked at once."""
+    last = {one.record: int(one.horizons[-1]) for one in forecasts}
+    if not last:
+        return {}
+    symbol, interval = forecasts[0].symbol, forecasts[0].interval
+    found = of_ledger(
+        services,
+        ("last scores", symbol, interval, tuple(last)),
+        lambda: services.ledger.skills_of(
+            list(last), horizons=sorted(set(last.values())), symbols=(symbol,), interval=interval
+        ),
+        ttl_s=_KEPT_S,
+    )
+    return {record: found[record, symbol, ahead] for record, ahead in last.items()}
+
+
 def market_skills(services: Services, interval: Interval, forecasts: Sequence[ForecastFace]) -> dict[Symbol, SkillFace]:
-    """Over all horizons, of every market at once; one question for each model."""
-    models = {(one.model_id, one.record) for one in forecasts}
-    found: dict[Symbol, SkillFace] = {}
-    for model_id, digest in models:
-        symbols = tuple(one.symbol for one in forecasts if one.record == digest)
-        found |= of_ledger(
-            services,
-            ("market scores", digest, interval, symbols),
-            partial(services.ledger.skills, model_id=model_id, symbols=symbols, interval=interval, digest=digest),
-            ttl_s=_KEPT_S,
-        )
-    return found
+    """Over all horizons, of every market and whatever models serve them at once."""
+    records = sorted({one.record for one in forecasts})
+    symbols = tuple(one.symbol for one in forecasts)
+    found = of_ledger(
+        services,
+        ("market scores", tuple(records), interval, symbols),
+        lambda: services.ledger.skills_of(records, symbols=symbols, interval=interval),
+        ttl_s=_KEPT_S,
+    )
+    return {one.symbol: found[one.record, one.symbol, EVERY_HORIZON] for one in forecasts}
 
 
 def trade_cost(services: Services) -> float:

@@ -8,13 +8,12 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from data.interval import Interval
 from data.symbol import Symbol
 from models.ledger_chain import Verification
 from models.ledger_scores import Latest, LedgerModel, interval_95
-from models.ledger_sums import Course, Weather
+from models.ledger_sums import Detail
 from routes import tables, wording
 from routes.forecast_score import models_digest, shown_horizons, trade_cost
 from routes.ledger_answers import of_ledger
@@ -64,15 +63,6 @@ class ModelTable:
     pooled: Mapping[int, SkillFace]
 
 
-@dataclass(frozen=True, slots=True)
-class Detail:
-    """What is kept of one model at one horizon over all markets; `ranks` (q + 1,) are counts between the quantiles."""
-
-    ranks: NDArray[np.float64]
-    course: Course
-    weather: Weather
-
-
 def forecast_tables(services: Services, interval: Interval) -> tuple[ModelTable, ...]:
     """One per model that has forecast on this interval; gathered once for each state of the ledger."""
     return of_ledger(
@@ -85,13 +75,13 @@ def forecast_tables(services: Services, interval: Interval) -> tuple[ModelTable,
 
 
 def detail(services: Services, model: LedgerModel, horizon: int) -> Detail:
-    def load() -> Detail:
-        ledger = services.ledger
-        return Detail(
-            ledger.ranks(model, horizon), ledger.course(model, horizon, COURSE_POINTS), ledger.weather(model, horizon)
-        )
-
-    return of_ledger(services, ("forecast detail", model.key, horizon), load, ttl_s=_KEPT_S)
+    """What is kept of one model at one horizon."""
+    return of_ledger(
+        services,
+        ("forecast detail", model.key, horizon),
+        lambda: services.ledger.details([model], [horizon], COURSE_POINTS)[model.key, horizon],
+        ttl_s=_KEPT_S,
+    )
 
 
 def chain(services: Services) -> Verification:
@@ -105,24 +95,30 @@ def whole_chain(services: Services) -> Verification:
 
 
 def _tables(services: Services, interval: Interval) -> tuple[ModelTable, ...]:
-    """The model that serves first, as everywhere; then the others by id."""
+    """The model that serves first, as everywhere; then the others by id. As many questions for many as for one."""
     serving = next((one.record for one in services.forecaster.models(interval)), "")
     models = sorted(services.ledger.models(interval), key=lambda model: model.record != serving)
-    return tuple(_table(services, model) for model in models)
-
-
-def _table(services: Services, model: LedgerModel) -> ModelTable:
-    newest = services.ledger.latest(model)
-    symbols = [symbol for symbol in services.market.symbols if symbol in newest]
-    shown, cost = shown_horizons(model.horizons), trade_cost(services)
-    found = services.ledger.skills_by_horizon(
-        model_id=model.id, horizons=shown, symbols=symbols, interval=model.interval, digest=model.record
+    newest = services.ledger.latest(models)
+    records, ask = [model.record for model in models], services.ledger.skills_of
+    markets = [symbol for symbol in services.market.symbols if any(symbol in known for known in newest.values())]
+    shown = sorted({ahead for model in models for ahead in shown_horizons(model.horizons)})
+    every = sorted({ahead for model in models for ahead in model.horizons})
+    found = ask(records, horizons=shown, symbols=markets, interval=interval)
+    pooled = ask(records, horizons=every, interval=interval)
+    cost = trade_cost(services)
+    return tuple(
+        ModelTable(
+            model,
+            tuple(
+                _cell(model, newest[model.key][symbol], ahead, found[model.record, symbol, ahead], cost)
+                for symbol in markets
+                if symbol in newest[model.key]
+                for ahead in shown_horizons(model.horizons)
+            ),
+            {ahead: pooled[model.record, None, ahead] for ahead in model.horizons},
+        )
+        for model in models
     )
-    pooled = services.ledger.skills_by_horizon(
-        model_id=model.id, horizons=model.horizons, symbols=(None,), interval=model.interval, digest=model.record
-    )
-    cells = [_cell(model, newest[symbol], ahead, found[symbol, ahead], cost) for symbol in symbols for ahead in shown]
-    return ModelTable(model, tuple(cells), {ahead: pooled[None, ahead] for ahead in model.horizons})
 
 
 def _cell(model: LedgerModel, latest: Latest, horizon: int, skill: SkillFace, cost: float) -> Cell:
@@ -187,7 +183,7 @@ def forecasts_json(services: Services, interval: Interval) -> dict[str, Any]:
         "chain": chain_json(chain(services)),
         "columns": CSV_COLUMNS,
         "rows": [list(cell_row(cell).values()) for table in found for cell in table.cells],
-        "models": [_model_json(services, table) for table in found],
+        "models": _models_json(services, found),
     }
 
 
@@ -213,9 +209,16 @@ def chain_json(found: Verification) -> dict[str, Any]:
     }
 
 
-def _model_json(services: Services, table: ModelTable) -> dict[str, Any]:
+def _models_json(services: Services, found: Sequence[ModelTable]) -> list[dict[str, Any]]:
+    """Of all models what the page shows of the chosen one."""
+    models = [table.model for table in found]
+    every = {ahead for model in models for ahead in shown_horizons(model.horizons)}
+    details = services.ledger.details(models, every, COURSE_POINTS)
+    return [_model_json(table, details) for table in found]
+
+
+def _model_json(table: ModelTable, details: Mapping[tuple[int, int], Detail]) -> dict[str, Any]:
     model = table.model
-    horizons = shown_horizons(model.horizons)
     return {
         "model": model.id,
         "digest": model.digest,
@@ -227,7 +230,7 @@ def _model_json(services: Services, table: ModelTable) -> dict[str, Any]:
             "coverage_50": [table.pooled[ahead].coverage_50 for ahead in model.horizons],
             "coverage_90": [table.pooled[ahead].coverage_90 for ahead in model.horizons],
         },
-        "details": {ahead: _detail_json(detail(services, model, ahead)) for ahead in horizons},
+        "details": {ahead: _detail_json(details[model.key, ahead]) for ahead in shown_horizons(model.horizons)},
     }
 
 

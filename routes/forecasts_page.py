@@ -12,10 +12,10 @@ from data.interval import Interval
 from data.symbol import Symbol
 from models.ledger_chain import Verification
 from models.ledger_scores import LedgerModel
-from models.ledger_sums import Weather
+from models.ledger_sums import Detail, Weather
 from routes import score_charts, wording
 from routes.forecast_score import models_digest, shown_horizons, trade_cost
-from routes.forecast_table import Cell, Detail, ModelTable, chain, detail, forecast_tables
+from routes.forecast_table import Cell, ModelTable, chain, detail, forecast_tables
 from routes.mix_wording import making_of, seen_sentence
 from routes.score_charts import Chart
 from routes.services import Services

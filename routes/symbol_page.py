@@ -15,13 +15,13 @@ from data.symbol import Symbol
 from models.champions import symbols_of
 from models.one_look import one_look
 from routes import market_view, wording
-from routes.forecast_score import Believed, Scores, believed, models_digest, scores, shown_horizons
+from routes.forecast_score import Believed, Scores, believed, last_skills, models_digest, scores, shown_horizons
 from routes.market_view import Age, Quote
 from routes.mix_wording import Making, left_out_sentence, making_of, mix_sentence, seen_sentence
 from routes.model_record import record_sentence
 from routes.overview_page import feed_state
 from routes.readings import ReadingGroup, readings
-from routes.services import IndicatorsFace, Services
+from routes.services import IndicatorsFace, Services, SkillFace
 from routes.svg import CandleChart, candle_chart
 from routes.wording import Outlook, Verdict
 
@@ -269,11 +269,13 @@ def _model_rows(services: Services, gathered: Gathered) -> tuple[ModelRow, ...]:
     entries = _entries(services, gathered)
     order = {entry.id: place for place, entry in enumerate(entries)}
     made = sorted(services.forecaster.every([gathered.candles]), key=lambda one: order.get(one.model_id, len(order)))
-    return tuple(_model_row(services, one, gathered, entries) for one in made)
+    skills = last_skills(services, made)
+    return tuple(_model_row(services, one, skills[one.record], gathered, entries) for one in made)
 
 
-def _model_row(services: Services, forecast: Any, gathered: Gathered, entries: Sequence[Any]) -> ModelRow:
-    skill = scores(services, forecast)[forecast.symbol, int(forecast.horizons[-1])]
+def _model_row(
+    services: Services, forecast: Any, skill: SkillFace, gathered: Gathered, entries: Sequence[Any]
+) -> ModelRow:
     record, count = wording.skill_cell(skill)
     return ModelRow(
         model_id=forecast.model_id,

@@ -205,9 +205,18 @@ def test_all_versions_are_one_record_beside_those_of_the_members(desk: Desk) -> 
     pooled = desk.ledger.skill(model_id="mix", digest=mix.record)
     alone = desk.ledger.skill(model_id="mix", digest=model.digest)
     assert pooled.count == desk.ledger.skill(model_id="one").count > alone.count
-    assert set(desk.ledger.latest(model)) == {BTC, ETH}
-    assert desk.ledger.ranks(model, 1).sum() == desk.ledger.weather(model, 1).count.sum() == 29 * 2
-    assert desk.ledger.course(model, 1, 60).count.sum() == 29 * 2
+    assert set(desk.ledger.latest([model])[model.key]) == {BTC, ETH}
+    together = desk.ledger.skills_of([model.record, "nobody"], symbols=(None, BTC), horizons=(0, 1))
+    for symbol, horizon in ((None, 0), (None, 1), (BTC, 0), (BTC, 1)):
+        alone = desk.ledger.skill(model_id=model.id, digest=model.record, symbol=symbol, horizon=horizon or None)
+        assert together[model.record, symbol, horizon] == alone
+    assert together["nobody", BTC, 1].count == 0
+    assert (
+        desk.ledger.details([model], [1], 60)[model.key, 1].ranks.sum()
+        == desk.ledger.details([model], [1], 60)[model.key, 1].weather.count.sum()
+        == 29 * 2
+    )
+    assert desk.ledger.details([model], [1], 60)[model.key, 1].course.count.sum() == 29 * 2
     duel = desk.ledger.against(mix.record, desk.registry.get("one").digest)
     assert duel.count == pooled.count
     assert duel.baseline_loss == pytest.approx(desk.ledger.skill(model_id="one").loss)

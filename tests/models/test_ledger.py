@@ -167,8 +167,8 @@ def test_the_newest_forecast_of_each_market(ledger: Ledger) -> None:
     markets = scored(ledger)
     ledger.append([forecast(markets["BTCUSDT"], 160, model_digest="e" * 64, bias=0.5)])
     (model,) = ledger.models(Interval.H1)
-    assert (model.digest, list(ledger.latest(model))) == ("e" * 64, [BTC])
-    newest = ledger.latest(model)[BTC]
+    assert (model.digest, list(ledger.latest([model])[model.key])) == ("e" * 64, [BTC])
+    newest = ledger.latest([model])[model.key][BTC]
     assert newest.last_open_time_ms == int(markets["BTCUSDT"].open_time_ms[160])
     np.testing.assert_allclose(newest.log_returns, tiny_model.NAIVE * 0.01 + 0.5)
     assert ledger.models(Interval.D1) == ()

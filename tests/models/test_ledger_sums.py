@@ -94,14 +94,14 @@ def test_outcomes_are_counted_between_the_quantiles(ledger: Ledger) -> None:
     for candles in markets.values():
         realised = np.log(candles.close[6:156] / candles.close[:150])
         expected += np.bincount((realised[:, None] > tiny_model.NAIVE[5] * 0.01 + 0.001).sum(axis=1), minlength=6)
-    np.testing.assert_array_equal(ledger.ranks(model, 6), expected)
-    assert ledger.ranks(model, 7).sum() == 0, "kept only where pages show it"
+    np.testing.assert_array_equal(ledger.details([model], [6], 60)[model.key, 6].ranks, expected)
+    assert ledger.details([model], [7], 60)[model.key, 7].ranks.sum() == 0, "kept only where pages show it"
 
 
 def test_weather_adds_up_to_the_whole(ledger: Ledger) -> None:
     scored(ledger)
     (model,) = ledger.models(Interval.H1)
-    weather, whole = ledger.weather(model, 12), ledger.skill(model_id="tiny", horizon=12)
+    weather, whole = ledger.details([model], [12], 60)[model.key, 12].weather, ledger.skill(model_id="tiny", horizon=12)
     assert weather.count.shape == (24, 3)
     assert weather.count.sum() == whole.count == 300
     assert whole.loss is not None
@@ -118,12 +118,12 @@ def test_the_course_keeps_its_size_however_long_it_runs(ledger: Ledger) -> None:
     (model,) = ledger.models(Interval.H1)
     whole = ledger.skill(model_id="tiny", horizon=1)
     for points in (7, 40, 1000):
-        course = ledger.course(model, 1, points)
+        course = ledger.details([model], [1], points)[model.key, 1].course
         assert len(course.count) <= min(points, 40)
         assert course.count.sum() == whole.count == 1920
         assert (np.diff(course.from_ms) > 0).all()
-    assert len(ledger.course(model, 5, 10).count) > 0
-    assert len(ledger.course(model, 99, 10).count) == 0
+    assert len(ledger.details([model], [5], 10)[model.key, 5].course.count) > 0
+    assert len(ledger.details([model], [99], 10)[model.key, 99].course.count) == 0
 
 
 def test_sums_of_an_older_ledger_are_made_up_once(database: Database, ledger: Ledger) -> None:
@@ -132,7 +132,11 @@ def test_sums_of_an_older_ledger_are_made_up_once(database: Database, ledger: Le
     (model,) = ledger.models(Interval.H1)
     symbols = (None, BTC)
     before = ledger.skills_by_horizon(model_id="tiny", horizons=(1, 24), symbols=symbols)
-    ranks, weather, whole = ledger.ranks(model, 24), ledger.weather(model, 24), ledger.skill(model_id="tiny")
+    ranks, weather, whole = (
+        ledger.details([model], [24], 60)[model.key, 24].ranks,
+        ledger.details([model], [24], 60)[model.key, 24].weather,
+        ledger.skill(model_id="tiny"),
+    )
     change(database, "DELETE FROM ledger_ranks")
     change(database, "DELETE FROM ledger_weather")
     change(database, "DELETE FROM ledger_days WHERE symbol = '' OR horizon = 0")
@@ -141,8 +145,8 @@ def test_sums_of_an_older_ledger_are_made_up_once(database: Database, ledger: Le
     for place, skill in before.items():
         assert (after[place].count, after[place].coverage_90) == (skill.count, skill.coverage_90)
         assert after[place].loss == pytest.approx(skill.loss)
-    np.testing.assert_array_equal(newer.ranks(model, 24), ranks)
-    np.testing.assert_allclose(newer.weather(model, 24).loss, weather.loss)
+    np.testing.assert_array_equal(newer.details([model], [24], 60)[model.key, 24].ranks, ranks)
+    np.testing.assert_allclose(newer.details([model], [24], 60)[model.key, 24].weather.loss, weather.loss)
     assert (
         newer.skill(model_id="tiny").count
         == whole.count

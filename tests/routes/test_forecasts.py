@@ -248,12 +248,12 @@ def test_charts_wait_for_enough(replay: Replay) -> None:
     pooled = {horizon: ledger.skill(model_id=model.id, horizon=horizon) for horizon in HORIZONS}
     assert score_charts.coverage_chart(pooled, 100) is not None
     assert score_charts.coverage_chart(pooled, 10**9) is None
-    ranks = ledger.ranks(model, 6)
+    ranks = ledger.details([model], [6], 60)[model.key, 6].ranks
     drawn = score_charts.calibration_chart(ranks, model.quantiles, 100)
     assert drawn is not None
     assert drawn.rising.count("M") == len(model.quantiles) + 1
     assert score_charts.calibration_chart(ranks * 0, model.quantiles, 100) is None
-    assert score_charts.course_chart(ledger.course(model, 6, 1)) is None
+    assert score_charts.course_chart(ledger.details([model], [6], 1)[model.key, 6].course) is None
 
 
 def test_perfect_calibration_draws_level_bars() -> None:

@@ -38,6 +38,7 @@ SQL_DOORS = {
     "data/sqlite_file.py",
     "models/jobs.py",
     "models/ledger_calibrations.py",
+    "models/ledger_many.py",
     "models/ledger_mixes.py",
     "models/ledger_models.py",
     "models/ledger_reading.py",
