@@ -144,6 +144,6 @@ def _course(days: NDArray[np.float64], points: int) -> Course:
     width = -(-(last - first + 1) // points)
     stretches, labels = np.unique((day - first) // width, return_inverse=True)
     sums = np.zeros((len(_COURSE_SUMS), len(stretches)))
-    np.add.at(sums, (slice(None), labels), days[1:])
+    np.add.at(sums.T, labels, days[1:].T)
     from_ms = (first + stretches * width) * _DAY_MS
     return Course(from_ms, from_ms + width * _DAY_MS, *sums)
