@@ -302,7 +302,7 @@ class Market:
         if covered is None:
             rows = self._drawn(symbol, parent, start_ms, end_ms) if parent in _LADDER else self._empty(symbol)
         else:
-            rows = self._source.stored(symbol, parent, start_ms, end_ms)
+            rows = self.traded(symbol, parent, start_ms, end_ms)
         if not len(rows):
             return rows
         count = parent.ms // interval.ms

@@ -131,6 +131,25 @@ def test_the_forming_candle_stays_inside_the_real_one_and_ends_as_it(real: Marke
 
 
 @pytest.mark.shared
+@pytest.mark.parametrize("days_back", [360, 130, 40, 20], ids=["in 5m", "in 15m", "before 1m", "in 1m"])
+def test_a_market_moves_within_the_minute_whatever_files_reach_there(real: Market, days_back: int) -> None:
+    """BTCUSDT has minutes of its own for the last month alone; before, its price stood still within each minute."""
+    again = Market(ReplaySource(klines_dir()))
+    for minute in range(END_MS - days_back * DAY_MS, END_MS - days_back * DAY_MS + 5 * 60_000, 60_000):
+        final = real.rows("BTCUSDT", Interval.M1, minute, minute + 60_000).bar(0)
+        seconds = real.traded("BTCUSDT", Interval.S1, minute, minute + 60_000)
+        assert len(seconds) == 60
+        whole = seconds.fold()
+        assert whole is not None
+        assert whole[:VOLUME] == final[:VOLUME], "open, high, low and close to the last digit"
+        assert whole.volume == pytest.approx(final.volume, rel=1e-9)
+        bars = [real.forming("BTCUSDT", Interval.M1, minute + 1_000 * second) for second in range(1, 60)]
+        assert len({bar.close for bar in bars if bar is not None}) > 10
+        assert all(bar and final.low <= bar.low <= bar.close <= bar.high <= final.high for bar in bars)
+        assert bars[30:32] == [again.forming("BTCUSDT", Interval.M1, minute + 1_000 * second) for second in (31, 32)]
+
+
+@pytest.mark.shared
 def test_the_end_of_the_data_is_the_end_of_time(real: Market) -> None:
     base = ManualClock()
     assert real.end_ms == END_MS
