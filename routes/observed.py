@@ -26,6 +26,10 @@ UNROUTED = {404: "(not found)", 405: "(method not allowed)", 400: "(refused)"}
 RULE = "dashboard.rule"
 """The key in a WSGI environment under which an answer that never reached Flask names its route."""
 
+OURS = "dashboard.ours"
+"""The key in a WSGI environment of what the program asks itself: no reader waits for it, so it is neither counted nor
+logged. Nobody can set it from outside: header names begin with `HTTP_`."""
+
 _Headers = list[tuple[str, str]]
 _NOT_A_TOKEN = re.compile(r"[^A-Za-z0-9_-]+")
 
@@ -67,6 +71,8 @@ class ObservedApp:
         self._numbers = itertools.count(1)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        if OURS in environ:
+            return self._app(environ, start_response)
         trace = RequestTrace(f"{self._prefix}-{next(self._numbers):06x}", time.perf_counter())
         answer = _Answer(self._monitor, trace, environ, start_response)
         with tracing(trace):

@@ -10,6 +10,7 @@ import pytest
 from flask import Flask, Response
 
 from routes.observed import always, observe_requests
+from routes.warm_pages import page_renderer
 from tests.support.whole_app import address, every_address, whole_app
 from utils.access_log import AccessLog, AccessRecord
 from utils.clock import ManualClock
@@ -45,6 +46,17 @@ def test_every_answer_has_an_id_of_its_own_and_its_times(whole: Flask) -> None:
         assert re.fullmatch(r"total;dur=[\d.]+(, [\w-]+;dur=[\d.]+)*", answer.headers["Server-Timing"])
         ids.add(answer.headers["X-Request-ID"])
     assert len(ids) == len(addresses)
+
+
+def test_what_the_program_asks_itself_is_answered_and_not_counted(whole: Flask) -> None:
+    """Its cold pages would be over budget after every start, and no reader waited for them."""
+    status, size_bytes = page_renderer(whole, host="localhost")("/alerts")
+    assert (status, size_bytes > 1_000) == (200, True)
+    assert counts(performance_monitor) == {}
+    assert performance_monitor.slowest() == ()
+    client = whole.test_client()
+    client.get("/alerts", headers={"dashboard.ours": "1", "Dashboard-Ours": "1"})
+    assert counts(performance_monitor) == {"/alerts": 1}, "a stranger cannot say so"
 
 
 def test_strangers_addresses_are_counted_together(whole: Flask) -> None:
