@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from data.candles import Candles
 from data.interval import Interval
-from models import leaktest
+from models import leak_checks, leaktest
 from models.kline_files import markets as read
 from models.leak_checks import (
+    Check,
     check_future,
     check_scaler,
     check_scaler_numbers,
@@ -31,6 +32,7 @@ from models.leaktest import caught, leak_test
 from models.pipeline import real_pipeline, with_other_candle, with_other_future
 from models.registry import Registry
 from models.scaling import fit_scaler
+from models.significance import Bounds
 from models.spec import QUANTILES
 from models.split import Period
 from models.synthetic_candles import synthetic_candles
@@ -161,6 +163,26 @@ def test_a_score_on_the_rows_learned_from_earns_from_shuffled_outcomes(markets: 
     found = check_shuffled(REAL, samples, same, (1,), QUANTILES, 1)
     assert not found.ok, found.words
     assert "dealt at random" in found.findings[0].problem
+
+
+def test_one_lucky_deal_is_no_leak(markets: list[Candles], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A deal may seem to earn something by chance, above all on a short test of a real market: it is dealt again."""
+    samples = REAL.gather(markets[:1], (1,), *WINDOW)
+    parts = REAL.split(markets[:1], 1, None)
+    bounds = Bounds(0.0023, 0.0073)
+
+    def earned(*skills: float) -> Check:
+        answers = iter(skills)
+        monkeypatch.setattr(leak_checks, "learned_skill", lambda *_, **__: (next(answers), bounds))
+        return check_shuffled(REAL, samples, parts, (1,), QUANTILES, 1)
+
+    lucky = earned(0.005, -0.04, 0.001, 0.0, -0.0009, 0.0, -0.0034)
+    assert lucky.ok, lucky.words
+    assert "0.50 % skill (95 % bounds 0.23 … 0.73 %)" in lucky.words
+    assert "-0.07 % (± 0.21) on average of 5 more deals" in lucky.words
+    assert "fitted to the true ones -4.00 %" in lucky.words
+    assert not earned(0.004, -0.04, 0.003, 0.0035, 0.004, 0.0032, 0.003).ok, "little, but always"
+    assert not earned(0.02, -0.04, 0.03, 0.0, 0.02, 0.0, 0.01).ok, "now and then, but much"
 
 
 def test_a_model_is_tried_with_its_graph(tmp_path: Path, markets: list[Candles]) -> None:
