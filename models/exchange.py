@@ -73,7 +73,7 @@ def bring_in(content: bytes, promotion: Promotion) -> RegistryEntry:
         raise InvalidInput(f"{GRAPH} names data outside itself, which is never read; export it with its weights inside")
     spec = ModelSpec.from_json(files["spec.json"])
     if promotion.taken(check_name(spec.id)):
-        raise InvalidInput(f"a model named {spec.id!r} is already here, in use, usable or archived; it was left alone")
+        raise InvalidInput(_already_here(promotion, spec.id, files))
     target = promotion.root / spec.id
     try:
         with written_aside(promotion.root, spec.id, files) as aside:
@@ -83,6 +83,28 @@ def bring_in(content: bytes, promotion: Promotion) -> RegistryEntry:
     except OSError as error:
         raise StoreError(f"the model could not be put in place ({error.strerror}); look at the folder") from error
     return read_entry(target)
+
+
+def _already_here(promotion: Promotion, name: str, files: Mapping[str, bytes]) -> str:
+    """Whether it is the very model of the zip that has its name, or another one."""
+    places = [(promotion.root / name, "")] if (promotion.root / name).is_dir() else []
+    places += [(entry.path, ", archived") for entry in promotion.archived() if entry.path.name == name]
+    for path, where in places:
+        digest = read_entry(path).digest[:12]
+        if all(_content(path / one) == content for one, content in files.items()):
+            return f"this very model is already here as {name!r}{where} (digest {digest}): nothing was changed"
+        told = f"digest {digest}" if digest else "damaged"
+        return (
+            f"another model is already here as {name!r}{where} ({told}): the zip was not imported, nothing was changed"
+        )
+    return f"an ensemble {name!r} is already here: the zip was not imported, nothing was changed"
+
+
+def _content(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None
 
 
 def _check_names(names: Sequence[str]) -> None:

@@ -179,8 +179,8 @@ class RunningJobs:
             self._write_down(process)
         state, message = outcome(process, job)
         self._end(job.id, state, message)
-        process.clear(self._models_path)
-        self._live.pop(job.id, None)
+        self._live.pop(job.id, None)  # what cannot be cleared holds up no other job
+        process.clear(self._models_path)  # last: until its end is written down, only its files know of it
 
     def _end(self, job_id: int, state: JobState, message: str) -> None:
         tail = log_tail(self._folder, job_id)

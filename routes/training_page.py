@@ -111,7 +111,7 @@ def job_page(parts: Services, job: Job) -> JobPage:
         row=_row(job),
         message=job.message,
         cancelling=job.cancelling and job.unfinished,
-        eta=f"{about(job.eta_s)} left in {_left_in(job)}" if job.eta_s is not None and job.unfinished else "",
+        eta=_eta(parts, job) if job.unfinished else "",
         started_ms=job.started_ms,
         ended_ms=job.ended_ms,
         speed=f"{job.windows_per_s:,.0f} windows a second" if job.windows_per_s else wording.NOTHING,
@@ -150,8 +150,21 @@ def _row(job: Job) -> JobRow:
     )
 
 
-def _left_in(job: Job) -> str:
-    return "fetching, before it begins" if job.stage == FETCHING else "training"
+def _eta(parts: Services, job: Job) -> str:
+    """What is left of the stage in words; nothing where that is not known.
+
+    A first epoch holds TensorFlow's set-up: carried on it is only the most that the others may take. Until there are
+    two, earlier trainings of the kind tell more.
+    """
+    left_s = job.eta_s
+    if job.stage == "training" and job.epoch < 2 and job.windows and isinstance(job.request, TrainingRequest):
+        rate = parts.training.estimate(job.request).windows_per_s
+        guessed_s = job.windows * (job.steps - job.epoch) / rate
+        if left_s is None or guessed_s < left_s:
+            return f"{about(guessed_s)} left in training by a rough estimate"
+    if left_s is None:
+        return ""
+    return f"{about(left_s)} left in {'fetching, before it begins' if job.stage == FETCHING else 'training'}"
 
 
 def title(job: Job) -> str:

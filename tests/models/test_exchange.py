@@ -60,9 +60,16 @@ def test_a_model_travels_whole_and_does_not_serve_by_being_newer(packed: bytes, 
     serving = registry.default(Interval.H1)
     assert serving is not None
     assert serving.id == "here"
-    with pytest.raises(InvalidInput, match="'travelled' is already here"):
+    with pytest.raises(InvalidInput, match=r"this very model is already here as 'travelled' \(digest .*nothing was"):
         bring_in(packed, promotion)
+    other = zipped(signed(unpack(packed) | {"report.json": b"{}"}))
+    with pytest.raises(InvalidInput, match=r"another model is already here as 'travelled'.*was not imported"):
+        bring_in(other, promotion)
     assert sorted(path.name for path in promotion.root.iterdir()) == [".in-use.json", "here", "travelled"]
+    assert pack(registry.get("travelled")) == packed
+    promotion.archive("travelled")
+    with pytest.raises(InvalidInput, match="this very model is already here as 'travelled', archived"):
+        bring_in(packed, promotion)
 
 
 def _other_name(name: str) -> Callable[[Files], bytes]:

@@ -18,6 +18,7 @@ from data.interval import Interval
 from data.symbol import Symbol
 from models.jobs import MAX_WAITING, JobState
 from models.kline_files import between
+from models.training_process import TrainingProcess
 from models.training_request import TrainingRequest, WrongFields
 from models.training_runner import TrainingRunner
 from tests.support import tiny_model
@@ -65,13 +66,32 @@ def test_two_wait_their_turn_and_a_bad_one_harms_nobody(shop: Workshop) -> None:
     assert done.ended_ms is not None
     assert failed.started_ms >= done.ended_ms
     assert sorted(path.name for path in shop.models.iterdir()) == [".in-use.json", "before", "good"]
-    assert list((shop.folder / "trainings").iterdir()) == []
+    shop.wait_for(bad.id, lambda _: not list((shop.folder / "trainings").iterdir()))
     measured = shop.runner.estimate(request("next"))
     assert measured.measured_by == done.id
     took_s = ((done.ended_ms or 0) - (done.started_ms or 0)) / 1000
     assert 0.5 < done.other_s < took_s, "imports, reading, export and judging take their time too"
     again = shop.runner.estimate(request("next", epochs=3))
     assert again.seconds == pytest.approx(took_s, rel=0.2), "the same once more is said to take about as long"
+
+
+def test_files_that_cannot_be_removed_hold_up_nobody(idle: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The end of a training is written down once; what is left of its files does not stop the others."""
+    job = idle.jobs.add(request("stuck"), venue="binance", now_ms=1)
+    idle.jobs.begin(job.id, 2)
+    idle.jobs.started(job.id, os.getpid(), psutil.Process().create_time())
+    idle.runner.look()
+    idle.runner.step()
+
+    def refused(*_: object) -> None:
+        raise PermissionError(13, "not ours")
+
+    monkeypatch.setattr(TrainingProcess, "alive", property(lambda _: False))
+    monkeypatch.setattr(TrainingProcess, "clear", refused)
+    with pytest.raises(PermissionError):
+        idle.runner.step()
+    assert idle.jobs.get(job.id).state is JobState.LOST
+    idle.runner.step()
 
 
 def test_a_cancelled_training_ends_and_leaves_nothing(shop: Workshop) -> None:

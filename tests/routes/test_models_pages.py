@@ -76,7 +76,7 @@ def test_a_model_is_exported_and_imported_by_its_pages(made: Bench, client: Flas
     digest = made.services.registry.get("beta").digest
     refused = upload(client, answer.data)
     assert refused.status_code == 400
-    assert "'beta' is already here" in text_of(refused)
+    assert "his very model is already here as 'beta'" in text_of(refused)
     shutil.rmtree(made.models / "beta")
     taken = upload(client, answer.data)
     assert (taken.status_code, taken.headers["Location"]) == (303, "/models/beta")

@@ -113,6 +113,21 @@ def test_a_hopeless_training_is_refused_with_the_numbers(client: FlaskClient) ->
     assert "at least 500 are needed" in text_of(answer)
 
 
+def test_set_up_is_not_taken_for_the_time_of_an_epoch(made: Bench, client: FlaskClient) -> None:
+    """An epoch took 40 s, most of it set-up: an earlier training of the kind learned 2,000 windows a second."""
+    earlier = running_job(made)
+    made.runner.jobs.progressed(earlier.id, epoch=20, windows=3000, fit_s=30.0)
+    made.runner.jobs.end(earlier.id, JobState.DONE, 90_000, of=(JobState.RUNNING,))
+    job, jobs = running_job(made), made.runner.jobs
+    shown = {}
+    for epoch, eta_s in ((0, None), (1, 760.0), (2, 40.0)):
+        jobs.progressed(job.id, epoch=epoch, eta_s=eta_s, windows=3000)
+        shown[epoch] = text_of(client.get(f"/models/train/{job.id}"))
+    assert "Epoch 1 of 20, about 30 s left in training by a rough estimate." in shown[0]
+    assert "Epoch 2 of 20, about 30 s left in training by a rough estimate." in shown[1]
+    assert "Epoch 3 of 20, about 40 s left in training." in shown[2]
+
+
 def test_progress_is_live_and_costs_nothing_while_nothing_changes(made: Bench, client: FlaskClient) -> None:
     job = running_job(made)
     page = client.get(f"/models/train/{job.id}")
