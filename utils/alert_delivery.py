@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from utils.alert_send import Message
+from utils.alert_send import UNKNOWN, Message
 from utils.clock import Clock
 from utils.redaction import Redaction
 
@@ -149,7 +149,7 @@ class Courier:
             return replace(one, state="given up", done_at_ms=now_ms, problem=text)
         text = self._redact(" ".join(problem.split()))[:_LONGEST_PROBLEM]
         log.warning("alert to %s was not delivered (attempt %d): %s", one.label, attempts, text)
-        if attempts > len(PAUSES_S):
+        if attempts > len(PAUSES_S) or problem == UNKNOWN:
             return replace(one, state="given up", attempts=attempts, done_at_ms=now_ms, problem=text)
         next_at_ms = now_ms + round(PAUSES_S[attempts - 1] * 1000)
         return replace(one, attempts=attempts, next_at_ms=next_at_ms, problem=text)

@@ -16,7 +16,8 @@ from pathlib import Path
 
 DEADLINE_S = 60.0
 _ROOT = Path(__file__).resolve().parents[1]
-_UNKNOWN = "Apprise does not understand this address; see its documentation for what fits, such as json://host/path"
+UNKNOWN = "Apprise does not understand this address; see its documentation for what fits, such as json://host/path"
+"""What no further attempt can mend."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ def deliver(message: Message) -> str:
     try:
         service = apprise.Apprise()
         if not service.add(message.url):
-            return _UNKNOWN
+            return UNKNOWN
         # as plain text, which is escaped for the services that read HTML: `/symbol/<symbol>` would be a tag there
         arrived = service.notify(title=message.title, body=message.body, body_format=apprise.NotifyFormat.TEXT)
     except Exception as error:  # noqa: BLE001 - a hundred services, each with errors of its own

@@ -173,6 +173,16 @@ def test_a_target_that_was_taken_away_is_given_up(database: Database) -> None:
     assert sender.batches == []
 
 
+def test_an_address_that_nobody_understands_is_not_tried_again(database: Database) -> None:
+    store = AlertStore(database)
+    courier = Courier(store=store, targets=["nosuchservice://x"], send=send, clock=ManualClock())
+    courier.announce("T", "B", kind="test", alert=None)
+    assert courier.deliver_due() == 0
+    (one,) = store.deliveries(5)
+    assert (one.state, one.attempts) == ("given up", 1)
+    assert "does not understand this address; see its documentation for what fits" in one.problem
+
+
 @pytest.mark.parametrize("url", SECRETS)
 def test_no_secret_is_shown_logged_or_stored(url: str, database: Database, caplog: pytest.LogCaptureFixture) -> None:
     def answer(messages: Sequence[Message]) -> list[str]:
