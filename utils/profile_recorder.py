@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
 from utils.clock import Clock
 from utils.errors import DashboardError, InvalidInput
 from utils.memory_snapshot import snapshot_memory
+from utils.profile import Profile
 from utils.profile_store import ProfileStore
 from utils.request_profile import profile_call
 from utils.stack_sampler import sample_process
@@ -33,12 +34,16 @@ class Recording:
 
 
 class ProfileRecorder:
-    """Safe for threads. `problem` is what became of the last recording, where it failed."""
+    """Safe for threads. `problem` is what became of the last recording, where it failed.
 
-    def __init__(self, store: ProfileStore, clock: Clock) -> None:
+    `who` names this process in the titles, where several record into the same folder.
+    """
+
+    def __init__(self, store: ProfileStore, clock: Clock, *, who: str = "") -> None:
         self.store = store
         self.problem = ""
         self.clock = clock
+        self._who = who
         self._busy = threading.Lock()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -72,7 +77,7 @@ class ProfileRecorder:
             answer, profile = profile_call(call, title=title, at_ms=self.clock.now_ms())
         finally:
             self._busy.release()
-        return answer, self.store.keep(profile)
+        return answer, self._keep(profile)
 
     def close(self) -> None:
         """Cuts a recording short, keeps what it has, and waits for its thread."""
@@ -81,13 +86,17 @@ class ProfileRecorder:
         if thread is not None:
             thread.join()
 
+    def _keep(self, profile: Profile) -> str:
+        title = ", ".join(part for part in (profile.title, self._who) if part)
+        return self.store.keep(replace(profile, title=title))
+
     def _take(self) -> None:
         if not self._busy.acquire(blocking=False):
             raise InvalidInput("a recording goes on already; there is one at a time, so wait for its end")
 
     def _run(self, kind: Lasting, seconds: float, at_ms: int) -> None:
         try:
-            self.store.keep(_RECORD[kind](seconds, at_ms=at_ms, stop=self._stop))
+            self._keep(_RECORD[kind](seconds, at_ms=at_ms, stop=self._stop))
             self.problem = ""
         except DashboardError as error:
             self.problem = str(error)

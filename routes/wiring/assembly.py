@@ -79,7 +79,9 @@ def assemble(settings: Settings, clock: Clock, worker: Worker | None = None) -> 
         watch=_watch(settings, clock, database, services),
         access_log=AccessLog(log_folder(settings, worker), secrets=secrets_of(settings)),
         recorder=recorder,
-        profiles=ProfileRecorder(ProfileStore(settings.instance_path / "profiles"), clock),
+        profiles=ProfileRecorder(
+            ProfileStore(settings.instance_path / "profiles"), clock, who=f"worker {worker.number}" if worker else ""
+        ),
         worker_files=files,
         services=services,
     )

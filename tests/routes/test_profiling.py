@@ -221,6 +221,21 @@ def test_there_is_one_recording_at_a_time(tmp_path: Path) -> None:
     assert recorder.record_call(lambda: 7, "call")[0] == 7
 
 
+def test_of_several_processes_a_recording_names_its_own(tmp_path: Path) -> None:
+    clock = ManualClock()
+    recorder = ProfileRecorder(ProfileStore(tmp_path), clock, who="worker 2")
+    recorder.record("process", 30)
+    recorder.close()
+    clock.tick(1)
+    recorder.record("memory", 30)
+    recorder.close()
+    clock.tick(1)
+    recorder.record_call(lambda: 1, "/symbol/BTCUSDT")
+    titles = [one.title for one in recorder.store.stored()]
+    assert titles[0] == "/symbol/BTCUSDT, worker 2"
+    assert [title.endswith("worker 2") for title in titles] == [True, True, True]
+
+
 def test_a_recording_that_cannot_be_kept_says_so(tmp_path: Path) -> None:
     (tmp_path / "profiles").write_text("a file where the folder should be")
     recorder = ProfileRecorder(ProfileStore(tmp_path / "profiles"), ManualClock())
