@@ -77,7 +77,8 @@ class LeakReport:
     def words(self) -> str:
         """One line per check, then what was found and how to mend it."""
         subject = f"model {self.model_id} and its pipeline" if self.model_id else "the pipeline"
-        verdict = "no leak found" if self.ok else f"{sum(not check.ok for check in self.checks)} checks failed"
+        failed = sum(not check.ok for check in self.checks)
+        verdict = "no leak found" if self.ok else f"{failed} check{'' if failed == 1 else 's'} failed"
         lines = [f"{subject}, on {self.data}: {verdict} ({len(self.checks)} checks, {self.took_s:.1f} s)"]
         lines += [f"{'ok    ' if check.ok else 'FAILED'} {check.name}: {check.words}" for check in self.checks]
         lines += [f"  {one.file}: {one.feature}: {one.problem}; fix: {one.fix}" for one in self.findings]

@@ -155,6 +155,7 @@ def quantize(
     there = read_entry(root / twin_id) if (root / twin_id).exists() else None
     if there is not None and "quantized" not in (there.report or {}):
         raise InvalidInput(f"another model is named {twin_id!r}; archive that one first")
+    _check_unseen(entry, from_ms, until_ms)
     original = (entry.path / GRAPH).read_bytes()
     quantized = int8(original)
     made = Quantized(twin_id, compare(spec, original, quantized, markets, from_ms, until_ms), from_ms, until_ms)
@@ -164,11 +165,23 @@ def quantize(
     return made
 
 
+def _check_unseen(entry: RegistryEntry, from_ms: int, until_ms: int) -> None:
+    """InvalidInput where the candles end before those begin that the model never saw."""
+    if until_ms <= from_ms:
+        raise InvalidInput(
+            f"model {entry.id!r} has seen candles until {_day(from_ms)}, and those here end on {_day(until_ms - 1)}: "
+            "its twin is judged on later ones alone; ask again once there are some"
+        )
+
+
+def _day(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d")
+
+
 def _report(entry: RegistryEntry, made: Quantized) -> dict[str, Any]:
     report: dict[str, Any] = json.loads(json.dumps(entry.report or {}))
-    ends = (made.from_ms, made.until_ms - 1)
-    days = [datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d") for at_ms in ends]
-    judged = {"of": entry.id, "of_digest": entry.digest, "judged": " … ".join(days)}
+    days = f"{_day(made.from_ms)} … {_day(made.until_ms - 1)}"
+    judged = {"of": entry.id, "of_digest": entry.digest, "judged": days}
     return report | {
         "graph_bytes": made.verdict.quantized.size_bytes,
         "quantized": judged | {"told": made.verdict.told(), **asdict(made.verdict)},

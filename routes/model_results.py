@@ -92,7 +92,11 @@ def _leaks(result: Mapping[str, Any], _: Interval) -> dict[str, Any]:
     checks = [CheckLine(one["name"], bool(one["ok"]), one["words"]) for one in result["checks"]]
     failed = sum(not one.ok for one in checks)
     planted = sum(one.name.startswith("planted") and one.ok for one in checks)
-    words = f"No leak found: {len(checks) - planted} checks passed" if not failed else f"{failed} checks failed"
+    words = (
+        f"No leak found: {len(checks) - planted} checks passed"
+        if not failed
+        else f"{failed} check{'' if failed == 1 else 's'} failed"
+    )
     words += f", {planted} planted leaks caught, on {result['data']}."
     fixes = [f"{one['file']}: {one['feature']}: {one['problem']}; fix: {one['fix']}" for one in _findings(result)]
     verdict = "no leak" if result["ok"] else "failed"

@@ -51,6 +51,11 @@ _STAGES = {
     "judging": "judging on validation and test",
     "writing": "writing the model",
 }
+_CHECK_STAGES = {
+    "checking": "trying whether it sees the future",
+    "judging": "asking the model about stored candles",
+}
+"""What stages mean in a job that trains nothing, where that is something else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +131,7 @@ def job_page(parts: Services, job: Job) -> JobPage:
 
 def _row(job: Job) -> JobRow:
     running = job.state is JobState.RUNNING
-    doing = _STAGES.get(job.stage, "") if running else ""
+    doing = _doing(job) if running else ""
     if running and job.stage == FETCHING and job.windows:
         doing += f", {job.epoch:,} of {job.windows:,} candles"
     if running and job.stage in _STEPS and job.steps:
@@ -165,6 +170,11 @@ def _eta(parts: Services, job: Job) -> str:
     if left_s is None:
         return ""
     return f"{about(left_s)} left in {'fetching, before it begins' if job.stage == FETCHING else 'training'}"
+
+
+def _doing(job: Job) -> str:
+    words = _STAGES if job.task is Task.TRAIN else _STAGES | _CHECK_STAGES
+    return words.get(job.stage, "")
 
 
 def title(job: Job) -> str:

@@ -11,8 +11,10 @@ from data.interval import Interval
 from models import quantize
 from models.quantize import Measured, Verdict, int8
 from models.registry import Registry
+from models.split import parse_date
 from tests.support import tiny_model
 from tests.support.kline_folder import write
+from utils.errors import InvalidInput
 from utils.model_utils import session_of
 
 ORIGINAL = Measured(1000, 1.0, 0.02)
@@ -70,3 +72,13 @@ def test_the_command_writes_another_model_or_says_why_not(
     assert "another model is named 'plain-int8'" in capsys.readouterr().err
     assert quantize.main([*asked, "--from", "2023-01-01", "--until", "2024-02-20"]) == 2
     assert "was trained until after" in capsys.readouterr().err
+
+
+def test_candles_that_it_has_seen_are_no_judge_and_that_is_told(tmp_path: Path) -> None:
+    tiny_model.save(tmp_path)
+    entry = Registry(tmp_path).get("tiny")
+    assert entry.spec is not None
+    seen_ms, end_ms = parse_date("2025-07-01"), parse_date("2025-06-10")
+    with pytest.raises(InvalidInput, match="has seen candles until 2025-07-01, and those here end on 2025-06-09: its"):
+        quantize.quantize(entry, entry.spec, [tiny_model.candles(1500)], seen_ms, end_ms)
+    assert [one.id for one in Registry(tmp_path).usable()] == ["tiny"]

@@ -14,6 +14,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from models.job_requests import Task
+from models.jobs import JobState
 from models.registry import write_model
 from routes.security import MAX_REQUEST_BYTES
 from tests.support import tiny_model
@@ -98,7 +99,12 @@ def test_a_check_is_one_click_and_its_result_is_on_the_card(made: Bench, client:
     assert "Job 1: Leak test of beta" in text_of(client.get("/models/train/1"))
     assert "Leak test of beta" in text_of(client.get("/models/train"))
     assert "Under way" in text_of(client.get("/models/beta"))
-    post(client, "/models/train/1/cancel")
+    assert made.runner.jobs.begin(1, 500)
+    made.runner.jobs.progressed(1, stage="judging")
+    told = text_of(client.get("/models/train/1"))
+    assert "Asking the model about stored candles" in told
+    assert "validation" not in told, "a check has no such period"
+    assert made.runner.jobs.end(1, JobState.CANCELLED, 600, of=(JobState.RUNNING,))
     check = {"name": "planted: <one>", "ok": True, "words": "caught", "findings": []}
     finding = {"file": "data/features.py", "feature": "return_1", "problem": "sees the future", "fix": "shift it"}
     bad = {"name": "features", "ok": False, "words": "differ", "findings": [finding]}
@@ -106,7 +112,7 @@ def test_a_check_is_one_click_and_its_result_is_on_the_card(made: Bench, client:
     result = {"ok": False, "data": "made candles", "checks": [check, bad]}
     made.services.results.put(digest, Task.LEAKTEST, result, model_id="beta", now_ms=1_000)
     told = text_of(client.get("/models/beta"))
-    for piece in ("1 checks failed, 1 planted leaks caught, on made candles.", "planted: <one>", "fix: shift it"):
+    for piece in ("1 check failed, 1 planted leaks caught, on made candles.", "planted: <one>", "fix: shift it"):
         assert piece in told, piece
     assert "Run again" in told
     weighed = {"windows": 900, "markets": ["BTCUSDT"], "from_ms": 0, "until_ms": 86_400_000, "seen": False, "rounds": 5}
