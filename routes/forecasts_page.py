@@ -54,6 +54,19 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
+class Group:
+    """Rows of one model, folded away unless `shown`; without a title where all rows stand in one table."""
+
+    title: str
+    rows: tuple[Row, ...]
+    shown: bool = True
+    count: str = ""
+    skill: str = ""
+    """Over all markets, at the chosen horizon."""
+    verdict: Verdict = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
 class Ranked:
     """A market, model and horizon with its skill."""
 
@@ -104,6 +117,8 @@ class ForecastsPage:
     horizon: int
     horizon_text: str
     rows: tuple[Row, ...]
+    groups: tuple[Group, ...]
+    """The same rows, by model where there are several and no name is looked for."""
     left_out: int
     total: int
     search: str
@@ -148,7 +163,8 @@ def forecasts_page(
     shown = shown_horizons(chosen.model.horizons) if chosen else ()
     ahead = horizon if horizon in shown else (shown[len(shown) // 2] if shown else 0)
     looked = detail(services, chosen.model, ahead) if chosen else None
-    rows = [row for table in found for row in _rows(table) if search in row.symbol]
+    tables = sorted(found, key=lambda table: table is not chosen)  # which is never what is left out
+    rows = [row for table in tables for row in _rows(table) if search in row.symbol]
     cells = [cell for table in found for cell in table.cells]
     skill = chosen.pooled[ahead] if chosen else None
     ahead_text = wording.ahead(interval, ahead)
@@ -162,6 +178,7 @@ def forecasts_page(
         horizon=ahead,
         horizon_text=ahead_text,
         rows=tuple(rows[:MOST_ROWS]),
+        groups=_groups(rows[:MOST_ROWS], tables, ahead, whole=bool(search)),
         left_out=max(0, len(rows) - MOST_ROWS),
         total=sum(len({cell.symbol for cell in table.cells}) for table in found),
         search=search,
@@ -205,6 +222,28 @@ def _rows(table: ModelTable) -> Iterable[Row]:
             from_ms=table.model.interval.next_open_ms(start),
             cells=tuple(_cell_view(cell) for cell in cells),
         )
+
+
+def _groups(rows: Sequence[Row], tables: Sequence[ModelTable], horizon: int, *, whole: bool) -> tuple[Group, ...]:
+    """One for each model, the first of them open: all of them at once are too long to read, above all on a phone."""
+    if whole or len(tables) < 2:
+        return (Group("", tuple(rows)),) if rows else ()
+    found = []
+    for table in tables:
+        own = tuple(row for row in rows if row.model_id == table.model.id)
+        skill = table.pooled.get(horizon)
+        if own:
+            found.append(
+                Group(
+                    title=table.model.id,
+                    rows=own,
+                    shown=table is tables[0],
+                    count=f"{len(own)} {'market' if len(own) == 1 else 'markets'}",
+                    skill=wording.skill_cell(skill)[0] if skill else wording.NOTHING,
+                    verdict=wording.verdict_on(skill) if skill else "unknown",
+                )
+            )
+    return tuple(found)
 
 
 def _cell_view(cell: Cell) -> CellView:

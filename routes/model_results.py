@@ -12,7 +12,7 @@ from models.registry import RegistryEntry
 from models.result_store import StoredResult
 from routes import wording
 from routes.services import Services
-from routes.walk_result import Table, TableRow, skill_text, walk_result
+from routes.walk_result import Figure, Table, TableRow, skill_text, walk_result
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,7 @@ class Result:
     notes: tuple[str, ...] = ()
     tables: tuple[Table, ...] = ()
     """More of what was found, folded away."""
+    charts: tuple[Figure, ...] = ()
 
 
 _SHOWN_INPUTS = 12

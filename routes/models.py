@@ -15,6 +15,7 @@ from models.job_requests import CheckRequest, Task
 from models.schedules import UNITS
 from models.search_request import search_request
 from models.spec import ModelSpec, parse_id
+from routes import score_charts
 from routes.budgets import budget
 from routes.ensemble_page import EnsembleForm, ensemble_card, ensemble_form, ensemble_rows
 from routes.forms import parse_whole, theme_of
@@ -58,6 +59,7 @@ def card(model_id: str) -> Response:
             return render_template("ensemble.html", card=mix)
         size: dict[str, Any] = {"curve_width": CURVE_WIDTH, "curve_height": CURVE_HEIGHT}
         size |= {"life_width": WIDTH, "life_height": HEIGHT, "units": UNITS}
+        size |= {"chart_width": score_charts.WIDTH, "chart_height": score_charts.HEIGHT}
         return render_template("model.html", card=model_card(parts, model_id), **size)
 
     return _respond(("model", model_id), render)

@@ -6,8 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from data.interval import Interval
 from routes import wording
+from routes.forecast_score import shown_horizons
+from routes.score_charts import Chart, calibration_chart
 
 Scored = Mapping[str, Any]
 """A verdict, or a group of it, at one horizon."""
@@ -27,6 +31,14 @@ class Table:
     columns: tuple[str, ...]
     rows: tuple[TableRow, ...]
     note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A chart under its title."""
+
+    title: str
+    chart: Chart
 
 
 def walk_result(result: Mapping[str, Any], interval: Interval) -> dict[str, Any]:
@@ -52,6 +64,7 @@ def walk_result(result: Mapping[str, Any], interval: Interval) -> dict[str, Any]
         "rows": tuple(rows),
         "notes": tuple(notes),
         "tables": (_baselines(pooled, columns), _scores(pooled, columns), *_groups(result, columns, horizons)),
+        "charts": _pits(pooled, horizons, columns[1:]),
     }
 
 
@@ -71,6 +84,17 @@ def skill_text(compared: Mapping[str, Any]) -> str:
         return told
     low, high = (wording.percent(bounds[name], 1, signed=True).removesuffix(" %") for name in ("low", "high"))
     return f"{told} ({low} … {high})"
+
+
+def _pits(pooled: Sequence[Scored], horizons: Sequence[int], titles: Sequence[str]) -> tuple[Figure, ...]:
+    """Where outcomes fell between the quantiles, drawn as on the page of forecasts."""
+    found = []
+    for one, title in zip(pooled, titles, strict=True):
+        if one["horizon"] in shown_horizons(horizons):
+            counts = np.array([cell["share"] for cell in one["pit"]]) * one["count"]
+            drawn = calibration_chart(counts, [cell["high"] for cell in one["pit"][:-1]], wording.MIN_SCORED)
+            found += [Figure(title, drawn)] if drawn else []
+    return tuple(found)
 
 
 def _baselines(pooled: Sequence[Scored], columns: tuple[str, ...]) -> Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import numpy as np
@@ -89,6 +90,21 @@ def test_the_page_shows_each_model_and_leads_to_it(client: FlaskClient) -> None:
     assert client.get("/symbol/BTCUSDT?model=nobody").status_code == 404
     live = client.get("/symbol/BTCUSDT/live?model=challenger").text
     assert "(challenger)" in live
+
+
+def test_the_forecasts_of_other_models_are_folded_away_and_all_there(replay: Replay, client: FlaskClient) -> None:
+    """On a phone a dozen models made a page of ten screens. Nothing is hidden from those who look for a market."""
+    page = client.get("/forecasts").text
+    names = [one["model"] for one in get(client, "/api/v1/forecasts?interval=1h")["models"]]
+    folds = re.findall(r'<details class="by-model" (open)?><summary><b>([^<]+)</b>', page)
+    assert folds == [("open" if name == names[0] else "", name) for name in names]
+    assert page.count('<tr><th scope="row"><a href="/symbol/') == 2 * len(names) - 1, "one model knows one market alone"
+    other = client.get("/forecasts?model=challenger").text
+    assert re.findall(r'by-model" open><summary><b>([^<]+)', other) == ["challenger"]
+    assert other.index("<summary><b>challenger") < other.index(f"<summary><b>{names[0]}"), "and is never left out"
+    sought = client.get("/forecasts?q=eth").text
+    assert "by-model" not in sought
+    assert sought.count('<tr><th scope="row"><a href="/symbol/ETHUSDT') == len(names) - 1
 
 
 def test_calibration_in_words(replay: Replay) -> None:

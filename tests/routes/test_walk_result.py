@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from data.interval import Interval
+from routes.score_charts import calibration_chart
 from routes.walk_result import Table, walk_result
 
 
@@ -97,6 +100,15 @@ def test_every_score_is_told_with_what_it_should_be() -> None:
     assert cells(title, "Rank IC over markets of a moment") == ("+0.012 ± 0.002", "needs 5 markets")
     assert cells(title, "Rank IC over time, mean of markets")[0] == "+0.030"
     assert cells(title, "Forecasts, and days they count as")[0] == "1,200, 50"
+
+
+def test_where_outcomes_fell_is_drawn_as_on_the_page_of_forecasts() -> None:
+    charts = found()["charts"]
+    assert [one.title for one in charts] == ["1 hour", "24 hours"]
+    assert charts[0].chart == calibration_chart(np.array([73.2, 1080.0, 46.8]), (0.05, 0.95), 100)
+    assert charts[0].chart.label.endswith("1.22, 1.00, 0.78")
+    few = [verdict(1, 0.02) | {"count": 50}, verdict(24, 0.001)]
+    assert [one.title for one in found(pooled=few)["charts"]] == ["24 hours"]
 
 
 def test_markets_and_hours_have_tables_where_they_were_judged() -> None:
