@@ -17,7 +17,7 @@ from routes import wording
 from routes.loss_curve import LossCurve, loss_curves
 from routes.mix_wording import making_of, seen_sentence
 from routes.model_life import ChallengeView, ScheduleView, challenges_of, schedule_of
-from routes.model_record import has_twin
+from routes.model_record import has_twin, never_saw, original_of
 from routes.model_results import Result, results_of
 from routes.models_page import SHOWN_HORIZONS, ModelRow, listed, model_row, number, users_of
 from routes.services import Services
@@ -150,9 +150,10 @@ def _summary(scores: Sequence[Any], entry: RegistryEntry) -> str:
         return "No test of this model is on record: nothing says that it beats no change."
     sure = [score for score in scores if _margin(score) > 0]
     worse = [score for score in scores if _margin(score) < 0]
-    whose = "its twin never saw, that one beats" if has_twin(entry.report or {}) else "it never saw, it beats"
-    text = f"On candles {whose} no change beyond doubt (two standard errors) at {len(sure)} of "
-    text += f"{len(scores)} horizons"
+    report = entry.report or {}
+    who = "that one" if has_twin(report) or original_of(report) else "it"
+    text = f"On candles {never_saw(report)}, {who} beats no change beyond doubt (two standard errors) at "
+    text += f"{len(sure)} of {len(scores)} horizons"
     return text + (f" and loses to it at {len(worse)}." if worse else ".")
 
 
@@ -235,7 +236,9 @@ def _split_facts(report: Mapping[str, Any]) -> tuple[Fact, ...]:
     test = "Test of its twin, which never saw it" if has_twin(report) else "Test, never seen"
     names = (("train", "Training"), ("validation", "Validation"), ("test", test))
     facts = [Fact(title, str(data[name])) for name, title in names if name in data]
-    if isinstance(told := _object(report.get("notes")).get("scores"), str):
+    if of := original_of(report):
+        facts.append(Fact("Scores shown", f"those of {of} in single precision; what int8 changed: Quantized"))
+    elif isinstance(told := _object(report.get("notes")).get("scores"), str):
         facts.append(Fact("Scores shown", told))
     for name, title in (("train_windows", "Training windows"), ("validation_windows", "Validation windows")):
         if isinstance(data.get(name), int):

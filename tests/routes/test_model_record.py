@@ -30,6 +30,11 @@ def test_scores_of_a_twin_are_told_as_such() -> None:
     assert "candles its twin never saw" in record_sentence({"test": [SCORE], "data": {"twin": "…"}}, 6, "6 h")
 
 
+def test_scores_of_an_int8_twin_are_its_originals() -> None:
+    report = {"test": [SCORE], "quantized": {"of": "gru-1h"}, "data": {"twin": "…"}}
+    assert "candles gru-1h, its original in single precision, never saw: skill" in record_sentence(report, 6, "6 h")
+
+
 @pytest.mark.parametrize(
     "report", [None, {}, {"test": None}, {"test": ["6"]}, {"test": [SCORE | {"skill_fraction": None}]}]
 )

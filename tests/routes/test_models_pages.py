@@ -253,6 +253,23 @@ def test_the_card_of_the_committed_model_shows_its_report(made: Bench, client: F
         assert piece in told, piece
 
 
+def test_the_card_of_an_int8_twin_does_not_take_its_originals_scores_for_its_own(
+    made: Bench, client: FlaskClient
+) -> None:
+    score = {"horizon": 1, "count": 900, "skill_fraction": 0.02, "skill_standard_error": 0.001}
+    score |= {"coverage_50": 0.5, "coverage_90": 0.9}
+    spec = tiny_model.spec("beta-int8")
+    report = {"test": [score], "quantized": {"of": "beta", "told": "int8 against single precision: smaller"}}
+    write_model(made.models, spec, tiny_model.graph(spec), report)
+    told = text_of(client.get("/models/beta-int8"))
+    for piece in (
+        "On candles beta, its original in single precision, never saw, that one beats no change beyond doubt",
+        "Scores shown those of beta in single precision; what int8 changed: Quantized",
+        "Quantized int8 against single precision: smaller",
+    ):
+        assert piece in told, piece
+
+
 def test_the_card_of_a_model_without_a_report_says_so(client: FlaskClient) -> None:
     told = text_of(client.get("/models/alpha"))
     assert "nothing says that it beats no change" in told
