@@ -19,6 +19,8 @@ from utils.errors import InvalidInput
 Floats = NDArray[np.float64]
 LEVEL = 0.95
 DRAWS = 2000
+SURE_P = 0.05
+"""Beyond doubt is less than this, of both sides, as bounds of 95 % are of both sides."""
 _EPSILON = 1e-15
 _MAX_TERMS = 500
 

@@ -27,7 +27,7 @@ from models.scoring import (
     pinball_loss,
     skill,
 )
-from models.significance import Bounds, diebold_mariano, share_bounds, skill_bounds
+from models.significance import SURE_P, Bounds, diebold_mariano, share_bounds, skill_bounds
 
 Floats = NDArray[np.float64]
 
@@ -120,7 +120,7 @@ class Verdict:
         low, high = 100 * first.skill_bounds.low, 100 * first.skill_bounds.high
         luck = "p < 0.001" if first.p_value < 0.001 else f"p = {first.p_value:.3f}"
         told = f"{100 * first.skill_fraction:.2f} % (95 % interval {low:.2f} … {high:.2f} %, {luck})"
-        better = "better than" if low > 0 and (first.p_better or 0.0) < 0.05 else "not better than"
+        better = "better than" if low > 0 and first.p_value < SURE_P else "not better than"
         return f"over {self.count} forecasts {self.horizon} ahead, {better} {first.baseline}: skill {told}"
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from data.interval import Interval
+from models.significance import SURE_P
 from routes import wording
 from routes.forecast_score import shown_horizons
 from routes.score_charts import Chart, calibration_chart
@@ -49,7 +50,7 @@ def walk_result(result: Mapping[str, Any], interval: Interval) -> dict[str, Any]
     rows = [skill_row(_fold_name(fold), fold["verdicts"], horizons) for fold in result["folds"]]
     rows.append(skill_row("All folds", pooled, horizons))
     rows += [skill_row(f"{name.capitalize()} market", found, horizons) for name, found in _named(result["by_regime"])]
-    better = sum(1 for one in pooled if _low(one) > 0)
+    better = sum(_surely_better(_compared(one)) for one in pooled)
     words = (
         f"Better than no change beyond doubt at {better} of {len(pooled)} horizons, over {len(result['folds'])} folds."
     )
@@ -215,6 +216,7 @@ def _compared(scored: Scored) -> Mapping[str, Any]:
     return found
 
 
-def _low(scored: Scored) -> float:
-    bounds = _compared(scored)["skill_bounds"]
-    return float(bounds["low"]) if bounds else 0.0
+def _surely_better(compared: Mapping[str, Any]) -> bool:
+    """Both by the interval of its skill and by its p, as they stand on the card: one of them alone is no proof."""
+    bounds, luck = compared["skill_bounds"], compared["p_value"]
+    return bool(bounds) and bounds["low"] > 0 and luck is not None and luck < SURE_P

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -75,6 +76,15 @@ def test_a_pure_random_walk_shows_no_skill(walked: WalkForward) -> None:
         assert first.p_better is not None
         assert first.p_better > 0.01
         assert "not better than no change" in one.words
+
+
+def test_an_interval_above_zero_is_not_enough_where_p_says_luck(learned: WalkForward) -> None:
+    one = learned.pooled[0]
+    first, *others = one.comparisons
+    doubtful = replace(first, p_value=0.07, p_better=0.035)
+    told = replace(one, comparisons=(doubtful, *others)).words
+    assert "not better than no change" in told
+    assert "p = 0.070" in told
 
 
 def test_other_naive_forecasts_are_no_better_where_nothing_is_known(walked: WalkForward) -> None:

@@ -116,3 +116,13 @@ def test_markets_and_hours_have_tables_where_they_were_judged() -> None:
     hours = table("By hour of the day, UTC").rows
     assert (len(hours), hours[3].head, hours[3].cells[1]) == (24, "03:00", "+1.00 % (+0.5 … +1.5)")
     assert "By market" not in {one.title for one in found(by_symbol=[])["tables"]}
+
+
+def test_better_beyond_doubt_is_so_by_interval_and_by_p() -> None:
+    """At 24 h the interval may lie above zero by a hair where the p that stands below it says 7 %."""
+    doubtful = verdict(24, 0.02)
+    doubtful["comparisons"][0] = compared(0.02, p=0.07)
+    start = "Better than no change beyond doubt at"
+    assert found(pooled=[verdict(1, 0.02), verdict(24, 0.02)])["words"].startswith(f"{start} 2 of 2")
+    assert found(pooled=[verdict(1, 0.02), doubtful])["words"].startswith(f"{start} 1 of 2")
+    assert found(pooled=[doubtful])["verdict"] == "not better"
