@@ -18,7 +18,7 @@ from data import schema_version
 from data.engines import engine_for, masked, with_driver
 from data.many_rows import put_all
 from data.query_counts import QueryCounts, QueryStats
-from data.sqlite_file import file_of, move_aside_if_corrupt
+from data.sqlite_file import doubt, file_of, move_aside_if_corrupt
 from data.store_errors import BUSY_TIMEOUT_S, WRITER_WAIT_S, plain_text
 from utils.clock import Clock, SystemClock
 from utils.errors import ConfigError, StoreError
@@ -169,6 +169,8 @@ class Database:
             yield
         except self._failures as error:
             self._queries.failed()
+            if self.path is not None:
+                doubt(self.path, getattr(error, "orig", None) or error)
             raise StoreError(plain_text(error)) from error
 
 

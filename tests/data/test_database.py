@@ -13,6 +13,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
+from data import sqlite_file
 from data.database import Database, connect
 from data.query_counts import QueryStats
 from utils.clock import ManualClock
@@ -188,6 +189,55 @@ def test_a_damaged_file_is_moved_aside_never_deleted(tmp_path: Path, damage: byt
     aside = tmp_path / "notes.db.corrupt-1700000000123"
     assert aside.read_bytes() == broken
     assert notices == [f"the database notes.db was damaged; it was moved aside to {aside.name} and a new one was begun"]
+
+
+def flipped(path: Path) -> None:
+    whole = path.read_bytes()
+    path.write_bytes(whole[:8192] + bytes(255 - byte for byte in whole[8192:20480]) + whole[20480:])
+
+
+def filled(path: Path) -> Database:
+    database = connect(f"sqlite:///{path}", on_notice=pytest.fail)
+    database.create_tables(METADATA)
+    with database.write() as connection:
+        connection.execute(sa.insert(NOTES), [{"text": "x" * 2000} for _ in range(200)])
+    return database
+
+
+def test_a_large_file_that_was_closed_is_not_read_to_its_end_until_it_is_found_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_file, "_READ_ALWAYS_BYTES", 0)
+    path, notices = tmp_path / "notes.db", list[str]()
+    filled(path).close()
+    flipped(path)
+    opened = connect(f"sqlite:///{path}", on_notice=pytest.fail)
+    with pytest.raises(StoreError, match="is damaged; restart, which moves the damaged file aside"):
+        texts(opened)
+    opened.close()
+    connect(f"sqlite:///{path}", on_notice=notices.append).close()
+    assert "was damaged; it was moved aside" in notices[0]
+    connect(f"sqlite:///{path}", on_notice=pytest.fail).close()
+    assert not (tmp_path / "notes.db-doubt").exists()
+
+
+@pytest.mark.parametrize("damage", ["unclosed", "cut", "doubted and sound"])
+def test_a_large_file_is_read_to_its_end_where_there_is_doubt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str
+) -> None:
+    monkeypatch.setattr(sqlite_file, "_READ_ALWAYS_BYTES", 0)
+    path, notices = tmp_path / "notes.db", list[str]()
+    filled(path).close()
+    if damage == "unclosed":
+        flipped(path)
+        (tmp_path / "notes.db-wal").write_bytes(b"left by a process that was killed")
+    elif damage == "cut":
+        path.write_bytes(path.read_bytes()[:200_000])
+    else:
+        (tmp_path / "notes.db-doubt").touch()
+    connect(f"sqlite:///{path}", on_notice=notices.append).close()
+    assert len(notices) == (damage != "doubted and sound")
+    assert not (tmp_path / "notes.db-doubt").exists()
 
 
 def test_a_sound_file_is_left_alone(tmp_path: Path) -> None:
