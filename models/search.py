@@ -47,6 +47,9 @@ if TYPE_CHECKING:
 
 FILE = "searches.db"
 _PRESET = "quick"
+_HALF_LIVES = (0.0, 365.0, 730.0, 1460.0)
+_NETWORK_RATES, _TREE_RATES = (1e-4, 1e-2), (1e-2, 1e-1)
+"""How far one step of a network goes, and how much of each tree is added: hardly anything is learned at the other's."""
 _UNPRUNED_TRIALS = 4
 _WINDOWS = (8, 16, 24, 48)
 _SEARCHED_PART = 0.9
@@ -112,7 +115,7 @@ def studies_file(address: str) -> Path:
 
 def recipe_of_trial(trial: optuna.trial.BaseTrial, kind: Kind) -> Recipe:
     """The preset with what the trial tries; only numbers that the kind reads."""
-    trait = TRAITS[kind]
+    trait, given = TRAITS[kind], preset(_PRESET, kind)
     tried: dict[str, Any] = {}
     if "window" in trait.uses:
         tried["window"] = trial.suggest_categorical("window", list(trait.windows) or list(_WINDOWS))
@@ -120,12 +123,15 @@ def recipe_of_trial(trial: optuna.trial.BaseTrial, kind: Kind) -> Recipe:
         low, high = trait.limits.get("units", (4, 64))
         tried["units"] = trial.suggest_int("units", max(4, int(low)), min(64, int(high)), log=True)
     if "learning_rate" in trait.uses:
-        tried["learning_rate"] = trial.suggest_float("learning_rate", 1e-4, 1e-2, log=True)
+        low, high = _NETWORK_RATES if given.learning_rate <= _NETWORK_RATES[1] else _TREE_RATES
+        tried["learning_rate"] = trial.suggest_float("learning_rate", low, high, log=True)
     if "dropout" in trait.uses:
         tried["dropout"] = trial.suggest_float("dropout", 0.0, 0.4)
     if "half_life_days" in trait.uses:
-        tried["half_life_days"] = trial.suggest_categorical("half_life_days", [0.0, 365.0, 730.0, 1460.0])
-    return replace(preset(_PRESET, kind), **tried)
+        tried["half_life_days"] = trial.suggest_categorical(
+            "half_life_days", sorted({*_HALF_LIVES, given.half_life_days})
+        )
+    return replace(given, **tried)
 
 
 def summary(study: optuna.Study, scene: Scene) -> dict[str, Any]:

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import optuna
 import pytest
 
 from data.candles import Candles
 from models import search
 from models.job_requests import Task
 from models.learners import probe
-from models.recipe import Recipe
+from models.recipe import Recipe, preset
 from models.result_store import ResultStore
+from models.search import recipe_of_trial
+from models.search_request import SEARCHABLE
+from models.spec import Kind
 from tests.support import tiny_model
 from tests.support.trainings import MARKETS, Workshop
 
@@ -102,3 +107,10 @@ def test_a_study_stays_what_it_is(shop: Workshop, capsys: pytest.CaptureFixture[
     assert "study 'first' is of kind tcn, interval 1h, folds 2, venue binance" in capsys.readouterr().err
     assert run(shop, "--trials", "0") == 2
     assert "use 1 to 500" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", SEARCHABLE)
+def test_the_preset_lies_within_what_is_tried(kind: Kind) -> None:
+    """A fixed trial warns of a value beyond its range, and warnings are errors here."""
+    given = preset("quick", kind)
+    assert recipe_of_trial(optuna.trial.FixedTrial(asdict(given)), kind) == given
