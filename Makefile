@@ -36,7 +36,7 @@ load: $(VENV)/.installed-dev
 	@$(PY) download_assets.py
 	@$(PY) -m benchmarks.loadtest $(if $(SOAK),--soak $(SOAK)) $(LOAD_FLAGS)
 
-# SOAK_FLAGS: such as --minutes 30 --days 30; a week of the simulated exchange in nine minutes by default
+# SOAK_FLAGS: such as --minutes 30 --days 30; ten thousand candle closes in thirteen minutes by default
 soak: $(VENV)/.installed-dev
 	@$(PY) download_assets.py
 	@$(PY) -m benchmarks.soak $(SOAK_FLAGS)

@@ -216,7 +216,7 @@ def _load_section(results: Sequence[Result], drawn: Mapping[str, str]) -> list[s
 
 
 def _soak_section(results: Sequence[Result], drawn: Mapping[str, str]) -> list[str]:
-    lines = ["## A simulated week", ""]
+    lines = ["## Ten thousand candle closes", ""]
     found = next((one for one in results if one["name"] == _SOAK), None)
     if found is None:
         return [*lines, "Not measured yet: run `make soak`.", ""]

@@ -1,6 +1,7 @@
-"""Soak: a simulated week at high speed under steady readers; does the process hold more at its end than at its begin?
+"""Soak: half a simulated month at high speed under a steady reader; does the process hold more at its end than before?
 
-`python -m benchmarks.soak [--minutes 9] [--days 7]` or `make soak`; the result becomes part of docs/performance.md.
+`python -m benchmarks.soak [--minutes 13] [--days 16.5] [--requests 120000]` or `make soak`; the result becomes part of
+docs/performance.md.
 """
 
 from __future__ import annotations
@@ -24,25 +25,26 @@ from utils.plain import plain
 
 _MB = 1_000_000
 _LOOK_S = 15.0
+_PACE_S = 0.002
 _DAY_S = 86_400.0
 _SYMBOLS = ("BTCUSDT", "ETHUSDT", "BNBUSDT", "SOLUSDT", "XRPUSDT")
 _INTERVALS = ("1h", "15m")
 _MINUTES = {"1h": 60, "15m": 15}
 
 
-def soak(*, minutes: float, days: float) -> dict[str, Any]:
-    """The first fifth of the time fills what is bounded, and is not judged."""
+def soak(*, minutes: float, days: float, requests: int) -> dict[str, Any]:
+    """The first fifth of the time fills what is bounded, and is not judged. `requests` come at an even pace."""
     began_s = time.monotonic()
     speed = days * _DAY_S / (60 * minutes)
     given = {"SIMULATED_SPEED": f"{speed:.6g}", "SIMULATED_START": "2026-03-02", "SIMULATED_REPLAY_PATH": ""}
     given |= {"SYMBOLS": ",".join(_SYMBOLS), "INTERVALS": ",".join(_INTERVALS), "LOG_LEVEL": "ERROR"}
     with served(given) as server:
-        seen = _read_on(server, 60 * minutes)
+        seen = _read_on(server, 60 * minutes, requests)
     rows = _rows(seen, days)
     about = (
         f"{days:g} days of the simulated exchange in {minutes:g} minutes ({speed:.0f} times as fast as time): "
         f"{len(_SYMBOLS)} markets at {' and '.join(_INTERVALS)}, live by its streams, while one reader asks for pages "
-        f"and answers one after the other, {seen['asked']:,} in all."
+        f"and answers one after the other at an even pace, {seen['asked']:,} in all."
     )
     notes = [
         "Judged from the end of the first fifth, when every cache is filled: the median of the next tenth of what is "
@@ -80,10 +82,10 @@ def _plots(rss_mb: Sequence[float], days: float) -> dict[str, dict[str, Any]]:
         {"name": f"day {days * number / parts:.2f}", "value": value, "text": f"{value:.1f} MB"}
         for number, value in enumerate(medians)
     ]
-    return {"soak_memory": {"title": "Memory of the process over the simulated week", "unit": "MB", "lines": lines}}
+    return {"soak_memory": {"title": "Memory of the process over the simulated days", "unit": "MB", "lines": lines}}
 
 
-def _read_on(server: Served, seconds: float) -> dict[str, Any]:
+def _read_on(server: Served, seconds: float, requests: int) -> dict[str, Any]:
     paths = ["/", "/performance", "/forecasts", "/health"]
     for symbol in _SYMBOLS:
         paths += [f"/symbol/{symbol}?interval={interval}" for interval in _INTERVALS]
@@ -92,8 +94,11 @@ def _read_on(server: Served, seconds: float) -> dict[str, Any]:
     began_s = sampled_s = time.perf_counter()
     rss, own, course, count, failed = [], [], list[dict[str, Any]](), 0, 0
     while (now_s := time.perf_counter()) - began_s < seconds:
-        failed += not _answered(server.port, paths[count % len(paths)])
-        count += 1
+        if count < requests * (now_s - began_s) / seconds:
+            failed += not _answered(server.port, paths[count % len(paths)])
+            count += 1
+        else:
+            time.sleep(_PACE_S)
         if now_s - sampled_s >= 1:
             sampled_s = now_s
             rss.append(round(server.process.memory_info().rss / _MB, 2))
@@ -135,13 +140,14 @@ def _sources(server: Served) -> dict[str, Any]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """0 when memory stays flat, the candles come and no request fails."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description=__doc__)
-    parser.add_argument("--minutes", type=float, default=9.0, help="how long it may take")
-    parser.add_argument("--days", type=float, default=7.0, help="how many days of the market pass meanwhile")
+    parser.add_argument("--minutes", type=float, default=13.0, help="how long it may take")
+    parser.add_argument("--days", type=float, default=16.5, help="how many days of the market pass meanwhile")
+    parser.add_argument("--requests", type=int, default=120_000, help="how many are spread over that time")
     parser.add_argument("--into", type=Path, default=report.RESULTS, help="folder of the result")
     options = parser.parse_args(arguments)
-    if not (0.1 <= options.minutes <= 10_000 and 0.01 <= options.days <= 400):
-        parser.error("from 0.1 to 10,000 minutes, from 0.01 to 400 days")
-    found = soak(minutes=options.minutes, days=options.days)
+    if not (0.1 <= options.minutes <= 10_000 and 0.01 <= options.days <= 400 and options.requests > 0):
+        parser.error("from 0.1 to 10,000 minutes, from 0.01 to 400 days, at least one request")
+    found = soak(minutes=options.minutes, days=options.days, requests=options.requests)
     print_rows(found["about"], [Row(**row) for row in found["rows"]])
     options.into.mkdir(parents=True, exist_ok=True)
     keep(options.into / "soak.json", found)

@@ -17,9 +17,9 @@ log = logging.getLogger(__name__)
 
 _LONGEST_COOL_DOWN_S = 600.0
 _WORTH_WHILE_BYTES = 1024 * 1024
-_UNTIDY_BYTES = 4_000_000
+_UNTIDY_BYTES = 2_000_000
 """Growth since the last tidying that is worth another."""
-_LONGEST_BETWEEN_TIDYINGS_S = 60.0
+_LONGEST_BETWEEN_TIDYINGS_S = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +77,9 @@ class MemoryGuard:
     The first round drops half of each cache, one that follows it after the cool-down everything. A round that gives
     back less than a megabyte doubles the cool-down (up to ten minutes): the memory is somebody else's.
 
-    With room enough nothing is dropped, but whenever the process has grown by four megabytes since the last time it
+    With room enough nothing is dropped, but whenever the process has grown by two megabytes since the last time it
     is tidied: libraries read much at the start, and a rare page much once, of which nothing is wanted again. The
-    pause between two tidyings doubles from one second to sixty, so that what is wanted again comes back rarely.
+    pause between two tidyings doubles from one second to twenty, so that what is wanted again comes back rarely.
     """
 
     def __init__(

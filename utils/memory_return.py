@@ -12,7 +12,7 @@ from typing import Any
 
 log = logging.getLogger(__name__)
 
-_MALLOPT = {"M_ARENA_MAX": (-8, 2), "M_MMAP_THRESHOLD": (-3, 128 * 1024), "M_TRIM_THRESHOLD": (-1, 256 * 1024)}
+_MALLOPT = {"M_ARENA_MAX": (-8, 1), "M_MMAP_THRESHOLD": (-3, 128 * 1024), "M_TRIM_THRESHOLD": (-1, 256 * 1024)}
 """glibc's numbers for them (malloc.h), and what serves a long-lived process with short-lived large buffers."""
 _DONTNEED = 4
 """MADV_DONTNEED of Linux: of a file's pages that were never written to, only the place in this process is given up."""
@@ -23,7 +23,8 @@ def hold_less() -> None:
     """Asks glibc to keep less of what is freed; elsewhere nothing happens.
 
     By default each thread gets an arena of its own and every large buffer that is freed raises the size from which
-    buffers are returned to the machine at once: both leave a web server with memory that nothing uses.
+    buffers are returned to the machine at once: both leave a web server with memory that nothing uses. One arena has
+    holes in one place alone, and Python's threads hardly ever ask for memory at the same moment.
     """
     mallopt = _libc("mallopt") if sys.platform == "linux" else None
     if mallopt is not None:

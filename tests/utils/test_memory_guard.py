@@ -67,17 +67,17 @@ def test_growth_with_room_enough_is_tidied_ever_more_rarely() -> None:
         watching.check()
         machine.caches_mb["passing"] = machine.caches_mb.get("passing", 0) + 9
         clock.tick(1)
-    assert tidied == [0, 1, 3, 7, 15, 31, 63, 123, 183, 243]
+    assert tidied == [0, 1, 3, 7, 15, *range(31, 300, 20)]
     machine.caches_mb["passing"] = 0
     clock.tick(600)
     assert watching.check() == ()
-    assert len(tidied) == 10  # as small as after the last time: nothing to let go of
-    machine.caches_mb["passing"] = 3
+    assert len(tidied) == 19  # as small as after the last time: nothing to let go of
+    machine.caches_mb["passing"] = 1
     watching.check()
-    assert len(tidied) == 10  # not worth it
-    machine.caches_mb["passing"] = 4
+    assert len(tidied) == 19  # not worth it
+    machine.caches_mb["passing"] = 2
     watching.check()
-    assert len(tidied) == 11
+    assert len(tidied) == 20
     assert machine.trimmed == []
 
 
