@@ -4,36 +4,26 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import re
-import shutil
-import subprocess
-import sys
-import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
-from flask import Flask
 from flask.testing import FlaskClient
-from prometheus_client import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
-from prometheus_client.parser import text_string_to_metric_families as parse
 
 from models.ledger import Ledger
 from models.ledger_scores import Skill
 from routes import metrics
 from tests.support.browser import Replay, replayed_app
+from tests.support.scraping import equip, equipped_anew, families, promtool, sample_names, value
 from utils.clock import ManualClock
 from utils.metrics_export import EDGES_S, OTHERS, MetricsExport, labelled, percentile_s, timings
-from utils.metrics_workers import WorkerMetrics
 from utils.performance_monitor import PerformanceMonitor, performance_monitor
 from utils.redis_stats import RedisStats
-from utils.worker_files import WorkerFiles
 
 ROOT = Path(__file__).resolve().parents[2]
 RULES, RULE_TESTS = ROOT / "docs/prometheus/alerts.yml", ROOT / "docs/prometheus/alerts_test.yml"
@@ -42,36 +32,6 @@ BY_PROMETHEUS = {"up"}
 NAME = re.compile(r"\b(?:dashboard|process|python)_[a-z_]+\b|\bup\b(?=\{)")
 HOURS = 30
 TOKEN = "a-token-only-prometheus-knows"
-
-
-def promtool(*arguments: str, given: str | None = None) -> subprocess.CompletedProcess[str]:
-    """Runs it, or skips with the reason (fails where REQUIRE_PROMTOOL=1)."""
-    path = shutil.which("promtool")
-    if path is None:
-        message = "no promtool on this machine: apt install prometheus"
-        if os.environ.get("REQUIRE_PROMTOOL") == "1":
-            pytest.fail(message)
-        pytest.skip(message)
-    return subprocess.run([path, *arguments], input=given, capture_output=True, text=True, timeout=400, check=False)
-
-
-def equip(app: Flask, **options: Any) -> None:
-    """What `create_app` does for these pages, where it does not yet."""
-    if "metrics" not in app.blueprints:
-        app.register_blueprint(metrics.bp)
-    parts = app.extensions["services"]
-    metrics.install(app, performance_monitor, parts, **options)
-
-
-@contextmanager
-def equipped_anew(app: Flask, **options: Any) -> Iterator[None]:
-    """With other options, until the block ends."""
-    before = app.extensions[metrics.EXTENSION]
-    equip(app, **options)
-    try:
-        yield
-    finally:
-        app.extensions[metrics.EXTENSION] = before
 
 
 @pytest.fixture(scope="module")
@@ -97,24 +57,6 @@ def replay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replay]:
 @pytest.fixture
 def client(replay: Replay) -> FlaskClient:
     return replay.app.test_client()
-
-
-def families(text: str) -> dict[str, Metric]:
-    return {family.name: family for family in parse(text)}
-
-
-def value(text: str, name: str, **labels: str) -> float:
-    (found,) = [
-        sample.value
-        for family in parse(text)
-        for sample in family.samples
-        if sample.name == name and labels.items() <= sample.labels.items()
-    ]
-    return float(found)
-
-
-def sample_names(text: str) -> set[str]:
-    return {sample.name for family in parse(text) for sample in family.samples}
 
 
 def test_a_scrape_says_what_the_parts_say(client: FlaskClient, replay: Replay) -> None:
@@ -335,80 +277,3 @@ def test_the_skill_is_asked_of_the_ledger_once_a_minute(replay: Replay, monkeypa
     now[0] = 61.0
     read()
     assert len(asked) == 2 * len(first)
-
-
-WORKER = """
-import sys
-from pathlib import Path
-from prometheus_client import CollectorRegistry, Counter
-from utils.metrics_workers import WorkerMetrics
-from utils.worker_files import WorkerFiles
-registry = CollectorRegistry()
-counter = Counter("dashboard_cache_hits", "Hits.", ["cache"], registry=registry)
-counter.labels("page").inc(int(sys.argv[2]))
-files = WorkerFiles(Path(sys.argv[1]), period_s=3600)
-WorkerMetrics(files, registry.collect)
-files.start()
-files.publish()
-print(files.number, flush=True)
-sys.stdin.read()
-files.close()
-"""
-
-
-@contextmanager
-def worker(folder: Path, hits: int) -> Iterator[tuple[subprocess.Popen[str], int]]:
-    """Another process that shares its metrics in the folder, and its number; asked to end when the block does."""
-    command = [sys.executable, "-c", WORKER, str(folder), str(hits)]
-    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        yield process, int(process.stdout.readline())
-        process.communicate()
-
-
-def test_any_worker_answers_for_all_and_a_dead_one_is_forgotten(replay: Replay, tmp_path: Path) -> None:
-    app, name = replay.app, "dashboard_cache_hits_total"
-    ours = WorkerFiles(tmp_path)
-    with equipped_anew(app, files=ours), closing(ours):
-        ours.start()
-        assert ours.number == 0
-        with worker(tmp_path, 7_000_000) as (first, one), worker(tmp_path, 9_000_000) as (_, two):
-            assert {one, two} == {1, 2}
-            text = app.test_client().get("/metrics").get_data(as_text=True)
-            hits = app.extensions["services"].pages.stats().hits
-            assert value(text, name, cache="page", worker="0") == hits
-            assert {value(text, name, worker=str(number)) for number in (one, two)} == {7e6, 9e6}
-            assert text.count(f"# TYPE {name} counter") == 1
-            assert value(text, "dashboard_build_info", worker="0") == 1
-            run = promtool("check", "metrics", given=text)
-            assert "error while" not in run.stderr
-            assert not [line for line in run.stderr.splitlines() if line.startswith("dashboard_")]
-            first.kill()
-            first.wait()
-            text = app.test_client().get("/metrics").get_data(as_text=True)
-            assert " 7e+06" not in text
-            assert " 9e+06" in text
-            with worker(tmp_path, 5_000_000) as (_, three):
-                assert three == one, "the number of the dead is given again"
-        text = app.test_client().get("/metrics").get_data(as_text=True)
-        assert {sample.labels["worker"] for family in parse(text) for sample in family.samples} == {"0"}
-    assert list(tmp_path.glob("*.metrics")) == []
-    assert ours.number is None
-
-
-def test_a_worker_publishes_by_itself_and_ends(tmp_path: Path) -> None:
-    collected = threading.Event()
-
-    def collect() -> list[Metric]:
-        collected.set()
-        return []
-
-    files = WorkerFiles(tmp_path, period_s=0.01)
-    shared = WorkerMetrics(files, collect)
-    files.start()
-    files.start()
-    assert collected.wait(90)
-    files.close()
-    files.close()
-    assert "worker-files" not in [thread.name for thread in threading.enumerate()]
-    assert shared.families() == [], "and answers for itself afterwards"
