@@ -193,9 +193,9 @@ def check_shuffled(
     periods = (parts.train, parts.validation, parts.test)
     ends = [samples.starting(period.from_ms, period.until_ms) for period in periods]
     train, validation, test = (rows[known[rows]] for rows in ends)
-    random, learned = (
-        np.random.default_rng(seed),
-        partial(learned_skill, train=train, validation=validation, test=test, horizons=horizons, quantiles=quantiles),
+    random = np.random.default_rng(seed)
+    learned = partial(
+        learned_skill, train=train, validation=validation, test=test, horizons=horizons, quantiles=quantiles
     )
 
     def dealt() -> tuple[float, Bounds | None]:
