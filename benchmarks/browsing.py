@@ -28,8 +28,9 @@ _QUIET_MS = 400
 """After a page is complete: shorter than the pause before the first question for news."""
 _ALL_ASKED_FOR = "html[data-painted]"
 """There once what a page fetches after its first picture is asked for."""
-_SETTLE_MS = 200
-"""A new window is a browser's work, not a page's: it has this long to be there before the address is opened."""
+_SETTLE_MS = 1500
+"""A new window is a browser's work, not a page's: for a second and more it starts what a reader's open browser has long
+started, on the cores that make the page."""
 _TOLD_MS = 100
 """After a page is complete and two more frames are made, until the browser has told of its last picture."""
 _FRAMES = "new Promise((made) => requestAnimationFrame(() => requestAnimationFrame(made)))"
