@@ -68,10 +68,11 @@ def walked(connection: sa.Connection, venue: str, walk: Walk, *, most: int | Non
     head = connection.execute(sa.select(HEADS).where(HEADS.c.venue == venue)).one_or_none()
     models = known_models(connection, venue)
     ours = FORECASTS.c.model.in_(list(models))
+    in_order = (FORECASTS.c.model + 0).in_(list(models))  # no index has a sum: rows come by key, and none is sorted
     rows = connection.execute(sa.select(sa.func.count()).select_from(FORECASTS).where(ours)).scalar_one()
     hashes = {key: model_hash(model, venue) for key, model in models.items()}
     columns = [*(FORECASTS.c[name] for name in ("key", "model", "chain", *ledger_chain.CONTENT)), RAW.c.answer]
-    query = sa.select(*columns).outerjoin(RAW, RAW.c.forecast == FORECASTS.c.key).where(ours)
+    query = sa.select(*columns).outerjoin(RAW, RAW.c.forecast == FORECASTS.c.key).where(in_order)
     query = query.where(FORECASTS.c.key > walk.key).order_by(FORECASTS.c.key).limit(most)
     found = connection.execution_options(yield_per=_BATCH).execute(query)
     seen = 0

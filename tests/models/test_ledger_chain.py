@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -79,6 +80,27 @@ def test_a_long_chain_is_walked_in_pieces(database: Database, ledger: Ledger) ->
     assert second.broken is not None
     assert second.broken.row == 130
     assert not ledger.check(most=1000).intact
+
+
+def test_a_walk_sorts_nothing_and_so_holds_no_more_of_a_long_chain_than_of_a_short_one(tmp_path: Path) -> None:
+    """A sort in this process keeps all rows it may have to give: of a growing ledger ever more for each piece."""
+    database = connect(f"sqlite:///{tmp_path / 'dashboard.db'}")
+    ledger = Ledger(database, ManualClock())
+    scored(ledger)
+    asked: list[tuple[str, tuple[object, ...]]] = []
+
+    def note(_connection: object, _cursor: object, text: str, values: tuple[object, ...], *_: object) -> None:
+        asked.append((text, values))
+
+    sa.event.listen(database.engine, "before_cursor_execute", note)
+    ledger.check(most=120)
+    sa.event.remove(database.engine, "before_cursor_execute", note)
+    (text, values) = next(one for one in asked if "ledger_raw" in one[0])
+    with database.read() as connection:
+        plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", values).all()
+    database.close()
+    assert any("INTEGER PRIMARY KEY" in line.detail for line in plan), plan
+    assert not any("TEMP B-TREE" in line.detail for line in plan), plan
 
 
 def test_rows_from_before_the_chain_are_told_apart(database: Database, ledger: Ledger) -> None:
