@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,6 +20,7 @@ from data.symbol import Symbol
 from models.architectures import Head, build
 from models.export import export
 from models.forecaster import Forecaster
+from models.keras_library import keras
 from models.ledger import Ledger
 from models.registry import Registry
 from models.spec import HORIZONS, Kind

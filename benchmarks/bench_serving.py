@@ -12,7 +12,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
@@ -28,6 +27,7 @@ from models.architectures import Head, build
 from models.export import export
 from models.forecaster import Forecaster
 from models.inputs import INPUTS
+from models.keras_library import keras
 from models.ledger import Ledger
 from models.registry import Registry, RegistryEntry, write_model
 from models.spec import HORIZONS, Kind

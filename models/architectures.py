@@ -6,11 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import keras
 import numpy as np
-from keras import layers, ops
 from numpy.typing import NDArray
 
+from models.keras_library import keras, layers, ops
 from models.spec import Kind
 
 CLIP = 6.0

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import keras
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,6 +22,7 @@ from models.architectures import (
     tcn_layers,
 )
 from models.graph import Graph
+from models.keras_library import keras
 from models.kinds import difference_of
 from models.spec import Kind
 

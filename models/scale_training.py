@@ -11,11 +11,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from models.keras_library import keras
 from models.kinds import Task
 from models.samples import Samples
 from models.scale_head import PER_KNOT, bent, interpolation, knots_of

@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
 from models.architectures import Head, build
+from models.keras_library import keras
 from models.kinds import OnEpoch, Task
 from models.recipe import Recipe
 from models.samples import Ints, Samples, recency
@@ -41,6 +41,7 @@ def fit(recipe: Recipe, task: Task, head: Head, on_epoch: OnEpoch) -> Fitted:
     steps = max(1, len(train) // recipe.stride // recipe.batch_size) * recipe.epochs
     schedule = keras.optimizers.schedules.CosineDecay(recipe.learning_rate, steps, alpha=0.05)
     model.compile(optimizer=keras.optimizers.AdamW(schedule, weight_decay=1e-4), loss=pinball(head, task.quantiles))
+    model.optimizer.build(model.trainable_variables)  # else the first step makes its state, and is traced twice
     best = keras.callbacks.EarlyStopping(
         monitor="val_loss", patience=recipe.patience, restore_best_weights=True, start_from_epoch=0
     )

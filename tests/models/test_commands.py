@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -39,10 +40,9 @@ def write(folder: Path, candles: Candles, *, optional: bool = True) -> None:
     pq.write_table(pa.table(columns), folder / f"{candles.symbol}-{candles.interval}.parquet")
 
 
-def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", *map(str, arguments)], cwd=ROOT, capture_output=True, text=True, timeout=400, check=False
-    )
+def run(*arguments: str | Path, python: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, *python, "-m", *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=400, check=False)
 
 
 @pytest.fixture(scope="module")
@@ -55,17 +55,23 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def trained(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def training(data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The folder with the model, and what was told on standard error: each module that was loaded too."""
     out = tmp_path_factory.mktemp("models")
     finished = run(
         "models.train", "--model", "tcn", "--interval", "1h", "--data", data, "--symbols", "AAAUSDT,bbbusdt",
         "--study", "found", "--trials", "7",
         "--until", "2024-05-15", "--preset", "quick", "--epochs", "6", "--stride", "1", "--batch-size", "128",
-        "--id", "quick", "--out", out,
+        "--id", "quick", "--out", out, python=("-X", "importtime"),
     )  # fmt: skip
     assert finished.returncode == 0, finished.stderr
     assert "skill" in finished.stdout
-    return out
+    return out, finished.stderr
+
+
+@pytest.fixture(scope="module")
+def trained(training: tuple[Path, str]) -> Path:
+    return training[0]
 
 
 def evaluated(trained: Path, data: Path, *more: str | Path) -> dict[str, Any]:
@@ -86,6 +92,12 @@ def test_the_command_leaves_a_whole_model(trained: Path) -> None:
     assert entry.report["search"] == {"study": "found", "trials": 7}
     # the day's rhythm of volatility was planted: it must be found, and on the test period
     assert entry.report["test"][0]["skill_fraction"] > 0.02
+
+
+def test_a_network_is_trained_without_what_keras_would_load_beside_itself(training: tuple[Path, str]) -> None:
+    loaded = set(re.findall(r"^import time: .*\| +([\w.]+)$", training[1], re.M))
+    assert {"keras", "tensorflow", "models.keras_library"} <= loaded
+    assert not {"sklearn.base", "scipy.stats"} & loaded
 
 
 def test_the_dump_scored_again_equals_the_report(trained: Path, data: Path, tmp_path: Path) -> None:

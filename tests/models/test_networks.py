@@ -6,7 +6,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import onnx
 import pytest
@@ -16,6 +15,7 @@ from data.symbol import Symbol
 from models.architectures import Head, build
 from models.export import export, parity
 from models.graph import OPSET
+from models.keras_library import keras
 from models.kinds import MAX_DIFFERENCE, Task, fit
 from models.recipe import LIMITS, Recipe
 from models.samples import Samples
