@@ -125,6 +125,10 @@ class Database:
     def query_stats(self) -> QueryStats:
         return self._queries.stats()
 
+    def failing_s(self) -> float | None:
+        """For how long nothing asked of it has gone well; None where it answers."""
+        return self._queries.failing_s()
+
     def close(self) -> None:
         """Close every connection that is not in use; one that is gets closed when its block ends."""
         self.engine.dispose()

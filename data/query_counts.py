@@ -50,7 +50,7 @@ class QueryCounts:
     def __init__(self, engine: sa.Engine, timer: Callable[[], float]) -> None:
         self.errors = 0
         self._failed_s: float | None = None
-        self._failing = False
+        self._failing_since_s: float | None = None
         self._timer = timer
         self._count = 0
         self._total_s = self._slowest_s = 0.0
@@ -62,7 +62,14 @@ class QueryCounts:
     def failed(self) -> None:
         """A transaction, or the way to one, came to nothing."""
         self.errors += 1
-        self._failed_s, self._failing = self._timer(), True
+        self._failed_s = self._timer()
+        if self._failing_since_s is None:
+            self._failing_since_s = self._failed_s
+
+    def failing_s(self) -> float | None:
+        """For how long nothing has gone well; None where the newest statement did."""
+        since_s = self._failing_since_s
+        return None if since_s is None else self._timer() - since_s
 
     def stats(self) -> QueryStats:
         since_s = None if self._failed_s is None else self._timer() - self._failed_s
@@ -75,7 +82,7 @@ class QueryCounts:
             self._slowest_s,
             self._slowest_sql,
             dearest,
-            self._failing,
+            self._failing_since_s is not None,
             since_s,
         )
 
@@ -86,7 +93,7 @@ class QueryCounts:
         _, _, statement, _, context, _ = args
         seconds = self._timer() - context._started
         count_query()
-        self._failing = False
+        self._failing_since_s = None
         self._count += 1
         self._total_s += seconds
         sql = _shown(statement)

@@ -11,6 +11,7 @@ from flask import Blueprint, Flask, Response, current_app, render_template, requ
 
 from data.alert_store import AlertStore
 from data.database import Database
+from routes.alerts_book import alert_book
 from routes.alerts_page import AlertsPage, alerts_page
 from routes.alerts_readings import AlertReadings
 from routes.alerts_subjects import Subjects, alert_subjects
@@ -23,6 +24,7 @@ from utils.alert_send import send as send_in_its_own_process
 from utils.alerts import Alerts
 from utils.clock import Clock
 from utils.errors import InvalidInput
+from utils.last_known import LastKnown
 from utils.performance_monitor import PerformanceMonitor
 from utils.request_trace import traced
 
@@ -42,6 +44,7 @@ class Watch:
     clock: Clock
     subjects: Callable[[], Subjects]
     """The names a rule may be of."""
+    known: LastKnown
 
     def start(self) -> None:
         self.alerts.start()
@@ -70,7 +73,7 @@ def make_watch(
     courier = Courier(store=store, targets=targets, send=send, clock=clock)
     read = AlertReadings(monitor=monitor, services=services, skills=SkillReader(services), budgets=budgets)
     alerts = Alerts(store=store, read=read, courier=courier, clock=clock, product=product, period_s=period_s)
-    return Watch(store, courier, alerts, clock, partial(alert_subjects, services))
+    return Watch(store, courier, alerts, clock, partial(alert_subjects, services), services.known)
 
 
 def install(app: Flask, watch: Watch) -> None:
@@ -164,7 +167,7 @@ def _changed(part: str) -> Response:
 def _value(form: Mapping[str, str] | None = None, faults: Mapping[str, str] | None = None) -> AlertsPage:
     watch = _watch()
     return alerts_page(
-        store=watch.store,
+        book=alert_book(watch.store, watch.alerts, watch.known),
         alerts=watch.alerts,
         courier=watch.courier,
         subjects=watch.subjects(),

@@ -5,14 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
+from routes.alerts_book import AlertBook
 from utils.alert_delivery import Courier, Delivery
 from utils.alert_rules import COMPARISONS, READINGS, Reading, Rule
-from utils.alerts import Alert, Alerts, AlertStoreFace, Judged, State, amount, condition, duration
+from utils.alerts import Alert, Alerts, Judged, State, amount, condition, duration
+from utils.last_known import Silence
 
-HISTORY = 50
-DELIVERIES = 30
 _SUBJECTS_SHOWN = 5
 _LOOKS: Mapping[State, str] = {"ok": "live", "pending": "late", "raised": "stale", "recovering": "stale"}
 _WORDS: Mapping[State, str] = {"ok": "fine", "pending": "pending", "raised": "raised", "recovering": "recovering"}
@@ -92,11 +91,15 @@ class AlertsPage:
     subjects: tuple[str, ...]
     form: Mapping[str, str]
     faults: Mapping[str, str] = field(default_factory=dict)
+    silence: Silence | None = None
+    """Since when the database does not answer, where that is so."""
+    judged_only: bool = False
+    """Of what it holds, no more is known than the rules that were judged last."""
 
 
 def alerts_page(
     *,
-    store: Any,
+    book: AlertBook,
     alerts: Alerts,
     courier: Courier,
     now_ms: int,
@@ -108,18 +111,16 @@ def alerts_page(
 
     `form` and `faults`: a rule that was asked and refused, to be shown again with what is wrong with it."""
     judged = alerts.judged()
-    rules: Sequence[Rule] = store.rules()
-    rows = tuple(_rule_row(rule, [one for one in judged if one.rule.key == rule.key]) for rule in rules)
-    removed = tuple(rule.title for rule in store.missing_presets())
-    deliveries = tuple(_delivery_row(one) for one in store.deliveries(DELIVERIES))
-    history = tuple(_alert_row(one, now_ms) for one in store.history(HISTORY))
+    rows = tuple(_rule_row(rule, [one for one in judged if one.rule.key == rule.key]) for rule in book.rules)
+    deliveries = tuple(_delivery_row(one) for one in book.deliveries)
+    history = tuple(_alert_row(one, now_ms) for one in book.history)
     return AlertsPage(
         at_ms=now_ms,
-        version=_version(alerts.checked_at_ms, rows, removed, deliveries, history),
+        version=_version(alerts.checked_at_ms, rows, book.removed, deliveries, history, book.silence),
         checked_at_ms=alerts.checked_at_ms,
         rules=rows,
-        removed=removed,
-        raised=len(_open(store)),
+        removed=book.removed,
+        raised=book.raised,
         targets=tuple(target.label for target in courier.targets),
         deliveries=deliveries,
         history=history,
@@ -128,16 +129,14 @@ def alerts_page(
         subjects=tuple(name for names in subjects.values() for name in names),
         form={**EMPTY_FORM, **(form or {})},
         faults=faults or {},
+        silence=book.silence,
+        judged_only=book.judged_only,
     )
 
 
 def _version(*shown: object) -> str:
     """By what is shown, since a rule changed by anybody changes no time."""
     return hashlib.sha256(repr(shown).encode()).hexdigest()[:16]
-
-
-def _open(store: AlertStoreFace) -> Sequence[Alert]:
-    return store.open_alerts()
 
 
 def _rule_row(rule: Rule, judged: Sequence[Judged]) -> RuleRow:

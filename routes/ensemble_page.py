@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from models.champions import interval_of
 from models.ensemble import MIN_BLOCKS, MIN_SCORED, MOST_CANDLES, RECENT_CANDLES, RECENT_MS, Ensemble
@@ -15,6 +15,7 @@ from routes import wording
 from routes.mix_wording import Making, making_of
 from routes.model_card import Fact
 from routes.models_page import SHOWN_HORIZONS, some, users_of
+from routes.models_records import Records
 from routes.services import Services, SkillFace
 
 _VERSIONS = 12
@@ -33,6 +34,17 @@ class Member:
     now: str
     skill: str
     count: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Evidence:
+    """What a member would weigh today, and its live skill in two short lines."""
+
+    now: float | None
+    live: tuple[str, str]
+
+
+_NO_EVIDENCE = _Evidence(None, ("", ""))
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,9 +127,10 @@ class EnsembleForm:
     problem: str
 
 
-def ensemble_rows(parts: Services) -> tuple[EnsembleRow, ...]:
+def ensemble_rows(parts: Services, records: Records) -> tuple[EnsembleRow, ...]:
+    """Without what the table does not show: how the members did, and what they would weigh today."""
     owner: Ensembles | None = parts.ensembles
-    return tuple(_row(parts, owner, one) for one in owner.all()) if owner is not None else ()
+    return tuple(_row(parts, owner, one, records.live(one.record)) for one in owner.all()) if owner is not None else ()
 
 
 def ensemble_form(
@@ -137,17 +150,21 @@ def ensemble_card(parts: Services, name: str) -> EnsembleCard | None:
     if owner is None or found is None:
         return None
     entry, now = owner.entry(found), owner.weights_now(found)
+    overall = parts.ledger.skill(model_id=found.id, digest=found.record)
     skills = {
         horizon: parts.ledger.skill(model_id=found.id, digest=found.record, horizon=horizon)
         for horizon in SHOWN_HORIZONS
     }
     return EnsembleCard(
-        row=_row(parts, owner, found),
+        row=replace(
+            _row(parts, owner, found, wording.skill_cell(overall)),
+            members=_members(parts, found, _evidence(parts, now)),
+        ),
         live=tuple(
             wording.evidence(skill, wording.ahead(found.interval, ahead)).replace("this model", "this ensemble")
             for ahead, skill in skills.items()
         ),
-        coverage=wording.coverage_sentence(parts.ledger.skill(model_id=found.id, digest=found.record)),
+        coverage=wording.coverage_sentence(overall),
         against=_against(parts, entry),
         moved=any(abs(weight - found.weights[member]) > SAME_WEIGHT for member, weight in now.items()),
         sure=len({round(weight, 9) for weight in now.values()}) > 1,
@@ -169,25 +186,20 @@ def ensemble_card(parts: Services, name: str) -> EnsembleCard | None:
     )
 
 
-def _row(parts: Services, owner: Ensembles, ensemble: Ensemble) -> EnsembleRow:
-    entries: Mapping[str, RegistryEntry] = {entry.id: entry for entry in parts.registry.usable()}
-    entry, now = owner.entry(ensemble), owner.weights_now(ensemble)
+def _row(parts: Services, owner: Ensembles, ensemble: Ensemble, live: tuple[str, str]) -> EnsembleRow:
+    entry = owner.entry(ensemble)
     owned = parts.promotion.owned().get(ensemble.id, ())
     state, word = _state(parts, entry, owned)
-    live = parts.ledger.skill(model_id=ensemble.id, digest=ensemble.record)
     free = not ensemble.archived and bool(entry.members)
     return EnsembleRow(
         id=ensemble.id,
         interval=str(ensemble.interval),
         state=state,
         word=word,
-        members=tuple(
-            _member(parts, name, weight, now.get(name), entries.get(name))
-            for name, weight in sorted(ensemble.weights.items(), key=lambda one: (-one[1], one[0]))
-        ),
+        members=_members(parts, ensemble, {}),
         missing=", ".join(entry.missing),
         silent=not entry.members,
-        live=wording.skill_cell(live),
+        live=live,
         promotable=free and entry.serves_any and state != "in-use",
         ownable=free and len(owned) < len(entry.symbols),
         owning=bool(owned),
@@ -209,19 +221,36 @@ def _state(parts: Services, entry: EnsembleEntry, owned: Sequence[str]) -> tuple
     return "usable", f"for {some(entry.symbols)} alone" if entry.symbols else f"challenger for {entry.interval}"
 
 
-def _member(parts: Services, name: str, weight: float, now: float | None, entry: RegistryEntry | None) -> Member:
-    skill, count = (
-        ("", "") if entry is None else wording.skill_cell(parts.ledger.skill(model_id=entry.id, digest=entry.digest))
+def _members(parts: Services, ensemble: Ensemble, evidence: Mapping[str, _Evidence]) -> tuple[Member, ...]:
+    """The heaviest first."""
+    usable = {entry.id for entry in parts.registry.usable()}
+    return tuple(
+        _member(name, weight, evidence.get(name, _NO_EVIDENCE), usable=name in usable)
+        for name, weight in sorted(ensemble.weights.items(), key=lambda one: (-one[1], one[0]))
     )
+
+
+def _member(name: str, weight: float, seen: _Evidence, *, usable: bool) -> Member:
     return Member(
         id=name,
-        usable=entry is not None,
+        usable=usable,
         weight=wording.percent(weight, 1),
         share=round(100 * weight, 2),
-        now=wording.percent(now, 1) if now is not None else wording.NOTHING,
-        skill=skill or wording.NOTHING,
-        count=count,
+        now=wording.percent(seen.now, 1) if seen.now is not None else wording.NOTHING,
+        skill=seen.live[0] or wording.NOTHING,
+        count=seen.live[1],
     )
+
+
+def _evidence(parts: Services, now: Mapping[str, float]) -> dict[str, _Evidence]:
+    """Of each model that can be used."""
+    return {
+        entry.id: _Evidence(
+            now.get(entry.id), wording.skill_cell(parts.ledger.skill(model_id=entry.id, digest=entry.digest))
+        )
+        for entry in parts.registry.usable()
+        if entry.id in now
+    }
 
 
 def _against(parts: Services, entry: EnsembleEntry) -> str:

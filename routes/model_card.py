@@ -77,8 +77,9 @@ def model_card(parts: Services, model_id: str) -> ModelCard:
     """ModelNotFound where neither the registry nor the archive has it; a broken one is shown with what is wrong."""
     entry, archived = found(parts, parse_id(model_id))
     report: Mapping[str, Any] = entry.report or {}
-    row = model_row(parts, entry, users_of(parts.promotion.in_use()), archived=archived)
     skill = parts.ledger.skill(model_id=entry.id, digest=entry.digest) if entry.digest else None
+    live = wording.skill_cell(skill) if skill is not None else ("", "")
+    row = model_row(parts, entry, users_of(parts.promotion.in_use()), live, archived=archived)
     scores = listed(report.get("test"))
     curve = _object(report.get("curve"))
     losses = list(zip(listed(curve.get("train_loss")), listed(curve.get("validation_loss")), strict=False))

@@ -125,7 +125,11 @@ def _said(name: str, value: Any) -> str:
 
 def _costs(parts: Services, first: RegistryEntry, second: RegistryEntry) -> tuple[Line, ...]:
     users = users_of(parts.promotion.in_use())
-    rows = [model_row(parts, entry, users) for entry in (first, second)]
+    skills = [parts.ledger.skill(model_id=entry.id, digest=entry.digest) for entry in (first, second)]
+    rows = [
+        model_row(parts, entry, users, wording.skill_cell(skill))
+        for entry, skill in zip((first, second), skills, strict=True)
+    ]
     reports = [entry.report or {} for entry in (first, second)]
     took = [number(report, "training_s") for report in reports]
     return (

@@ -24,6 +24,7 @@ from routes.model_card import found, model_card
 from routes.model_diff import model_diff
 from routes.model_life import HEIGHT, WIDTH
 from routes.models_page import models_page, models_version
+from routes.models_records import records_of
 from routes.services import Services, services
 from utils.errors import InvalidInput, NotReady
 from utils.request_trace import traced
@@ -169,7 +170,9 @@ def rollback() -> Response:
 
 
 def _models_html(parts: Services, made: EnsembleForm | None) -> str:
-    return render_template("models.html", page=models_page(parts), ensembles=ensemble_rows(parts), ensemble_form=made)
+    records = records_of(parts)
+    page, ensembles = models_page(parts, records), ensemble_rows(parts, records)
+    return render_template("models.html", page=page, ensembles=ensembles, ensemble_form=made)
 
 
 def _followed(parts: Services, spec: ModelSpec) -> tuple[Symbol, ...]:

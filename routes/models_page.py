@@ -21,7 +21,9 @@ from models.spec import Kind
 from models.speeds import WINDOWS
 from models.traits import TRAITS
 from routes import wording
+from routes.models_records import Records, records_version
 from routes.services import Services
+from utils.last_known import Silence
 
 SHOWN_HORIZONS = (1, 6, 24)
 _NAMED = 6
@@ -102,6 +104,10 @@ class ModelsPage:
     trainings: int
     """Those that run or wait."""
     searches: tuple[SearchRow, ...]
+    silence: Silence | None
+    """Since when the database does not answer, where that is so."""
+    blank: bool
+    """It never said what searches found, how models did and what is under way."""
     kinds: tuple[str, ...]
     intervals: tuple[str, ...]
 
@@ -110,33 +116,36 @@ def models_version(parts: Services) -> str:
     """Changes when a model, a choice or a training does, and once a minute for ages and live scores."""
     entries = (*parts.registry.all(), *parts.promotion.archived())
     text = [f"{entry.id} {entry.digest} {entry.status} {entry.path.parent.name}" for entry in entries]
-    text += [repr(sorted(parts.registry.choices().items())), str(parts.training.jobs.changes())]
+    text += [repr(sorted(parts.registry.choices().items())), records_version(parts)]
     text += [repr(parts.promotion.owned()), repr(read_ensembles(parts.promotion.root))]
-    text += [parts.results.version() if parts.results is not None else ""]
-    text += [repr(parts.retrainer.schedules.all()) if parts.retrainer is not None else ""]
     text += [str(parts.speeds.changes) if parts.speeds is not None else ""]
     text += [str(parts.clock.now_ms() // 60_000), parts.exchange.name, parts.app_version]
     return xxhash.xxh3_64_hexdigest("\n".join(text).encode())
 
 
-def models_page(parts: Services) -> ModelsPage:
+def models_page(parts: Services, records: Records) -> ModelsPage:
     """Models in use first, then the usable, the broken and what is none of ours, newest first."""
     in_use: Mapping[Interval, Champion] = parts.promotion.in_use()
     users = users_of(in_use)
     order = {"in-use": 0, "usable": 1, "broken": 2, "foreign": 3}
     needed = parts.promotion.needed()
-    rows = [model_row(parts, entry, users, needed=needed) for entry in parts.registry.all()]
+    rows = [model_row(parts, entry, users, records.live(entry.digest), needed=needed) for entry in parts.registry.all()]
     rows.sort(key=lambda row: (order[row.state], -(row.created_ms or 0), row.id))
     return ModelsPage(
         version=models_version(parts),
         serving=tuple(_serving(parts, interval, entry) for interval, entry in sorted(in_use.items(), key=_by_length)),
         own=_own(parts),
         models=tuple(rows),
-        archived=tuple(model_row(parts, entry, {}, archived=True) for entry in parts.promotion.archived()),
-        searches=tuple(_search(one) for one in parts.results.searches()) if parts.results is not None else (),
+        archived=tuple(
+            model_row(parts, entry, {}, records.live(entry.digest), archived=True)
+            for entry in parts.promotion.archived()
+        ),
+        searches=tuple(_search(one) for one in records.searches),
+        silence=records.silence,
+        blank=records.blank,
         kinds=tuple(map(str, SEARCHABLE)),
         intervals=tuple(map(str, parts.market.intervals)),
-        trainings=sum(job.unfinished for job in parts.training.jobs.recent(50)),
+        trainings=records.trainings,
     )
 
 
@@ -213,11 +222,13 @@ def model_row(
     parts: Services,
     entry: RegistryEntry,
     users: Mapping[str, Sequence[Interval]],
+    live: tuple[str, str],
     *,
     archived: bool = False,
     needed: Mapping[str, Sequence[str]] | None = None,
 ) -> ModelRow:
-    """`needed`: the ensembles in use by their members, looked up where it is not given."""
+    """`live`: its live skill in two short lines, shown where it can be used; `needed`: the ensembles in use by their
+    members, looked up where it is not given."""
     spec, usable = entry.spec, entry.status is Status.OK
     owned = () if archived or spec is None or not spec.symbols else parts.promotion.owned().get(entry.id, ())
     state, word = _state(entry, users, archived=archived, owned=owned)
@@ -236,7 +247,7 @@ def model_row(
         age=wording.age((now_ms - spec.created_ms) / 1000) if spec else wording.NOTHING,
         speed=speed_text(parts, entry) if usable else wording.NOTHING,
         test_skills=_test_skills(entry),
-        live=wording.skill_cell(parts.ledger.skill(model_id=entry.id, digest=entry.digest)) if usable else ("", ""),
+        live=live if usable else ("", ""),
         digest=entry.digest,
         promotable=usable and not archived and state != "in-use" and spec is not None and not spec.symbols,
         archivable=not archived and state in ("usable", "broken") and not users_of_it,

@@ -17,6 +17,7 @@ from data.symbol import Symbol
 from data.ticker import Ticker
 from utils.cache_clearing import CacheClearing
 from utils.clock import Clock
+from utils.last_known import LastKnown
 
 if TYPE_CHECKING:
     from config import Settings
@@ -276,6 +277,8 @@ class Services:
     """What empties each cache, by the monitor's name of it."""
     budgets: dict[str, Budget] = field(default_factory=dict)
     """What each route may cost, by the monitor's name of it; filled once the routes are known."""
+    known: LastKnown = field(default_factory=LastKnown)
+    """What the database said last, for pages that are read while it does not answer."""
     waiting: Callable[[], Sequence[str]] = tuple
     """What else must be in place before the application is ready, in words."""
 

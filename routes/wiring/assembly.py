@@ -24,6 +24,7 @@ from utils.access_log import AccessLog
 from utils.build_id import build_id
 from utils.clock import Clock
 from utils.data_cache import data_cache
+from utils.last_known import LastKnown
 from utils.minute_recorder import MinuteRecorder
 from utils.performance_monitor import performance_monitor
 from utils.profile_recorder import ProfileRecorder
@@ -63,7 +64,8 @@ def assemble(settings: Settings, clock: Clock, worker: Worker | None = None) -> 
     )
     files = worker_files(settings, worker)
     reports = worker_reports(files, recorder, clock)
-    services = _services(settings, clock, market, models, connection, feed, pages, recorder, reports)
+    known = LastKnown(clock, failing_s=database.failing_s)
+    services = _services(settings, clock, market, models, connection, feed, pages, recorder, reports, known)
     return Parts(
         database=database,
         shared_cache=shared,
@@ -97,6 +99,7 @@ def _services(
     pages: ResponseCache,
     recorder: MinuteRecorder,
     reports: WorkerReports | None,
+    known: LastKnown,
 ) -> Services:
     return Services(
         settings=settings,
@@ -122,6 +125,7 @@ def _services(
         speeds=ModelSpeeds(clock),
         workers=reports,
         clearing=cache_clearing(pages, models.forecaster),
+        known=known,
     )
 
 

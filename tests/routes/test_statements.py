@@ -19,6 +19,7 @@ ADDRESSES = {
     "/forecasts": "/forecasts",
     "/forecasts.csv": "/forecasts.csv",
     "/api/v1/forecasts": "/api/v1/forecasts",
+    "/models": "/models",
 }
 
 

@@ -1,0 +1,69 @@
+"""Last known: what was read from the database last, for pages that are asked for while it does not answer."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from utils.clock import Clock, SystemClock
+from utils.errors import StoreError
+
+T = TypeVar("T")
+
+PAUSE_S = 1.0
+"""How long nobody asks again after a failure: a server that is not reached costs each who asks five seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """The database does not answer since `since_ms`; `read_ms` is when what is shown instead was read, None where
+    nothing was. Both are UTC ms."""
+
+    since_ms: int
+    read_ms: int | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Known(Generic[T]):
+    """`value` is None where the database does not answer and never did before; `silence` None where it does."""
+
+    value: T | None
+    silence: Silence | None = None
+
+
+class LastKnown:
+    """Keeps the newest value of each name; names are given in code, so there are few."""
+
+    def __init__(self, clock: Clock | None = None, *, failing_s: Callable[[], float | None] = lambda: None) -> None:
+        """`failing_s`: for how many seconds the database has not answered, as far as it knows."""
+        self._clock = clock or SystemClock()
+        self._failing_s = failing_s
+        self._lock = threading.Lock()
+        self._kept: dict[str, tuple[Any, int]] = {}
+        self._failed: tuple[float, str] | None = None
+        self._since_ms: int | None = None
+
+    def read(self, name: str, load: Callable[[], T]) -> Known[T]:
+        """What `load` answers; while it raises StoreError, what it answered last."""
+        failed = self._failed
+        if failed is not None and self._clock.monotonic() - failed[0] < PAUSE_S:
+            return self._instead(name, failed[1])
+        try:
+            value = load()
+        except StoreError as error:
+            with self._lock:
+                self._failed = (self._clock.monotonic(), str(error))
+                if self._since_ms is None:
+                    self._since_ms = self._clock.now_ms() - round(1000 * (self._failing_s() or 0.0))
+            return self._instead(name, str(error))
+        with self._lock:
+            self._kept[name] = (value, self._clock.now_ms())
+            self._failed = self._since_ms = None
+        return Known(value)
+
+    def _instead(self, name: str, reason: str) -> Known[T]:
+        value, read_ms = self._kept.get(name, (None, None))
+        return Known(value, Silence(self._since_ms or self._clock.now_ms(), read_ms, reason))
