@@ -24,7 +24,7 @@ from flask import Flask
 from flask_compress import Compress
 
 from config import Settings, install_secret, load_settings
-from routes import alerts, metrics, profiling, register
+from routes import alerts, metrics, profiling, rate_limits, register
 from routes.addresses import App
 from routes.budgets import budgets_of
 from routes.observed import observe_requests
@@ -68,6 +68,14 @@ def create_app(settings: Settings | None = None, *, clock: Clock | None = None, 
         guarded=bool(settings.dashboard_password),
         files=parts.worker_files,
     )
+    limits = rate_limits.install(
+        app,
+        clock,
+        cheap_per_s=settings.rate_limit_per_second,
+        dear_per_min=settings.rate_limit_dear_per_minute,
+        workers=settings.workers,
+    )
+    performance_monitor.add_source("rate_limits", limits.stats)
     app.extensions[AT_ONCE] = answer_stored(app, parts.services.pages).at_once
     secure(
         app,

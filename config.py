@@ -250,6 +250,20 @@ class Settings:
         "Where styles and scripts lie, if not here: a CDN in front of this dashboard's /assets, or what was exported.",
         group="Web",
     )
+    rate_limit_per_second: int = setting(
+        "100",
+        whole(0, 1_000_000),
+        "Requests a second that one address may make to each route, ten times as many at once; 0: any number. Stored "
+        "answers, and reading from this machine itself, are not counted.",
+        group="Web",
+    )
+    rate_limit_dear_per_minute: int = setting(
+        "60",
+        whole(0, 1_000_000),
+        "Requests a minute that one address may make to each dear route (trainings, checks, searches, exports, "
+        "profiles); 0: any number.",
+        group="Web",
+    )
     trusted_hosts: tuple[str, ...] = setting(
         "127.0.0.1,localhost,[::1]",
         names("host names separated by commas", lambda name: not set(name) & set("/ @"), most=50),

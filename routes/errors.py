@@ -25,6 +25,7 @@ _TITLES = {
     404: "There is no such page",
     405: "That page cannot be used that way",
     413: "That is too much",
+    429: "That is too often",
     500: "Something went wrong here",
     502: "The exchange gave no usable answer",
     503: "Not ready yet",

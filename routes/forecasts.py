@@ -13,6 +13,7 @@ from routes.budgets import budget
 from routes.forecast_table import chain_json, forecast_tables, forecasts_csv, forecasts_json, whole_chain
 from routes.forecasts_page import ForecastsPage, forecasts_page, forecasts_version
 from routes.forms import parse_interval, parse_search, theme_of
+from routes.rate_limits import dear
 from routes.score_charts import HEIGHT, WIDTH
 from routes.services import Services, services
 from routes.strict_json import JSON, dumps
@@ -47,6 +48,7 @@ def page() -> Response:
 
 @bp.get("/forecasts.csv")
 @budget(p95_ms=250, size_bytes=120_000, weight=2, queries=40)
+@dear
 def csv() -> Response:
     """The table alone, one row per market, model and horizon."""
     parts, interval = services(), _interval()
@@ -75,6 +77,7 @@ def json() -> Response:
 
 @bp.get("/api/v1/ledger/chain")
 @budget(p95_ms=1000, size_bytes=10_000, queries=60)
+@dear
 def chain() -> Response:
     """The whole hash chain, walked from its first row."""
     parts = services()

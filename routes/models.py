@@ -25,6 +25,7 @@ from routes.model_diff import model_diff
 from routes.model_life import HEIGHT, WIDTH
 from routes.models_page import models_page, models_version
 from routes.models_records import records_of
+from routes.rate_limits import dear
 from routes.services import Services, services
 from utils.errors import InvalidInput, NotReady
 from utils.request_trace import traced
@@ -68,6 +69,7 @@ def card(model_id: str) -> Response:
 
 @bp.get("/<model_id>/export")
 @budget(p95_ms=1000, size_bytes=20_000_000, queries=20)
+@dear
 def export(model_id: str) -> Response:
     """The model as a zip, archived or not."""
     entry, _ = found(_parts(), parse_id(model_id))
@@ -77,6 +79,7 @@ def export(model_id: str) -> Response:
 
 @bp.post("/search")
 @budget(p95_ms=250, size_bytes=2_000, queries=20)
+@dear
 def search() -> Response:
     """Asks for a search for a recipe in the background, and shows how it goes."""
     parts, texts = _parts(), request.form
@@ -87,6 +90,7 @@ def search() -> Response:
 
 @bp.post("/ensemble")
 @budget(p95_ms=250, size_bytes=40_000, queries=60)
+@dear
 def ensemble() -> Response:
     """Makes an ensemble of the ticked models and shows it, or shows again what is wrong, with everything as typed."""
     parts, name, members = _parts(), request.form.get("name", "").strip(), request.form.getlist("members")
@@ -99,6 +103,7 @@ def ensemble() -> Response:
 
 @bp.post("/<model_id>/<any(weigh, every, dissolve):action>")
 @budget(p95_ms=250, size_bytes=2_000, queries=20)
+@dear
 def change_ensemble(model_id: str, action: str) -> Response:
     """Weighs an ensemble again or sets how often, and shows it; or takes it away."""
     parts = _parts()
@@ -114,6 +119,7 @@ def change_ensemble(model_id: str, action: str) -> Response:
 
 @bp.post("/import")
 @budget(p95_ms=2000, size_bytes=2_000, queries=20)
+@dear
 def bring_in() -> Response:
     """Puts the uploaded zip's model among the others, and shows it."""
     sent = request.files.get("file")
@@ -127,6 +133,7 @@ def bring_in() -> Response:
 
 @bp.post("/<model_id>/<any(leaktest, placebo, walkforward, importance, quantize):task>")
 @budget(p95_ms=250, size_bytes=2_000, queries=20)
+@dear
 def check(model_id: str, task: str) -> Response:
     """Asks for a check in the background, and shows how it goes."""
     parts = _parts()
@@ -138,6 +145,7 @@ def check(model_id: str, task: str) -> Response:
 
 @bp.post("/<model_id>/schedule")
 @budget(p95_ms=250, size_bytes=2_000, queries=20)
+@dear
 def schedule(model_id: str) -> Response:
     """Sets, changes or ends the retraining of a model by itself, or begins one now."""
     parts, texts, name = _parts(), request.form, parse_id(model_id)

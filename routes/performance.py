@@ -14,6 +14,7 @@ from routes.forms import theme_of
 from routes.performance_history import CHART_HEIGHT, CHART_WIDTH
 from routes.performance_page import performance_page, performance_version
 from routes.performance_routes import REST
+from routes.rate_limits import dear
 from routes.services import Services, services
 from routes.svg import SPARK_HEIGHT, SPARK_WIDTH
 from utils.request_trace import STAGES
@@ -38,6 +39,7 @@ def live() -> Response:
 
 @bp.post("/caches/<name>/clear")
 @budget(p95_ms=250, size_bytes=2_000)
+@dear
 def clear(name: str) -> Response:
     """Empties one cache; everything in it is loaded or computed again when it is next asked for."""
     services().clearing.clear(name)

@@ -13,6 +13,7 @@ from routes import wording
 from routes.budgets import budget
 from routes.flame_graph import ROW_HEIGHT, Flame, amount, flame
 from routes.operator import require_operator
+from routes.rate_limits import dear
 from utils.errors import InvalidInput
 from utils.profile import Profile, folded, hottest
 from utils.profile_recorder import LONGEST_S, SHORTEST_S, Lasting, ProfileRecorder
@@ -96,6 +97,7 @@ def page() -> Response:
 
 @bp.post("")
 @budget(p95_ms=100, size_bytes=2_000)
+@dear
 def record() -> Response:
     """`kind` process or memory, for `seconds`; leads to a page that waits for it."""
     kind, seconds = request.form.get("kind", "process"), request.form.get("seconds", str(DEFAULT_S))
@@ -136,6 +138,7 @@ def show(name: str) -> Response:
 
 @bp.get("/<name>.folded")
 @budget(p95_ms=500, size_bytes=5_000_000)
+@dear
 def text(name: str) -> Response:
     """As other flame graph tools read it, such as speedscope."""
     body = folded(_recorder().store.load(name))

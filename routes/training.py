@@ -11,6 +11,7 @@ from models.training_request import preset_texts
 from routes.budgets import budget
 from routes.forms import theme_of
 from routes.loss_curve import CURVE_HEIGHT, CURVE_WIDTH
+from routes.rate_limits import dear
 from routes.services import Services, services
 from routes.training_form import DEFAULT_PRESET, chosen, first_texts, form, search_named, texts_of_search, typed
 from routes.training_page import job_page, job_rows, job_version, trainings_version
@@ -32,6 +33,7 @@ def page() -> Response:
 
 @bp.post("")
 @budget(p95_ms=250, size_bytes=40_000, queries=20)
+@dear
 def ask() -> Response:
     """Starts what was typed, or fills in a preset, or shows again what is wrong with everything kept as typed."""
     parts, texts, symbols = _parts(), request.form.to_dict(), request.form.getlist("symbols")
@@ -86,6 +88,7 @@ def job_live(job_id: int) -> Response:
 
 @bp.post("/<int:job_id>/<any(cancel, repeat):action>")
 @budget(p95_ms=250, size_bytes=2_000, queries=20)
+@dear
 def change(job_id: int, action: str) -> Response:
     runner = _parts().training
     return _to_job(runner.cancel(job_id) if action == "cancel" else runner.repeat(job_id))

@@ -4,6 +4,7 @@ DashboardError
 ├── InvalidInput               the asker changes the request                       400
 ├── NotFound                   the asker picks something that exists               404
 ├── NotReady                   the asker waits; the text says for what             503
+├── TooManyRequests            the asker waits `retry_after_s`                     429
 ├── ConfigError                the operator changes a setting; the start stops     500
 ├── StoreError                 the operator looks at the disk or the database      503
 ├── AssetError                 the operator runs download_assets.py again          500
@@ -40,6 +41,14 @@ class NotReady(DashboardError):
     """Nothing is known yet; the text says what is being waited for."""
 
     def __init__(self, message: str, *, retry_after_s: float = 2.0) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class TooManyRequests(DashboardError):
+    """One address asks more often than it may."""
+
+    def __init__(self, message: str, *, retry_after_s: float) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
 
@@ -122,6 +131,7 @@ STATUS: dict[type[DashboardError], int] = {
     InvalidInput: 400,
     NotFound: 404,
     NotReady: 503,
+    TooManyRequests: 429,
     ConfigError: 500,
     StoreError: 503,
     AssetError: 500,

@@ -115,6 +115,7 @@ class _Dashboard(Collector):
         yield from _process_metrics(metrics["process"] or {})
         yield from _cache_metrics(sources)
         yield from _compression_metrics(sources.get("compression", {}))
+        yield _refusals(sources.get("rate_limits", {}))
         yield from _field_metrics(sources)
         yield from _exchange_metrics(sources.get("exchange", {}), metrics["at_ms"])
         yield from _feed_metrics(sources.get("feed", {}))
@@ -138,6 +139,13 @@ def labelled(
     for value, number in kept.items():
         made.add_metric((value,), float(number))
     return made
+
+
+def _refusals(stats: Mapping[str, Any]) -> Metric:
+    """By kind of route, which are two: routes and addresses would be labels that anybody could multiply."""
+    text = "Requests refused because one address asked a route too often."
+    kinds = [(kind, float(stats.get(kind, 0))) for kind in ("cheap", "dear")]
+    return labelled("counter", "dashboard_rate_limited_requests", text, "kind", kinds)
 
 
 _NAMES: Mapping[Kind, tuple[str, str, tuple[str, ...]]] = {
