@@ -51,10 +51,30 @@ def doubt(path: Path, error: BaseException | None) -> None:
 
 
 def is_doubtful(path: Path) -> bool:
-    """Whether the whole file is to be read: it is small, has a log that nobody folded in, or was doubted."""
+    """Whether the whole file is to be read: it is small, has a log that nobody folded in, or was doubted.
+
+    The log of a file that somebody has open, such as the dashboard beside which a command runs, tells nothing: whoever
+    opened it first has read it.
+    """
+    if path.stat().st_size <= _READ_ALWAYS_BYTES or _beside(path, _DOUBT_SUFFIX).exists():
+        return True
     log = _beside(path, "-wal")
-    unclosed = log.exists() and log.stat().st_size > 0
-    return unclosed or path.stat().st_size <= _READ_ALWAYS_BYTES or _beside(path, _DOUBT_SUFFIX).exists()
+    return log.exists() and log.stat().st_size > 0 and not _is_open(path)
+
+
+def _is_open(path: Path) -> bool:
+    """Whether another connection, of whatever process, has the file open: in WAL mode it is not to be had alone then."""
+    connection = sqlite3.connect(path, timeout=0.0)
+    try:
+        connection.execute("PRAGMA locking_mode=EXCLUSIVE").close()
+        connection.execute("SELECT count(*) FROM sqlite_master").close()
+    except sqlite3.OperationalError as error:
+        return (getattr(error, "sqlite_errorcode", 0) & 0xFF) == sqlite3.SQLITE_BUSY
+    except sqlite3.DatabaseError:
+        return False
+    finally:
+        connection.close()
+    return False
 
 
 def _beside(path: Path, suffix: str) -> Path:

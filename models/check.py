@@ -32,7 +32,7 @@ from models.spec import ModelSpec
 from models.stored_markets import long_enough, stored_markets
 from models.supervised import add_options, database_of, supervised, workers_of
 from models.synthetic_candles import synthetic_candles
-from models.training_progress import Tell
+from models.training_progress import Tell, steps_told
 from models.walk import JUDGED, FoldResult, Plan, walk
 from utils.clock import SystemClock
 from utils.errors import InvalidInput, NotFound
@@ -128,8 +128,9 @@ def _placebo(bench: Bench) -> Found:
 
 def _importance(bench: Bench) -> Found:
     markets = bench.markets()
-    bench.tell("judging")
-    found = input_importance(bench.entry, bench.spec, markets)
+    bench.tell("asking")
+    told = steps_told(bench.tell, "asking", SystemClock().monotonic)
+    found = input_importance(bench.entry, bench.spec, markets, told)
     return Found(found.to_dict(), found.words)
 
 

@@ -18,6 +18,14 @@ from models.scoring import pinball_loss
 MOST_WINDOWS = 4000
 
 
+OnStep = Callable[[int, int], None]
+"""Told how many steps are over, and of how many."""
+
+
+def nobody(_over: int, _of: int) -> None:
+    """Tells nobody."""
+
+
 class Frame(Protocol):
     """What the model takes and gives: a ModelSpec, a Plan or a Task."""
 
@@ -50,9 +58,11 @@ def permuted(
     frame: Frame,
     most: int = MOST_WINDOWS,
     rounds: int = 1,
+    on_step: OnStep = nobody,
 ) -> tuple[Importance, ...]:
     """Each feature's, the greatest first, on at most `most` of the windows that end at `ends`; empty of none. Each is
-    dealt out `rounds` times; what is lost is the mean.
+    dealt out `rounds` times; what is lost is the mean. `on_step` is told after each
+    deal how many are over, and of how many.
 
     Skill is against the windows' own outcomes' quantiles: a scale alone, so it needs no training data.
     """
@@ -73,9 +83,10 @@ def permuted(
     for place, name in enumerate(frame.features):
         column = windows[:, :, place].copy()
         lost = []
-        for _ in range(rounds):
+        for deal in range(rounds):
             windows[:, :, place] = column[random.permutation(len(column))]
             lost.append((loss() - whole) / naive)
+            on_step(place * rounds + deal + 1, len(frame.features) * rounds)
         windows[:, :, place] = column
         found.append(Importance(name, float(np.mean(lost)), float(np.std(lost, ddof=1)) if rounds > 1 else 0.0))
     return tuple(sorted(found, key=lambda one: -one.skill_lost))

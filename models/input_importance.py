@@ -19,7 +19,7 @@ import numpy as np
 from data.candles import Candles
 from models.challenge import unseen_from_ms
 from models.commands import add_klines, add_model, ended, klines, usable
-from models.importance import MOST_WINDOWS, Importance, permuted
+from models.importance import MOST_WINDOWS, Importance, OnStep, nobody, permuted
 from models.input_source import check_inputs, inputs_for
 from models.registry import RegistryEntry
 from models.samples import Samples, decided, gather
@@ -63,8 +63,10 @@ class InputImportance:
         return {**asdict(self), "sure": len(self.sure), "words": self.words}
 
 
-def input_importance(entry: RegistryEntry, spec: ModelSpec, markets: Sequence[Candles]) -> InputImportance:
-    """InvalidInput where no market has enough candles."""
+def input_importance(
+    entry: RegistryEntry, spec: ModelSpec, markets: Sequence[Candles], on_step: OnStep = nobody
+) -> InputImportance:
+    """InvalidInput where no market has enough candles. `on_step` is told of each deal that is over, and of how many."""
     check_inputs(spec)
     newest = [one.tail(spec.history + max(spec.horizons) + NEWEST_CANDLES) for one in markets if len(one)]
     if not newest:
@@ -87,7 +89,7 @@ def input_importance(entry: RegistryEntry, spec: ModelSpec, markets: Sequence[Ca
             f"only {len(ends)} forecasts could be made whose outcomes are known; at least {LEAST_WINDOWS} are needed: "
             f"each takes {spec.history} candles before it and {max(spec.horizons)} after it"
         )
-    found = permuted(samples, ends, entry.open().run, spec, rounds=ROUNDS)
+    found = permuted(samples, ends, entry.open().run, spec, rounds=ROUNDS, on_step=on_step)
     times = samples.open_time_ms[ends]
     return InputImportance(
         windows=min(len(ends), MOST_WINDOWS),

@@ -36,7 +36,9 @@ _JOBS = sa.Table(
     sa.Column("epoch", sa.Integer, nullable=False),  # over; while history is fetched, candles
     sa.Column("curve", sa.JSON, nullable=False),  # per epoch [training loss, validation loss]
     sa.Column("eta_s", sa.Double),
-    sa.Column("windows", sa.Integer, nullable=False),  # per epoch; while history is fetched, candles wanted
+    sa.Column(
+        "windows", sa.Integer, nullable=False
+    ),  # per epoch; candles wanted of history; a check's steps
     sa.Column("fit_s", sa.Double, nullable=False),
     sa.Column("message", sa.Text, nullable=False),
     sa.Column("log", sa.Text, nullable=False),
@@ -102,8 +104,9 @@ class Job:
 
     @property
     def steps(self) -> int:
-        """Epochs, folds or trials, of which `epoch` are over; 0 where that is not known before."""
-        return steps_of(self.request)
+        """Epochs, folds, trials or deals, of which `epoch` are over; 0 where that is not known yet."""
+        told = self.windows if self.task is not Task.TRAIN and self.stage != FETCHING else 0
+        return steps_of(self.request) or told
 
     @property
     def share(self) -> float:

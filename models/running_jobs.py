@@ -23,6 +23,8 @@ PATIENCE_S = 5.0
 """Given to a training to end when it is asked to, before it is killed."""
 
 
+_TIMED = ("training", "asking")
+"""Stages that say how long they take."""
 _NOT_FETCHING = {"stage": "", "epoch": 0, "windows": 0, "eta_s": None}
 
 
@@ -166,7 +168,7 @@ class RunningJobs:
             stage=last["stage"],
             epoch=last.get("epoch", last.get("step", 0)),
             curve=process.curve,
-            eta_s=last.get("eta_s") if last["stage"] == "training" else None,
+            eta_s=last.get("eta_s") if last["stage"] in _TIMED else None,
             windows=last.get("windows", 0),
             fit_s=last.get("fit_s", 0.0),
             log=process.log_tail(),

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 STAGES = (
-    "reading", "preparing", "training", "walking", "searching", "checking", "judging", "writing", "done", "failed",
+    "reading", "preparing", "training", "walking", "searching", "checking", "asking", "judging", "writing",
+    "done", "failed",
 )  # fmt: skip
 """In the order in which a training goes through them; it ends in one of the last two."""
 _LONGEST_LINE = 8_192
@@ -75,6 +76,16 @@ def epochs_told(
             windows=windows,
             fit_s=round(fit_s, 3),
         )
+
+    return seen
+
+
+def steps_told(tell: Tell, stage: str, monotonic: Callable[[], float]) -> Callable[[int, int], None]:
+    """What is called after each step with how many are over, and of how many; the time left is that of those so far."""
+    started_s = monotonic()
+
+    def seen(over: int, of: int) -> None:
+        tell(stage, step=over, windows=of, eta_s=round((monotonic() - started_s) / over * (of - over), 1))
 
     return seen
 

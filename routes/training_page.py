@@ -38,6 +38,7 @@ _STEPS = {
     "training": ("epoch", "training ends"),
     "walking": ("fold", "all folds are over"),
     "searching": ("trial", "all trials are over"),
+    "asking": ("deal", "all inputs were dealt out"),
 }
 _STAGES = {
     "": "starting",
@@ -48,9 +49,11 @@ _STAGES = {
     "walking": "learning fold by fold",
     "searching": "trying recipes",
     "checking": "checking the exported graph against the network",
+    "asking": "asking the model with one input dealt out at a time",
     "judging": "judging on validation and test",
     "writing": "writing the model",
 }
+_LEFT_IN = {FETCHING: " in fetching, before it begins", "training": " in training"}
 _CHECK_STAGES = {
     "checking": "trying whether it sees the future",
     "judging": "asking the model about stored candles",
@@ -169,7 +172,7 @@ def _eta(parts: Services, job: Job) -> str:
             return f"{about(guessed_s)} left in training by a rough estimate"
     if left_s is None:
         return ""
-    return f"{about(left_s)} left in {'fetching, before it begins' if job.stage == FETCHING else 'training'}"
+    return f"{about(left_s)} left{_LEFT_IN.get(job.stage, '')}"
 
 
 def _doing(job: Job) -> str:

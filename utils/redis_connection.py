@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import redis
 from redis.backoff import NoBackoff
-from redis.connection import AbstractConnection, Connection, SSLConnection, UnixDomainSocketConnection
 from redis.exceptions import NoScriptError, OutOfMemoryError, RedisError, ResponseError
 from redis.retry import Retry
 
@@ -17,88 +15,14 @@ from utils.circuit_breaker import CircuitBreaker
 from utils.clock import Clock, SystemClock
 from utils.errors import ConfigError
 from utils.redis_scripts import Script
+from utils.redis_sockets import TIMED, Connector, hurry_until
 
 _SCHEMES = ("redis", "rediss", "unix")
 _CONNECTIONS = 32
-_LEAST_S = 0.001
-"""Zero would make a socket that never waits."""
 _REAL = SystemClock()
 """Sockets live in real time, whatever clock the rest is given."""
 
 Argument = str | bytes | int
-
-
-class _Deadline(threading.local):
-    """Until when the question of this thread may take."""
-
-    until = float("inf")
-
-
-_deadline = _Deadline()
-
-
-class _TimedSocket:
-    """A socket whose every wait ends at the deadline of the question, however slowly the bytes drip."""
-
-    def __init__(self, plain: socket.socket) -> None:
-        self._plain = plain
-        self._timeout_s = plain.gettimeout()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._plain, name)
-
-    def settimeout(self, seconds: float | None) -> None:
-        self._timeout_s = seconds
-
-    def recv(self, *arguments: Any) -> bytes:
-        self._hurry()
-        return self._plain.recv(*arguments)
-
-    def recv_into(self, *arguments: Any) -> int:
-        self._hurry()
-        return self._plain.recv_into(*arguments)
-
-    def sendall(self, *arguments: Any) -> None:
-        self._hurry()
-        self._plain.sendall(*arguments)
-
-    def _hurry(self) -> None:
-        left_s = _deadline.until - _REAL.monotonic()
-        if left_s <= 0:
-            raise TimeoutError("the time of this question is over")
-        self._plain.settimeout(left_s if self._timeout_s is None else min(left_s, self._timeout_s))
-
-
-class _Hurried(AbstractConnection):
-    """A connection whose attempts, however many addresses its host has, end with the question they are made for."""
-
-    @property
-    def socket_connect_timeout(self) -> float | None:
-        whole_s = super().socket_connect_timeout
-        left_s = max(_LEAST_S, _deadline.until - _REAL.monotonic())
-        return left_s if whole_s is None else min(left_s, whole_s)
-
-    @socket_connect_timeout.setter
-    def socket_connect_timeout(self, value: float | None) -> None:
-        self._socket_connect_timeout = value
-
-
-class _TimedConnection(_Hurried, Connection):
-    def _connect(self) -> Any:
-        return _TimedSocket(super()._connect())  # type: ignore[no-untyped-call]  # untyped in redis-py
-
-
-class _TimedTlsConnection(_Hurried, SSLConnection):
-    def _connect(self) -> Any:
-        return _TimedSocket(super()._connect())  # type: ignore[no-untyped-call]  # untyped in redis-py
-
-
-class _TimedUnixConnection(_Hurried, UnixDomainSocketConnection):
-    def _connect(self) -> Any:
-        return _TimedSocket(super()._connect())  # type: ignore[no-untyped-call]  # untyped in redis-py
-
-
-_TIMED = {"redis": _TimedConnection, "rediss": _TimedTlsConnection, "unix": _TimedUnixConnection}
 
 
 class RedisConnection:
@@ -115,9 +39,15 @@ class RedisConnection:
             "protocol": 2,
             "driver_info": None,
         }
+        self._connector = Connector()
         try:
             self._pool = redis.BlockingConnectionPool.from_url(
-                url, connection_class=_TIMED[scheme], max_connections=_CONNECTIONS, timeout=deadline_s, **options
+                url,
+                connection_class=TIMED[scheme],
+                connector=self._connector,
+                max_connections=_CONNECTIONS,
+                timeout=deadline_s,
+                **options,
             )
         except ValueError as error:
             raise ConfigError(f"Redis URL cannot be used ({error}); use for example redis://127.0.0.1:6379/0") from None
@@ -145,7 +75,7 @@ class RedisConnection:
             self.refused += 1
             return None
         began_s = _REAL.monotonic()
-        _deadline.until = began_s + self._deadline_s
+        hurry_until(began_s + self._deadline_s)
         try:
             answer = question(self._client)
         except (RedisError, OSError) as error:
@@ -155,7 +85,7 @@ class RedisConnection:
             self.breaker.failed()
             raise
         finally:
-            _deadline.until = float("inf")
+            hurry_until(float("inf"))
         self._note(_REAL.monotonic() - began_s)
         self.breaker.succeeded()
         return answer
@@ -166,6 +96,7 @@ class RedisConnection:
 
     def close(self) -> None:
         self._pool.disconnect()
+        self._connector.close()
         self._listener.close()
 
     def _failed(self, error: Exception, seconds: float) -> None:

@@ -240,6 +240,30 @@ def test_a_large_file_is_read_to_its_end_where_there_is_doubt(
     assert not (tmp_path / "notes.db-doubt").exists()
 
 
+def test_a_large_file_that_somebody_has_open_is_not_read_to_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A command beside the dashboard: the log is in use, not left behind."""
+    monkeypatch.setattr(sqlite_file, "_READ_ALWAYS_BYTES", 0)
+    path = tmp_path / "notes.db"
+    dashboard = filled(path)
+    assert (tmp_path / "notes.db-wal").stat().st_size > 0
+    assert not sqlite_file.is_doubtful(path)
+    beside = connect(f"sqlite:///{path}", on_notice=pytest.fail)
+    assert texts(beside) == texts(dashboard)
+    beside.close()
+    assert not sqlite_file.is_doubtful(path), "it is still open"
+    left = {name: (tmp_path / f"notes.db{name}").read_bytes() for name in ("", "-wal")}
+    dashboard.close()
+    assert not sqlite_file.is_doubtful(path)
+    for name, content in left.items():
+        (tmp_path / f"killed.db{name}").write_bytes(content)
+    assert sqlite_file.is_doubtful(tmp_path / "killed.db"), "nobody has it open"
+    killed = connect(f"sqlite:///{tmp_path / 'killed.db'}", on_notice=pytest.fail)
+    assert len(texts(killed)) > 0
+    killed.close()
+
+
 def test_a_sound_file_is_left_alone(tmp_path: Path) -> None:
     for _ in range(2):
         database = connect(f"sqlite:///{tmp_path}/notes.db", on_notice=pytest.fail)

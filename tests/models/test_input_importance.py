@@ -50,6 +50,15 @@ def test_what_carries_the_forecast_is_named_and_nothing_else(folder: Path, capsy
     assert "most: none" in table
 
 
+def test_each_deal_that_is_over_is_told(folder: Path) -> None:
+    entry, told = Registry(folder).get("follows"), list[tuple[int, int]]()
+    assert entry.spec is not None
+    input_importance.input_importance(
+        entry, entry.spec, [tiny_model.planted("AAAUSDT", 1, 3000)], lambda over, of: told.append((over, of))
+    )
+    assert told == [(over, 15) for over in range(1, 16)]
+
+
 def test_candles_that_it_may_have_seen_are_told(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "of candles it may have learned from; most: return_1" in asked(folder, "young", capsys)
 

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import re
 from dataclasses import asdict
+from typing import Any
 
 from flask.testing import FlaskClient
 
-from models.job_requests import Task
+from data.interval import Interval
+from models.job_requests import CheckRequest, Task
 from models.jobs import JobState
 from models.recipe import Recipe
 from models.registry import write_model
+from models.training_progress import steps_told
 from models.training_request import TrainingRequest, preset_texts
 from tests.support import tiny_model
 from tests.support.model_pages import FORM, client, made, post, running_job, text_of
 from tests.support.workbench import Bench
+from utils.clock import ManualClock
 
 __all__ = ["client", "made"]
 
@@ -126,6 +130,25 @@ def test_set_up_is_not_taken_for_the_time_of_an_epoch(made: Bench, client: Flask
     assert "Epoch 1 of 20, about 30 s left in training by a rough estimate." in shown[0]
     assert "Epoch 2 of 20, about 30 s left in training by a rough estimate." in shown[1]
     assert "Epoch 3 of 20, about 40 s left in training." in shown[2]
+
+
+def test_deals_of_inputs_are_counted_and_timed(made: Bench, client: FlaskClient) -> None:
+    jobs = made.runner.jobs
+    job = jobs.add(CheckRequest(Task.IMPORTANCE, "tiny", Interval.H1), venue="binance", now_ms=1)
+    jobs.begin(job.id, 2)
+    jobs.progressed(job.id, stage="asking")
+    assert "Asking the model with one input dealt out at a time." in client.get(f"/models/train/{job.id}").text
+    told: list[dict[str, Any]] = []
+    clock = ManualClock()
+    seen = steps_told(lambda stage, **values: told.append({"stage": stage, **values}), "asking", clock.monotonic)
+    clock.tick(20)
+    seen(10, 40)
+    assert told == [{"stage": "asking", "step": 10, "windows": 40, "eta_s": 60.0}]
+    jobs.progressed(job.id, epoch=10, windows=40, eta_s=60.0)
+    assert (jobs.get(job.id).steps, jobs.get(job.id).share) == (40, 0.25)
+    shown = client.get(f"/models/train/{job.id}").text
+    assert "Deal 11 of 40, about 60 s left." in shown
+    assert 'class="fill" width="25.0"' in shown
 
 
 def test_progress_is_live_and_costs_nothing_while_nothing_changes(made: Bench, client: FlaskClient) -> None:
