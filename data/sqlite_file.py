@@ -63,7 +63,7 @@ def is_doubtful(path: Path) -> bool:
 
 
 def _is_open(path: Path) -> bool:
-    """Whether another connection, of whatever process, has the file open: in WAL mode it is not to be had alone then."""
+    """Whether another connection, of any process, has the file open: in WAL mode it is not to be had alone then."""
     connection = sqlite3.connect(path, timeout=0.0)
     try:
         connection.execute("PRAGMA locking_mode=EXCLUSIVE").close()

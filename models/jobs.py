@@ -36,9 +36,7 @@ _JOBS = sa.Table(
     sa.Column("epoch", sa.Integer, nullable=False),  # over; while history is fetched, candles
     sa.Column("curve", sa.JSON, nullable=False),  # per epoch [training loss, validation loss]
     sa.Column("eta_s", sa.Double),
-    sa.Column(
-        "windows", sa.Integer, nullable=False
-    ),  # per epoch; candles wanted of history; a check's steps
+    sa.Column("windows", sa.Integer, nullable=False),  # per epoch; candles wanted of history; a check's steps
     sa.Column("fit_s", sa.Double, nullable=False),
     sa.Column("message", sa.Text, nullable=False),
     sa.Column("log", sa.Text, nullable=False),
