@@ -72,9 +72,13 @@ def files_with(path: str, source: str) -> dict[str, ast.Module]:
     return {**files, path: ast.parse(source)}
 
 
+@pytest.fixture(scope="module")
+def files() -> dict[str, ast.Module]:
+    return house.source_files(ROOT)
+
+
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-def test_the_program_keeps_the_rule(check: Check) -> None:
-    files = house.source_files(ROOT)
+def test_the_program_keeps_the_rule(check: Check, files: dict[str, ast.Module]) -> None:
     assert len(files) > 15
     assert check(files) == []
 

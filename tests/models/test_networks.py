@@ -47,6 +47,13 @@ def _spread(weight: Any) -> float:
     return float(0.7 / np.sqrt(max(1, np.prod(weight.shape[:-1]))))
 
 
+@lru_cache
+def exported(kind: Kind, window: int = 16) -> tuple[keras.Model, bytes]:
+    """A network with random weights, which nobody changes, and its graph."""
+    model = network(kind, randomised=True, window=window)
+    return model, export(model, kind)
+
+
 def windows(count: int, window: int = 16, scale: float = 2.0) -> NDArray[np.float32]:
     return np.random.default_rng(count).normal(0, scale, (count, window, FEATURES)).astype(np.float32)
 
@@ -65,7 +72,7 @@ def test_an_untrained_network_is_the_naive_forecast(kind: Kind) -> None:
 
 @KINDS
 def test_quantiles_never_cross_whatever_the_weights_and_inputs(kind: Kind) -> None:
-    session = session_of(export(network(kind, randomised=True), kind), "net")
+    session = session_of(exported(kind)[1], "net")
     for scale in (0.0, 1.0, 100.0, 1e6):
         answers = session.run(windows(64, scale=scale))
         assert np.isfinite(answers).all()
@@ -75,15 +82,14 @@ def test_quantiles_never_cross_whatever_the_weights_and_inputs(kind: Kind) -> No
 @KINDS
 @pytest.mark.parametrize("window", [4, 16, 64])
 def test_the_graph_answers_as_keras_does(kind: Kind, window: int) -> None:
-    model = network(kind, randomised=True, window=window)
-    content = export(model, kind)
+    model, content = exported(kind, window)
     for count in (1, 2, 32):
         assert parity(model, content, windows(count, window)) <= MAX_DIFFERENCE
 
 
 @KINDS
 def test_a_row_answers_alone_as_in_a_batch(kind: Kind) -> None:
-    session = session_of(export(network(kind, randomised=True), kind), "net")
+    session = session_of(exported(kind)[1], "net")
     given = windows(32)
     alone = np.concatenate([session.run(given[row : row + 1]) for row in range(32)])
     np.testing.assert_allclose(session.run(given), alone, atol=1e-5)
@@ -91,7 +97,7 @@ def test_a_row_answers_alone_as_in_a_batch(kind: Kind) -> None:
 
 @KINDS
 def test_every_candle_and_feature_of_the_window_counts(kind: Kind) -> None:
-    session = session_of(export(network(kind, randomised=True), kind), "net")
+    session = session_of(exported(kind)[1], "net")
     base = windows(1, scale=0.3)
     for step in range(16):
         for feature in range(FEATURES):
@@ -109,7 +115,7 @@ def test_a_graph_that_disagrees_is_not_written(monkeypatch: pytest.MonkeyPatch) 
 
 @KINDS
 def test_the_graph_is_pinned_and_deterministic(kind: Kind) -> None:
-    content = export(network(kind, randomised=True), kind)
+    _, content = exported(kind)
     proto = onnx.load_from_string(content)
     assert [opset.version for opset in proto.opset_import] == [OPSET]
     assert proto.graph.input[0].type.tensor_type.shape.dim[0].dim_param == "n"
@@ -118,7 +124,7 @@ def test_the_graph_is_pinned_and_deterministic(kind: Kind) -> None:
 
 def test_a_dilated_tcn_read_at_its_last_step_gives_the_same_numbers() -> None:
     """The strided layers hold the weights of a causal convolution with dilations 1 and 4."""
-    model = network(Kind.TCN, randomised=True)
+    model, _ = exported(Kind.TCN)
     given = windows(3)
     scaled = keras.Model(model.input, model.get_layer("scale").output).predict_on_batch(given)
     first, second = (model.get_layer(name).get_weights() for name in ("conv0", "conv1"))
@@ -138,7 +144,7 @@ def causal(values: Any, kernel: Any, bias: Any, *, dilation: int) -> Any:
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras' own, while it saves
 @KINDS
 def test_a_network_survives_its_keras_file(kind: Kind, tmp_path: Path) -> None:
-    model = network(kind, randomised=True)
+    model, _ = exported(kind)
     model.save(tmp_path / "net.keras")
     loaded = keras.models.load_model(tmp_path / "net.keras")
     np.testing.assert_array_equal(model.predict_on_batch(windows(3)), loaded.predict_on_batch(windows(3)))
