@@ -55,13 +55,14 @@ class Bars:
 
 def parse_span(asked: Mapping[str, str]) -> Span | None:
     """None where the newest candles are asked for, one by one. InvalidInput says what does not fit."""
+    points = parse_limit(asked.get("points"), default=1_000, most=_MOST_POINTS, name="points")
     if "from" not in asked and "to" not in asked:
         return None
     from_ms = parse_limit(asked.get("from"), default=1, most=_LATEST_MS, name="from")
     to_ms = parse_limit(asked.get("to"), default=_LATEST_MS, most=_LATEST_MS, name="to")
     if from_ms > to_ms:
         raise InvalidInput(f"from is {from_ms} and to is {to_ms}; from must not be later")
-    return Span(from_ms, to_ms, parse_limit(asked.get("points"), default=1_000, most=_MOST_POINTS, name="points"))
+    return Span(from_ms, to_ms, points)
 
 
 def chart_data(services: Services, gathered: Gathered, shown: Sequence[str], span: Span | None) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from routes import wording
 from routes.budgets import budget
 from routes.forecast_table import chain_json, forecast_tables, forecasts_csv, forecasts_json, whole_chain
 from routes.forecasts_page import ForecastsPage, forecasts_page, forecasts_version
-from routes.forms import parse_interval, parse_search, theme_of
+from routes.forms import parse_interval, parse_limit, parse_search, theme_of
 from routes.rate_limits import dear
 from routes.score_charts import HEIGHT, WIDTH
 from routes.services import Services, services
@@ -23,6 +23,7 @@ bp = Blueprint("forecasts", __name__)
 _BURST_S = 0.2
 """A burst of readers asks for the version once in this time."""
 _LONGEST_NAME = 64
+_FARTHEST = 999
 _TABLE_NOTE = (
     "median move and 90 % band from the last close, skill against no change, outcomes in the 90 % band, number scored"
 )
@@ -34,7 +35,7 @@ _INTERVAL_TITLE = "95 % interval"
 def page() -> Response:
     parts, interval = services(), _interval()
     model_id, search = (request.args.get("model") or "")[:_LONGEST_NAME], parse_search(request.args.get("q"))
-    horizon = _horizon(request.args.get("horizon"))
+    horizon = parse_limit(request.args.get("horizon"), default=0, most=_FARTHEST, name="horizon")
     return parts.pages.respond(
         request,
         key=("forecasts", interval, model_id, horizon, search, theme_of(request)),
@@ -145,8 +146,3 @@ def _model_tabs(value: ForecastsPage, asked: dict[str, Any]) -> list[dict[str, A
 
 def _interval() -> Interval:
     return parse_interval(request.args.get("interval"), services().market)
-
-
-def _horizon(text: str | None) -> int:
-    """0 for anything that is no small whole number: the page then shows its usual one."""
-    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 4 else 0

@@ -16,6 +16,7 @@ from models.ledger_sums import Detail, Weather
 from routes import score_charts, wording
 from routes.forecast_score import models_digest, shown_horizons, trade_cost
 from routes.forecast_table import Cell, ModelTable, chain, detail, forecast_tables
+from routes.forecasts_choice import chosen_horizon, chosen_table, told_instead
 from routes.mix_wording import making_of, seen_sentence
 from routes.score_charts import Chart
 from routes.services import Services
@@ -125,6 +126,8 @@ class ForecastsPage:
     best: tuple[Ranked, ...]
     worst: tuple[Ranked, ...]
     evidence: str
+    instead: str
+    """That something else is shown than what was asked for; nothing where it is the very same."""
     seen: str
     """That the model knows what came after this time; nothing where it does not."""
     verdict: Verdict
@@ -156,12 +159,14 @@ def forecasts_version(services: Services) -> str:
 def forecasts_page(
     services: Services, interval: Interval, *, model_id: str = "", horizon: int = 0, search: str = ""
 ) -> ForecastsPage:
-    """`model_id` and `horizon` choose what the charts are about: nothing or 0, and what does not exist, is the first
-    model and the middle horizon."""
+    """`model_id` and `horizon` choose what the charts are about; nothing or 0: the first and the middle one.
+
+    NotFound for a model that is not there, InvalidInput for a horizon that no model has.
+    """
     found = forecast_tables(services, interval)
-    chosen = next((table for table in found if table.model.id == model_id), found[0] if found else None)
+    chosen = chosen_table(services, found, interval, model_id)
     shown = shown_horizons(chosen.model.horizons) if chosen else ()
-    ahead = horizon if horizon in shown else (shown[len(shown) // 2] if shown else 0)
+    ahead = chosen_horizon(found, shown, horizon)
     looked = detail(services, chosen.model, ahead) if chosen else None
     tables = sorted(found, key=lambda table: table is not chosen)  # which is never what is left out
     rows = [row for table in tables for row in _rows(table) if search in row.symbol]
@@ -185,6 +190,7 @@ def forecasts_page(
         best=_ranked(cells, best=True),
         worst=_ranked(cells, best=False),
         evidence=wording.evidence(skill, ahead_text) if skill else "",
+        instead=told_instead(interval, (model_id, horizon), chosen.model.id if chosen else "", ahead),
         seen=_seen(services, interval, chosen.model.id) if chosen else "",
         verdict=wording.verdict_on(skill) if skill else "unknown",
         coverage_text=wording.coverage_sentence(skill),

@@ -17,6 +17,8 @@ Zone = Literal["utc", "local"]
 
 THEMES: tuple[Theme, ...] = ("auto", "light", "dark")
 THEME_COOKIE = "theme"
+NOTHING = "none"
+"""Stands in an address for a choice of nothing, which an empty form field cannot tell from no choice."""
 _LONGEST_SEARCH = 40
 _LONGEST_MODEL = 80
 
@@ -68,13 +70,18 @@ def parse_names(text: str | None, known: Sequence[str]) -> tuple[str, ...]:
     return names
 
 
-def parse_choices(asked: Iterable[str], known: Sequence[str]) -> tuple[str, ...]:
-    """Those of `known` that were asked for, in the order of `known`; others are left out."""
-    wanted = set(asked)
-    return tuple(name for name in known if name in wanted)
+def parse_choices(name: str, asked: Iterable[str], known: Sequence[str]) -> tuple[str, ...]:
+    """Those of `known` that were asked for, in the order of `known`, or InvalidInput; NOTHING stands for none."""
+    wanted = set(asked) - {NOTHING}
+    if unknown := sorted(wanted - set(known)):
+        raise InvalidInput(f"{name} is {unknown[0][:40]!r}; use {NOTHING} or some of {', '.join(known)}")
+    return tuple(one for one in known if one in wanted)
 
 
 def parse_zone(text: str | None) -> Zone:
+    """The zone of times (nothing: UTC), or InvalidInput with those that fit."""
+    if text not in (None, "", "utc", "local"):
+        raise InvalidInput(f"tz is {text[:20]!r}; use utc or local")
     return "local" if text == "local" else "utc"
 
 

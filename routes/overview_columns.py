@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from routes.overview_rows import SPARK_CANDLES, Row
+from utils.errors import InvalidInput
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,9 @@ def columns_of(sort: str) -> tuple[Column, ...]:
 
 
 def parse_sort(text: str | None) -> str:
-    """A column that exists, with a leading minus for descending; anything else is the configured order."""
-    key = (text or "").removeprefix("-")
-    return text or "" if key in _SORTS and key != _UNSORTABLE else ""
+    """A column to sort by, with a leading minus for descending (nothing: the configured order), or InvalidInput."""
+    fits = [key for key in _SORTS if key != _UNSORTABLE]
+    if text and text.removeprefix("-") not in fits:
+        known = ", ".join(fits)
+        raise InvalidInput(f"sort is {text[:20]!r}; use one of {known}, with a minus before it for the other direction")
+    return text or ""

@@ -17,6 +17,7 @@ from routes.market_view import Age
 from routes.overview_columns import Column, columns_of, sorted_rows
 from routes.overview_rows import Board, Breadth, Row, gather_board, owners, with_news
 from routes.services import Services
+from utils.errors import InvalidInput
 
 PER_PAGE = 100
 """Rows of one page, so that what it costs does not grow with the number of markets."""
@@ -83,14 +84,16 @@ def feed_state(services: Services) -> str:
 def overview_page(
     services: Services, interval: Interval, *, sort: str = "", search: str = "", number: int = 1
 ) -> OverviewPage:
-    """Gathers candles, forecasts and scores once for all markets. NotReady while nothing at all is known."""
+    """Gathers candles, forecasts and scores once for all markets. NotReady while nothing at all is known,
+    InvalidInput for a page beyond the last."""
     version = overview_version(services, interval)
     now_ms = services.clock.now_ms()
     board = _board(services, interval, now_ms)
     rows = board.rows
     shown = sorted_rows([row for row in rows if search in row.symbol], sort)
     last = max(1, math.ceil(len(shown) / PER_PAGE))
-    number = min(number, last)
+    if number > last:
+        raise InvalidInput(f"page is {number}; use a whole number from 1 to {last}")
     here = shown[(number - 1) * PER_PAGE : number * PER_PAGE]
     if _is_large(services):
         here = [with_news(services, interval, row, now_ms) for row in here]

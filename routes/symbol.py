@@ -17,7 +17,7 @@ from routes import tables, wording
 from routes.budgets import budget
 from routes.chart_choices import DEFAULT_SHOWN, choice_ids, choices
 from routes.chart_data import chart_data, parse_span
-from routes.forms import Zone, parse_choices, parse_interval, parse_model, parse_symbol, parse_zone, theme_of
+from routes.forms import NOTHING, Zone, parse_choices, parse_interval, parse_model, parse_symbol, parse_zone, theme_of
 from routes.rate_limits import dear
 from routes.services import Services, services
 from routes.strict_json import JSON, dumps
@@ -50,7 +50,7 @@ class Asked:
 
     def arguments(self) -> dict[str, Any]:
         """The same again, for an address."""
-        there = {"symbol": self.symbol, "interval": str(self.interval), "show": list(self.shown) or "none"}
+        there = {"symbol": self.symbol, "interval": str(self.interval), "show": list(self.shown) or NOTHING}
         return there | ({"model": self.model} if self.model else {})
 
 
@@ -123,7 +123,7 @@ def _asked(symbol: str) -> Asked:
     return Asked(
         symbol=parse_symbol(symbol, market),
         interval=parse_interval(request.args.get("interval"), market),
-        shown=parse_choices(show or DEFAULT_SHOWN, choice_ids()),
+        shown=parse_choices("show", show or DEFAULT_SHOWN, choice_ids()),
         zone=parse_zone(request.args.get("tz")),
         model=parse_model(request.args.get("model")),
     )

@@ -164,10 +164,12 @@ def test_hours_and_volatility_that_can_be_told() -> None:
 def test_search_and_choices_come_from_the_address(client: FlaskClient) -> None:
     assert re.findall(r'<th scope="row"><a href="[^"]*">(\w+)</a>', client.get("/forecasts?q=eth").text) == ["ETHUSDT"]
     assert "No forecast of a market with “ZZZ”" in client.get("/forecasts?q=zzz").text
-    for odd in ("horizon=7", "horizon=-1", "horizon=²", "model=<script>", "horizon=9999999999"):
+    for odd in ("horizon=7", "horizon=-1", "horizon=²", "horizon=9999999999"):
         answer = client.get(f"/forecasts?{odd}")
-        assert answer.status_code == 200
-        assert "<script>" not in answer.text
+        assert (answer.status_code, "use " in text_of(answer.text)) == (400, True), odd
+    answer = client.get("/forecasts?model=<script>")
+    assert (answer.status_code, "<script>" in answer.text) == (404, False)
+    assert "forecasts 1h candles; those that do: " in text_of(answer.text)
     assert client.get("/forecasts?interval=7m").status_code == 400
 
 

@@ -90,13 +90,35 @@ def test_rows_are_sorted_and_filtered_on_the_server(client: FlaskClient) -> None
     assert order("/?sort=-price") == ["BTCUSDT", "ETHUSDT", "XRPUSDT"]
     assert order("/?sort=price") == ["XRPUSDT", "ETHUSDT", "BTCUSDT"]
     assert order("/?q=eth") == ["ETHUSDT"]
-    assert order("/?sort=no-such-column") == list(THREE)
     assert "No followed market has" in client.get("/?q=zzz").text
 
 
-@pytest.mark.parametrize(("given", "used"), [("price", "price"), ("-price", "-price"), ("--price", ""), (None, "")])
+@pytest.mark.parametrize(("given", "used"), [("price", "price"), ("-price", "-price"), ("", ""), (None, "")])
 def test_sorts_that_exist(given: str | None, used: str) -> None:
     assert parse_sort(given) == used
+
+
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [
+        ("/?sort=bogus", "Sort is 'bogus'; use one of symbol, price, change"),
+        ("/?sort=--price", "Sort is '--price'; use one of"),
+        ("/?sort=trend", "Sort is 'trend'; use one of"),
+        ("/live?sort=bogus", "Sort is 'bogus'; use one of"),
+        ("/?page=two", "Page is 'two'; use a whole number from 1"),
+        ("/?page=9", "Page is 9; use a whole number from 1 to 1"),
+        ("/symbol/BTCUSDT?show=bogus", "Show is 'bogus'; use none or some of"),
+        ("/symbol/BTCUSDT?show=rsi&show=bogus", "Show is 'bogus'; use none or some of"),
+        ("/symbol/BTCUSDT?tz=mars", "Tz is 'mars'; use utc or local"),
+        ("/symbol/BTCUSDT/chart.json?show=bogus", "show is 'bogus'; use none or some of"),
+        ("/symbol/BTCUSDT/chart.json?points=x", "points is 'x'; use a whole number from 1"),
+        ("/symbol/BTCUSDT/candles.csv?tz=mars", "Tz is 'mars'; use utc or local"),
+    ],
+)
+def test_what_an_address_asks_wrongly_is_told_with_what_fits(client: FlaskClient, address: str, told: str) -> None:
+    answer = client.get(address)
+    assert answer.status_code == 400
+    assert told in answer.text.replace("&#39;", "'")
 
 
 def test_a_market_page_reads_without_a_script(replay: Replay, client: FlaskClient) -> None:
@@ -276,8 +298,9 @@ def test_many_markets_fill_pages_and_one_page_costs_what_is_on_it(
 ) -> None:
     monkeypatch.setattr(overview_pages, "PER_PAGE", 2)
     replay.app.extensions["services"].pages.clear()
-    rows = [re.findall(r'data-symbol="(\w+)"', client.get(f"/?page={number}").text) for number in (1, 2, 7)]
-    assert rows == [["BTCUSDT", "ETHUSDT"], ["XRPUSDT"], ["XRPUSDT"]]
+    rows = [re.findall(r'data-symbol="(\w+)"', client.get(f"/?page={number}").text) for number in (1, 2)]
+    assert rows == [["BTCUSDT", "ETHUSDT"], ["XRPUSDT"]]
+    assert client.get("/?page=3").status_code == 400
     assert re.findall(r'data-symbol="(\w+)"', client.get("/?sort=-symbol&page=2").text) == ["BTCUSDT"]
     assert re.findall(r'data-symbol="(\w+)"', client.get("/?q=xrp").text) == ["XRPUSDT"]
     first = client.get("/").text
