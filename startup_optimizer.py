@@ -26,6 +26,8 @@ from data.candles import Candles
 from data.interval import Interval
 from data.symbol import Symbol
 from models.registry import Registry, RegistryEntry, Status
+from utils import alert_send
+from utils.alert_delivery import target_of
 from utils.deploy_checks import ENOUGH_BYTES, LEAST_BYTES, free_bytes, port_problem
 from utils.errors import ConfigError, DashboardError, ModelError, NotReady
 from utils.logs import start_logging
@@ -152,6 +154,15 @@ def check_address(settings: Settings, refuse: Callable[[str, str], None]) -> Out
     problem = port_problem(settings.host, settings.port)
     told = f"{settings.host} port {settings.port}"
     return (Result.WARNING, f"{problem}; or end who has it") if problem else (Result.OK, f"{told} is free")
+
+
+def check_alerts(targets: Sequence[str], check: Callable[[Sequence[str]], list[str]] = alert_send.check) -> Outcome:
+    """Whether each address is one that Apprise understands, told by its label: nothing is sent, no secret is shown."""
+    told = [(target_of(url).label, problem) for url, problem in zip(targets, check(targets), strict=True) if problem]
+    if not told:
+        return Result.OK, f"{len(targets)} of ALERT_TARGETS understood; a test message is sent from /alerts"
+    result = Result.FAILED if any(problem == alert_send.UNKNOWN for _, problem in told) else Result.WARNING
+    return result, f"ALERT_TARGETS, {'; '.join(f'{label}: {problem}' for label, problem in told)}"
 
 
 def check_redis(shared: SharedCache, timeout_s: float = REDIS_TIMEOUT_S) -> Outcome:
@@ -283,6 +294,8 @@ Build = Callable[[Settings], AbstractContextManager[tuple[Parts, Connection]]]
 def run(settings: Settings, build: Build, *, timeout_s: float = CONNECT_TIMEOUT_S) -> list[Step]:
     """Everything, in order, with parts of its own; no further than the parts where these cannot be made."""
     steps = [timed("assets", check_assets)]
+    if settings.alert_targets:
+        steps.append(timed("alerts", lambda: check_alerts(settings.alert_targets)))
     made: list[tuple[Parts, Connection]] = []
     with ExitStack() as building:
 

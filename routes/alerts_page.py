@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from routes.alerts_book import AlertBook
 from utils.alert_delivery import Courier, Delivery
 from utils.alert_rules import COMPARISONS, READINGS, Reading, Rule
+from utils.alert_send import UNKNOWN
 from utils.alerts import Alert, Alerts, Judged, State, amount, condition, duration
 from utils.last_known import Silence
 
@@ -73,6 +74,14 @@ class DeliveryRow:
 
 
 @dataclass(frozen=True, slots=True)
+class TargetRow:
+    """Where alerts go, without its secrets; `problem` is why nothing can arrive there, empty where something may."""
+
+    label: str
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
 class AlertsPage:
     """Everything the page shows; `version` names what changes by itself, `removed` the titles of our own rules that are
     gone, `form` is what was typed and `faults` what is wrong with it, by field."""
@@ -83,7 +92,7 @@ class AlertsPage:
     rules: tuple[RuleRow, ...]
     removed: tuple[str, ...]
     raised: int
-    targets: tuple[str, ...]
+    targets: tuple[TargetRow, ...]
     deliveries: tuple[DeliveryRow, ...]
     history: tuple[AlertRow, ...]
     readings: tuple[Reading, ...]
@@ -112,16 +121,17 @@ def alerts_page(
     `form` and `faults`: a rule that was asked and refused, to be shown again with what is wrong with it."""
     judged = alerts.judged()
     rows = tuple(_rule_row(rule, [one for one in judged if one.rule.key == rule.key]) for rule in book.rules)
+    targets = tuple(TargetRow(one.label, UNKNOWN if one.key in courier.unknown else "") for one in courier.targets)
     deliveries = tuple(_delivery_row(one) for one in book.deliveries)
     history = tuple(_alert_row(one, now_ms) for one in book.history)
     return AlertsPage(
         at_ms=now_ms,
-        version=_version(alerts.checked_at_ms, rows, book.removed, deliveries, history, book.silence),
+        version=_version(alerts.checked_at_ms, rows, book.removed, targets, deliveries, history, book.silence),
         checked_at_ms=alerts.checked_at_ms,
         rules=rows,
         removed=book.removed,
         raised=book.raised,
-        targets=tuple(target.label for target in courier.targets),
+        targets=targets,
         deliveries=deliveries,
         history=history,
         readings=tuple(READINGS.values()),

@@ -23,7 +23,7 @@ from data.symbol import Symbol
 from models.forecaster import Forecaster
 from models.registry import Registry, write_model
 from routes.security import check_bind
-from startup_optimizer import Parts, Result, check_models, connect, optimize, report, table, timed
+from startup_optimizer import Parts, Result, check_alerts, check_models, connect, optimize, report, table, timed
 from tests.support.tiny_model import candles, graph, spec
 from utils.clock import ManualClock
 from utils.errors import ConfigError, NotReady, StoreError
@@ -281,6 +281,14 @@ class Shared:
 
     def wait_until_heard(self, _timeout_s: float) -> bool:
         return self.answers
+
+
+def test_an_alert_address_that_apprise_does_not_understand_is_a_failure_without_its_secrets() -> None:
+    assert check_alerts(("json://here/x",))[0] is Result.OK
+    result, told = check_alerts(("json://here/x", "nosuchservice://canary"))
+    assert (result, told.count("does not understand"), "canary" in told) == (Result.FAILED, 1, False)
+    slow = check_alerts(("json://here/x",), lambda addresses: ["no answer within 60 s"])
+    assert slow[0] is Result.WARNING
 
 
 def test_a_silent_redis_is_a_warning() -> None:

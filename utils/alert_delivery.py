@@ -12,6 +12,7 @@ from typing import Literal, Protocol
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from utils.alert_send import UNKNOWN, Message
+from utils.alert_send import check as check_in_its_own_process
 from utils.clock import Clock
 from utils.redaction import Redaction
 
@@ -70,6 +71,8 @@ class DeliveryStoreFace(Protocol):
 
 Send = Callable[[Sequence[Message]], list[str]]
 """Sends all, and answers for each what went wrong; empty where nothing did."""
+Check = Callable[[Sequence[str]], list[str]]
+"""Sends nothing, and answers for each address what is wrong with it; empty where nothing is."""
 
 
 def target_of(url: str) -> Target:
@@ -105,8 +108,19 @@ def _host(url: str) -> str:
 class Courier:
     """Queues messages and delivers those that are due. Safe for many threads; `targets` are Apprise addresses."""
 
-    def __init__(self, *, store: DeliveryStoreFace, targets: Sequence[str], send: Send, clock: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        store: DeliveryStoreFace,
+        targets: Sequence[str],
+        send: Send,
+        clock: Clock,
+        check: Check = check_in_its_own_process,
+    ) -> None:
         self.targets = tuple({target.key: target for target in map(target_of, targets)}.values())
+        self.unknown: frozenset[str] = frozenset()
+        """Keys of the targets that Apprise does not understand, once they were checked."""
+        self._check: Check | None = check
         self._store = store
         self._send = send
         self._clock = clock
@@ -123,6 +137,17 @@ class Courier:
         if made:
             self._store.queue(made)
         return len(made)
+
+    def check_targets(self) -> None:
+        """Looks once, at the first call, whether every address is one that Apprise understands, and warns of others."""
+        check, self._check = self._check, None
+        if check is None or not self.targets:
+            return
+        problems = dict(zip(self.targets, check([target.url for target in self.targets]), strict=True))
+        self.unknown = frozenset(target.key for target, problem in problems.items() if problem == UNKNOWN)
+        for target, problem in problems.items():
+            if problem:
+                log.warning("ALERT_TARGETS, %s: %s", target.label, self._redact(problem))
 
     def deliver_due(self) -> int:
         """Sends what is due, notes how each went; answers how many arrived."""

@@ -1,7 +1,8 @@
 """Sends alert messages through Apprise, in a process of its own: the library holds 20 MB, the dashboard none of them.
 
 `python -m utils.alert_send` reads a JSON list of [url, title, body] and answers one JSON line per message, in their
-order: what went wrong, empty where nothing did. Addresses go through a pipe, never through the command line.
+order: what went wrong, empty where nothing did. `python -m utils.alert_send check` reads a list of addresses and
+answers the same of each, sending nothing. Addresses go through a pipe, never through the command line.
 """
 
 from __future__ import annotations
@@ -31,8 +32,17 @@ class Message:
 
 def send(messages: Sequence[Message], *, deadline_s: float = DEADLINE_S) -> list[str]:
     """What went wrong with each message, empty where it arrived; the sender is ended at the deadline."""
-    asked = json.dumps([[one.url, one.title, one.body] for one in messages])
-    command = [sys.executable, "-m", "utils.alert_send"]
+    return _asked([[one.url, one.title, one.body] for one in messages], deadline_s)
+
+
+def check(addresses: Sequence[str], *, deadline_s: float = DEADLINE_S) -> list[str]:
+    """UNKNOWN for each address that Apprise does not understand, empty where it does; nothing is sent."""
+    return _asked(list(addresses), deadline_s, "check")
+
+
+def _asked(questions: Sequence[object], deadline_s: float, *words: str) -> list[str]:
+    """One answer to each from a process of its own."""
+    asked, command = json.dumps(questions), [sys.executable, "-m", "utils.alert_send", *words]
     try:
         run = subprocess.run(  # noqa: S603 - our own program; what is sent goes in by its input
             command, input=asked, capture_output=True, text=True, encoding="utf-8", cwd=_ROOT, timeout=deadline_s
@@ -42,8 +52,8 @@ def send(messages: Sequence[Message], *, deadline_s: float = DEADLINE_S) -> list
         answers, ending = _text(error.stdout), f"no answer within {deadline_s:g} s"
     except OSError as error:
         answers, ending = "", f"the sender cannot be started: {error.strerror}"
-    told = [str(json.loads(line)) for line in answers.splitlines() if line.endswith('"')][: len(messages)]
-    return told + [ending] * (len(messages) - len(told))
+    told = [str(json.loads(line)) for line in answers.splitlines() if line.endswith('"')][: len(questions)]
+    return told + [ending] * (len(questions) - len(told))
 
 
 def _text(output: str | bytes | None) -> str:
@@ -70,6 +80,16 @@ def deliver(message: Message) -> str:
     return "" if arrived else "; ".join(notes.texts) or "the service refused it"
 
 
+def understood(url: str) -> str:
+    """UNKNOWN, or nothing: whether Apprise makes a service of the address, by the very way that sending takes."""
+    import apprise
+
+    try:
+        return "" if apprise.Apprise().add(url) else UNKNOWN
+    except Exception as error:  # noqa: BLE001 - a hundred services, each with errors of its own
+        return type(error).__name__
+
+
 class _Notes(logging.Handler):
     """What Apprise logs is all it tells of a failure."""
 
@@ -82,8 +102,9 @@ class _Notes(logging.Handler):
 
 
 def main() -> int:
-    for url, title, body in json.loads(sys.stdin.read()):
-        sys.stdout.write(json.dumps(deliver(Message(url, title, body))) + "\n")
+    checks = sys.argv[1:] == ["check"]
+    for question in json.loads(sys.stdin.read()):
+        sys.stdout.write(json.dumps(understood(question) if checks else deliver(Message(*question))) + "\n")
         sys.stdout.flush()
     return 0
 

@@ -75,6 +75,7 @@ class CourierFace(Protocol):
 
     def announce(self, title: str, body: str, *, kind: str, alert: int | None) -> int: ...
     def deliver_due(self) -> int: ...
+    def check_targets(self) -> None: ...
 
 
 class Alerts:
@@ -235,7 +236,7 @@ class Alerts:
 
     def _run(self) -> None:
         while not self._closing:
-            for step in (self.check, self._courier.deliver_due):
+            for step in (self.check, self._courier.deliver_due, self._courier.check_targets):
                 _tried(step)
             self._wake.wait(self._period_s)
             self._wake.clear()

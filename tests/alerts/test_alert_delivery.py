@@ -12,7 +12,7 @@ from data.alert_store import AlertStore
 from data.database import Database, connect
 from tests.support.alerting import mail_server, receiver
 from utils.alert_delivery import PAUSES_S, Courier, Target, secrets_in, target_of
-from utils.alert_send import Message, deliver, send
+from utils.alert_send import Message, check, deliver, send
 from utils.clock import ManualClock
 
 TOKEN = "123456789:AAcanaryTelegramTokenNobodyMaySee"
@@ -181,6 +181,30 @@ def test_an_address_that_nobody_understands_is_not_tried_again(database: Databas
     (one,) = store.deliveries(5)
     assert (one.state, one.attempts) == ("given up", 1)
     assert "does not understand this address; see its documentation for what fits" in one.problem
+
+
+def test_addresses_are_checked_once_without_sending_and_told_without_secrets(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    unknown = "nosuchservice://canary-token/canary-path"
+    sender, asked = Failing(), []
+
+    def looked(addresses: Sequence[str]) -> list[str]:
+        asked.append(list(addresses))
+        return check(addresses)
+
+    courier = Courier(
+        store=AlertStore(database), targets=[*SECRETS, unknown], send=sender, clock=ManualClock(), check=looked
+    )
+    with caplog.at_level(logging.WARNING):
+        courier.check_targets()
+        courier.check_targets()
+    assert asked == [[*SECRETS, unknown]]
+    assert courier.unknown == {target_of(unknown).key}
+    assert not sender.batches
+    assert "does not understand" in caplog.text
+    assert "nosuchservice://" in caplog.text
+    assert "canary" not in caplog.text
 
 
 @pytest.mark.parametrize("url", SECRETS)

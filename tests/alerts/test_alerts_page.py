@@ -197,6 +197,16 @@ def test_the_test_button_sends_once_and_shows_how_it_went(tmp_path: Path) -> Non
         assert [path for path, _ in hook.requests] == ["/canary-secret-path"] * 2
 
 
+def test_a_target_that_is_not_understood_is_told_on_the_page(tmp_path: Path) -> None:
+    with desk_in(tmp_path, targets=("nosuchservice://canary", "json://here/x")) as desk:
+        before = desk.client.get("/alerts").text
+        assert "does not understand" not in before, "nobody has looked yet"
+        desk.watch.courier.check_targets()
+        page = desk.client.get("/alerts").text
+        assert page.count("Apprise does not understand this address") == 1
+        assert "canary" not in page
+
+
 def test_a_test_without_targets_says_what_to_set(desk: Desk) -> None:
     answer = desk.post("/alerts/test")
     assert answer.status_code == 400
