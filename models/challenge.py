@@ -1,8 +1,9 @@
 """Challenge: a new model against the one in use, on the newest candles that neither was fitted or chosen on.
 
 Rule: the challenger wins if its pinball loss is lower beyond doubt, that is if the whole 95 % block-bootstrap interval
-of its skill over the champion lies above zero, on at least MIN_BLOCKS blocks of days. Anything else keeps the champion:
-a model in use is not exchanged for one that may be no better.
+of its skill over the champion lies above zero and the two-sided p of Diebold and Mariano is below SURE_P, as a walk
+forward asks for, on at least MIN_BLOCKS blocks of days. Anything else keeps the champion: a model in use is not
+exchanged for one that may be no better.
 
 Losses are of log returns in units of sigma·√h, the mean over the horizons both know of JUDGED, so that each forecast
 counts alike; all markets of one moment are one observation (models.significance).
@@ -22,7 +23,7 @@ from models.evaluation import Outcomes, outcomes
 from models.input_source import inputs_for
 from models.registry import RegistryEntry
 from models.scoring import pinball_loss
-from models.significance import skill_bounds
+from models.significance import SURE_P, diebold_mariano, p_words, skill_bounds
 from models.spec import ModelSpec
 from models.split import parse_date
 from models.walk import JUDGED
@@ -56,14 +57,18 @@ class Challenge:
     blocks: int
     horizons: tuple[int, ...]
     over_champion: Skill
+    p_value: float | None
+    """Two-sided, that both lose alike; None where too little is known or nothing differs."""
     champion_over_naive: Skill
     challenger_over_naive: Skill
     course: tuple[tuple[int, float, float, float], ...]
 
     @property
     def won(self) -> bool:
-        low = self.over_champion.low
-        return self.blocks >= MIN_BLOCKS and low is not None and low > 0.0
+        low, luck = self.over_champion.low, self.p_value
+        if self.blocks < MIN_BLOCKS or low is None or luck is None:
+            return False
+        return low > 0.0 and luck < SURE_P
 
     @property
     def words(self) -> str:
@@ -74,10 +79,8 @@ class Challenge:
                 f"too few unseen candles to say: {self.blocks} blocks, {MIN_BLOCKS} are needed; {self.champion} stays"
             )
         told = f"its loss is {100 * abs(found.skill):.2f} % {'lower' if found.skill >= 0 else 'higher'} than "
-        told += (
-            f"{self.champion}'s (95 % interval of the skill {100 * found.low:+.2f} … {100 * found.high:+.2f} %) over "
-        )
-        told += f"{self.forecasts:,} forecasts"
+        told += f"{self.champion}'s (95 % interval of the skill {100 * found.low:+.2f} … {100 * found.high:+.2f} %, "
+        told += f"{p_words(self.p_value)}) over {self.forecasts:,} forecasts"
         return f"{self.challenger}: {told}: " + (
             "it wins" if self.won else "not better beyond doubt, so it does not win"
         )
@@ -130,6 +133,7 @@ def challenge(champion: RegistryEntry, challenger: RegistryEntry, markets: Seque
         blocks=len(times) // block,
         horizons=horizons,
         over_champion=_skill(losses[1], losses[0], block),
+        p_value=_p_value(losses[1], losses[0], max(horizons, default=1)),
         champion_over_naive=_skill(losses[0], losses[2], block),
         challenger_over_naive=_skill(losses[1], losses[2], block),
         course=_course(times, losses, summed.counts(times)),
@@ -183,6 +187,12 @@ def _skill(losses: Floats, baseline: Floats, block: int) -> Skill:
     bounds = skill_bounds(losses, baseline, block)
     skill = 1.0 - float(losses.sum()) / float(baseline.sum())
     return Skill(skill, bounds.low if bounds else None, bounds.high if bounds else None)
+
+
+def _p_value(losses: Floats, other: Floats, horizon: int) -> float | None:
+    """The longest horizon's outcomes overlap most."""
+    found = diebold_mariano(losses, other, horizon)
+    return None if found is None else found.p_value
 
 
 def _course(times: NDArray[np.int64], losses: Floats, counts: Floats) -> tuple[tuple[int, float, float, float], ...]:

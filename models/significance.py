@@ -99,6 +99,13 @@ def diebold_mariano(losses: ArrayLike, baseline_losses: ArrayLike, horizon: int)
     return DieboldMariano(statistic, min(1.0, 2.0 * upper), upper if statistic < 0 else 1.0 - upper, lags, count)
 
 
+def p_words(p_value: float | None) -> str:
+    """`p = 0.031`, `p < 0.001`, `p unknown`"""
+    if p_value is None:
+        return "p unknown"
+    return "p < 0.001" if p_value < 0.001 else f"p = {p_value:.3f}"
+
+
 def long_run_variance(values: ArrayLike, lags: int) -> float:
     """γ₀ + 2 Σₖ (1 − k/(lags + 1)) γₖ with autocovariances γ over n: never negative (Newey & West 1987)."""
     sample = np.asarray(values, dtype=np.float64)

@@ -27,7 +27,7 @@ from models.scoring import (
     pinball_loss,
     skill,
 )
-from models.significance import SURE_P, Bounds, diebold_mariano, share_bounds, skill_bounds
+from models.significance import SURE_P, Bounds, diebold_mariano, p_words, share_bounds, skill_bounds
 
 Floats = NDArray[np.float64]
 
@@ -118,8 +118,7 @@ class Verdict:
         if first.skill_fraction is None or first.skill_bounds is None or first.p_value is None:
             return f"too few to say: {self.count} forecasts in {self.blocks} blocks"
         low, high = 100 * first.skill_bounds.low, 100 * first.skill_bounds.high
-        luck = "p < 0.001" if first.p_value < 0.001 else f"p = {first.p_value:.3f}"
-        told = f"{100 * first.skill_fraction:.2f} % (95 % interval {low:.2f} … {high:.2f} %, {luck})"
+        told = f"{100 * first.skill_fraction:.2f} % (95 % interval {low:.2f} … {high:.2f} %, {p_words(first.p_value)})"
         better = "better than" if low > 0 and first.p_value < SURE_P else "not better than"
         return f"over {self.count} forecasts {self.horizon} ahead, {better} {first.baseline}: skill {told}"
 

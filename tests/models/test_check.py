@@ -92,6 +92,7 @@ def test_a_worse_challenger_loses_and_a_better_one_wins(shop: Workshop, capsys: 
     assert (lost.against, won.against) == (walker.digest, worse.digest)
     assert (lost.result["won"], won.result["won"]) == (False, True)
     assert lost.result["over_champion"]["skill"] < 0 < won.result["over_champion"]["low"]
+    assert won.result["p_value"] < 0.05
     assert lost.result["from_ms"] >= tiny_model.START_MS + 24 * Interval.H1.ms
     assert 0 < len(lost.result["course"]) <= 60
     assert [one.model_id for one in results.challenges_of(walker.digest)] == ["worse"]
