@@ -57,7 +57,8 @@ class Forecaster:
         """`followings`: by a model's digest, the factors that stretch its bands; without it they stay the model's."""
         self._champions = Champions(registry)
         self._beside = beside
-        self._kept = KeptAnswers()
+        self._kept = KeptAnswers(clock)
+        self._clock = clock
         self._models: frozenset[str] = frozenset()
         self._batches = ModelBatches(
             model_cache=model_cache,
@@ -174,9 +175,11 @@ class Forecaster:
 
     def _computed(self, questions: Mapping[AnswerKey, Question]) -> dict[AnswerKey, Answer]:
         """Interval by interval; kept for whoever asks next."""
+        started_s = self._clock.monotonic()
         answers: dict[AnswerKey, Answer] = {}
         for interval in {one.candles.interval for one in questions.values()}:
             answers |= self._batches.answers([one for one in questions.values() if one.candles.interval is interval])
+        self._kept.note(len(answers), self._clock.monotonic() - started_s)
         self._keep(answers, questions)
         return answers
 

@@ -17,7 +17,8 @@ _Key = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class ModelCacheStats:
-    """What the cache has done since it was configured. `load_time_s` is the sum over `loads`."""
+    """What the cache has done since it was configured. `load_time_s` is the sum over `loads`, `size_bytes` of the files
+    that the kept sessions were built from."""
 
     enabled: bool
     hits: int
@@ -29,6 +30,7 @@ class ModelCacheStats:
     models: int
     max_models: int
     load_time_s: float
+    size_bytes: int = 0
     age_median_s: float | None = None
     age_oldest_s: float | None = None
 
@@ -119,7 +121,11 @@ class ModelCache:
     def size_bytes(self) -> int:
         """Of the files that the kept sessions were built from."""
         with self._lock:
-            return sum(getattr(session, "size_bytes", 0) for session in self._sessions.values())
+            return self._held_bytes()
+
+    def _held_bytes(self) -> int:
+        """With the lock held."""
+        return sum(getattr(session, "size_bytes", 0) for session in self._sessions.values())
 
     def stats(self) -> ModelCacheStats:
         with self._lock:
@@ -135,6 +141,7 @@ class ModelCache:
                 models=len(self._sessions),
                 max_models=self._max_models,
                 load_time_s=counts.load_time_s,
+                size_bytes=self._held_bytes(),
                 age_median_s=ages.median_s,
                 age_oldest_s=ages.oldest_s,
             )

@@ -23,6 +23,8 @@ class Newest(Generic[L, K]):
         self._most_each = most_each
         self._most_lanes = most_lanes
         self._lanes: OrderedDict[L, tuple[int, OrderedDict[K, None]]] = OrderedDict()
+        self.crowded_out = 0
+        """How many keys went for want of room, not because their lane had something newer."""
 
     def add(self, lane: L, moment: int, key: K) -> set[K]:
         """The keys that nobody will ask for from now on; `key` itself where the lane has newer ones."""
@@ -34,13 +36,16 @@ class Newest(Generic[L, K]):
         keys[key] = None
         keys.move_to_end(key)
         outdated = {*over} - {key}
-        while len(keys) > self._most_each:
-            outdated.add(keys.popitem(last=False)[0])
         self._lanes[lane] = moment, keys
         self._lanes.move_to_end(lane)
-        while len(self._lanes) > self._most_lanes:
-            outdated |= {*self._lanes.popitem(last=False)[1][1]}
-        return outdated
+        return outdated | self._crowded_out(keys)
+
+    def _crowded_out(self, keys: OrderedDict[K, None]) -> set[K]:
+        gone = [keys.popitem(last=False)[0] for _ in range(len(keys) - self._most_each)]
+        for _ in range(len(self._lanes) - self._most_lanes):
+            gone += self._lanes.popitem(last=False)[1][1]
+        self.crowded_out += len(gone)
+        return {*gone}
 
     def forget(self, is_over: Callable[[L], bool]) -> set[K]:
         """Ends the lanes of which that is true: their keys."""

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from flask.testing import FlaskClient
 
+from routes import wording
 from routes.budgets import Breach
 from routes.performance_health import health
 from routes.performance_history import area, compare, courses
@@ -174,6 +175,17 @@ def test_the_page_answers_first_and_shows_splits_and_budgets(client: FlaskClient
     assert re.search(r'<rect class="render" x="[\d.]+" width="[\d.]+"', html)
     assert "indicators" in shown
     assert "of 50 ms" in shown, "the budget of the market's page"
+
+
+def test_every_cache_tells_all_that_is_asked_of_it(replay: Replay, client: FlaskClient) -> None:
+    """Hit rate, size, evictions, loads and their time, age, and a button: nothing is missing once it was used."""
+    client.get("/symbol/BTCUSDT")
+    parts = replay.app.extensions["services"]
+    rows = cache_rows(performance_monitor.get_metrics()["sources"], parts.clearing)
+    assert {row.key for row in rows} >= {"data_cache", "model_cache", "forecasts", "page_cache"}
+    for row in rows:
+        told = (row.hit_rate_text, row.entries, row.size, row.evictions, row.loads, row.load_time, row.age)
+        assert (row.key, wording.NOTHING in told, row.clearable) == (row.key, False, True), told
 
 
 def test_every_cache_is_cleared_by_its_button_and_by_nobody_elses(replay: Replay, client: FlaskClient) -> None:

@@ -29,6 +29,9 @@ def test_one_moment_and_all_lanes_are_bounded() -> None:
     assert newest.add(1, 5, "c") == {"b"}, "least recently added first"
     newest.add(2, 5, "d")
     assert newest.add(3, 5, "e") == {"a", "c"}
-    assert newest.forget(lambda lane: lane == 3) == {"e"}
+    assert newest.crowded_out == 3
+    newest.add(3, 6, "e later")
+    assert newest.crowded_out == 3, "what something newer replaced is not counted"
+    assert newest.forget(lambda lane: lane == 3) == {"e later"}
     newest.clear()
     assert newest.add(2, 1, "f") == set()
