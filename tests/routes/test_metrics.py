@@ -196,6 +196,12 @@ def test_every_metric_of_dashboard_and_rules_is_in_a_real_scrape(client: FlaskCl
     assert named - scraped - announced == set()
 
 
+def test_the_dashboard_draws_all_that_is_told_of_the_shared_cache() -> None:
+    told = {name for name in sample_names(with_shared_cache("open")) if name.startswith("dashboard_shared_cache")}
+    assert len(told) == 4
+    assert {name for name in told if name not in DASHBOARD.read_text("utf-8")} == set()
+
+
 def test_the_dashboard_is_one_that_grafana_can_draw() -> None:
     made = json.loads(DASHBOARD.read_text("utf-8"))
     ids = [panel["id"] for panel in made["panels"]]
