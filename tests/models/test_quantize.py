@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,17 @@ def test_it_answers_nearly_the_same() -> None:
     ours, theirs = (session_of(one, "tiny").run(windows) for one in (content, int8(content)))
     assert ours.shape == theirs.shape
     assert 0 < np.abs(ours - theirs).max() < 0.05 * np.ptp(ours)
+
+
+def test_the_librarys_advice_stays_out_of_the_log_and_nothing_else_does(caplog: pytest.LogCaptureFixture) -> None:
+    content = tiny_model.graph(tiny_model.spec())
+    with caplog.at_level(logging.INFO):
+        int8(content)
+    told = [record.getMessage() for record in caplog.records]
+    assert told, "its other notes are there"
+    assert not [one for one in told if "pre-processing" in one]
+    logging.getLogger().warning("Please consider to run pre-processing")
+    assert "pre-processing" in caplog.text, "only while it quantizes"
 
 
 def test_the_command_writes_another_model_or_says_why_not(
