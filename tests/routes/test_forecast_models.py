@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Iterator
 
 import numpy as np
@@ -17,6 +18,7 @@ from models.inputs import WARM_UP
 from models.ledger import Ledger
 from models.ledger_sums import Bands
 from models.scorekeeper import Scorekeeper
+from routes import wording
 from routes.forecast_score import calibration_sentence
 from tests.routes.test_api import get
 from tests.support import tiny_model
@@ -43,6 +45,21 @@ def replay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replay]:
 @pytest.fixture
 def client(replay: Replay) -> FlaskClient:
     return replay.app.test_client()
+
+
+def test_pages_say_of_novelty_and_of_a_model_that_has_seen_what_came_after(replay: Replay, client: FlaskClient) -> None:
+    """`It has seen candles until …`: where the market's time lies before what it learned from, as in a replay."""
+    now_ms, folder = replay.clock.now_ms(), replay.app.extensions["services"].registry.path
+    for name, until_ms in (("ahead", now_ms + 3_600_000), ("behind", now_ms - 3_600_000)):
+        place = tiny_model.save(folder, tiny_model.spec(name, created_ms=1, train_until_ms=until_ms))
+        try:
+            words = " ".join(client.get(f"/symbol/BTCUSDT?model={name}").text.split())
+        finally:
+            shutil.rmtree(place)
+        told = f"It has seen candles until {wording.utc(until_ms)} UTC" in words
+        assert told is (name == "ahead")
+        assert ("its record here is no evidence" in words) is told
+        assert "is not known" in words, "a graph that does not scale its inputs tells nothing of novelty"
 
 
 def test_any_model_can_be_asked_for(replay: Replay, client: FlaskClient) -> None:
