@@ -21,6 +21,7 @@ from models.spec import Kind
 from models.speeds import WINDOWS
 from models.traits import TRAITS
 from routes import wording
+from routes.model_record import has_twin, original_of
 from routes.models_records import Records, records_version
 from routes.services import Services
 from utils.last_known import Silence
@@ -44,6 +45,8 @@ class ModelRow:
     age: str
     speed: str
     test_skills: tuple[tuple[str, str], ...]
+    tested: str
+    """Which other model the skills are of; nothing where they are its own."""
     live: tuple[str, str]
     digest: str
     promotable: bool
@@ -247,6 +250,7 @@ def model_row(
         age=wording.age((now_ms - spec.created_ms) / 1000) if spec else wording.NOTHING,
         speed=speed_text(parts, entry) if usable else wording.NOTHING,
         test_skills=_test_skills(entry),
+        tested=_tested(entry.report or {}),
         live=live if usable else ("", ""),
         digest=entry.digest,
         promotable=usable and not archived and state != "in-use" and spec is not None and not spec.symbols,
@@ -289,6 +293,13 @@ def _test_skills(entry: RegistryEntry) -> tuple[tuple[str, str], ...]:
         for horizon in SHOWN_HORIZONS
         if (score := scores.get(horizon)) is not None
     )
+
+
+def _tested(report: Mapping[str, Any]) -> str:
+    """Which other model the skills are of; nothing where they are the model's own."""
+    if of := original_of(report):
+        return f"of {of}, its original in single precision"
+    return "of its twin, which never saw the test" if has_twin(report) else ""
 
 
 def number(values: Mapping[str, Any], name: str) -> float | None:

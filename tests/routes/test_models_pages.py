@@ -270,6 +270,23 @@ def test_the_card_of_an_int8_twin_does_not_take_its_originals_scores_for_its_own
         assert piece in told, piece
 
 
+def test_the_table_says_whose_scores_those_of_a_twin_are(made: Bench, client: FlaskClient) -> None:
+    test = {"test": [{"horizon": 1, "count": 900, "skill_fraction": 0.02}]}
+    others = {"beta-int8": {"quantized": {"of": "beta"}}, "refitted": {"data": {"twin": {}}}, "plain": {}}
+    for name, report in others.items():
+        spec = tiny_model.spec(name)
+        write_model(made.models, spec, tiny_model.graph(spec), test | report)
+    page = client.get("/models").text
+    rows = {name: page.partition(f'id="model-{name}"')[2].partition("</tr>")[0] for name in others}
+    assert all("<b>+2.00 %</b> at" in row for row in rows.values())
+    told = {name: re.findall(r"of (?:beta|its twin)[^<]*", row) for name, row in rows.items()}
+    assert told == {
+        "beta-int8": ["of beta, its original in single precision"],
+        "refitted": ["of its twin, which never saw the test"],
+        "plain": [],
+    }
+
+
 def test_the_card_of_a_model_without_a_report_says_so(client: FlaskClient) -> None:
     told = text_of(client.get("/models/alpha"))
     assert "nothing says that it beats no change" in told
