@@ -135,13 +135,17 @@ def _memory(process: Mapping[str, Any], limit_percent: float) -> Check:
 def _cpu(process: Mapping[str, Any]) -> Check:
     if not process:
         return Check("Processor", "live", "not read yet")
-    own, machine = float(process["cpu_percent"]), float(process["system_cpu_percent"])
+    own, machine = process["cpu_percent"], process["system_cpu_percent"]
+    if own is None or machine is None:
+        return Check("Processor", "live", "not measured yet")
     text = f"{percent(own)} of a core here, {percent(machine)} of the machine"
     return Check("Processor", "late" if machine > _CPU_WORRIES else "live", text)
 
 
 def _loop(exchange: Mapping[str, Any]) -> Check:
     lag_s = float(exchange.get("loop_lag_max_s") or 0.0)
+    if not lag_s:
+        return Check("Event loop", "live", "not measured yet")
     state = _beyond(lag_s, _LAG_WORRIES_S, _LAG_HURTS_S)
     return Check("Event loop", state, f"at most {seconds_text(lag_s)} late in the last minute")
 

@@ -145,22 +145,27 @@ def _headlines(
     p50, p95, p99 = (seconds_text(whole.percentile_s(fraction)) for fraction in (0.5, 0.95, 0.99))
     compression = sources.get("compression", {})
     taken, given = compression.get("in_bytes", 0), compression.get("out_bytes", 0)
+    asked = f"{count(whole.count)} in the last minutes" if whole.count else "none in the last minutes"
     rate = f"{rates[-1]:,.1f}" if len(rates) else f"{whole.count / max(now.seconds, 1.0):,.1f}"
     failing = now.judged_by_errors
     errors = percent(failing.errors / failing.count * 100, 2) if failing.count else wording.NOTHING
     return (
-        Headline("Requests per second", rate, f"{count(whole.count)} in the last minutes", sparkline(rates)),
+        Headline("Requests per second", rate, asked, sparkline(rates)),
         Headline("Half are faster than", p50, "p50"),
         Headline("p95", p95, f"p99 {p99}"),
-        Headline("Errors", errors, f"{count(failing.errors)} in the last minutes"),
-        Headline("Sent", wording.size(whole.size_bytes), _saved(taken, given)),
+        Headline("Errors", errors, f"{count(failing.errors) if failing.errors else 'none'} in the last minutes"),
+        _sent(whole.size_bytes, taken, given),
         Headline("Memory", wording.size(process.get("rss_bytes")), f"{count(process.get('threads'))} threads"),
         Headline("CPU of one core", percent(process.get("cpu_percent")), ""),
     )
 
 
-def _saved(taken: int, given: int) -> str:
-    return f"compression saves {wording.percent(1 - given / taken, 0)}" if taken else "in the last minutes"
+def _sent(size_bytes: int, taken: int, given: int) -> Headline:
+    """What was compressed is counted since the start and each body once: it says nothing while nothing was sent."""
+    if not size_bytes:
+        return Headline("Sent", wording.NOTHING, "nothing in the last minutes")
+    saved = f"compression saves {wording.percent(1 - given / taken, 0)}" if taken else "in the last minutes"
+    return Headline("Sent", wording.size(size_bytes), saved)
 
 
 def _panels(system: Mapping[str, Any], metrics: Mapping[str, Any], process: Mapping[str, Any]) -> tuple[Panel, ...]:

@@ -194,7 +194,7 @@ def compression_panel(compression: Mapping[str, Any], dictionaries: Mapping[str,
         Fact("Bytes in", wording.size(taken)),
         Fact("Bytes out", wording.size(given)),
         Fact("Saved", wording.percent(1 - given / taken, 1) if taken else wording.NOTHING),
-        Fact("Time", seconds_text(compression.get("seconds"))),
+        Fact("Time", seconds_text(compression.get("seconds") if taken else None)),
         *_difference_facts(_mapping(compression.get("encodings")).get(DCZ), dictionaries),
     )
     return Panel(
@@ -316,6 +316,8 @@ def _until(at_ms: int | None) -> str:
 
 
 def _lag(exchange: Mapping[str, Any]) -> str:
+    if not exchange.get("loop_lag_max_s"):
+        return "not measured yet"
     last, worst = (seconds_text(exchange.get(name)) for name in ("loop_lag_s", "loop_lag_max_s"))
     return f"{last}, at most {worst} in the last minute"
 

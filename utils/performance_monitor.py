@@ -22,7 +22,7 @@ from utils.request_trace import current_trace as current_trace
 from utils.request_trace import traced
 from utils.request_trace import tracing as tracing
 from utils.slow_requests import SlowRequest, SlowRequests
-from utils.system_info import GcWatch, ProcessReader, ProcessSample, machine_facts
+from utils.system_info import GcWatch, ProcessReader, ProcessSample, machine_facts, sample_values
 from utils.timing_series import FOLD_AT, Counted, TimingSeries
 from utils.timing_series import Kind as Kind
 
@@ -186,9 +186,9 @@ class PerformanceMonitor:
             **machine_facts(),
             "memory_available_bytes": sample.memory_available_bytes,
             "memory_percent": sample.memory_percent,
-            "cpu_percent": sample.system_cpu_percent,
+            "cpu_percent": None if sample.first else sample.system_cpu_percent,
             "uptime_s": self.uptime_s,
-            "process": plain(sample),
+            "process": sample_values(sample),
         }
 
     def get_metrics(self) -> dict[str, Any]:
@@ -205,7 +205,7 @@ class PerformanceMonitor:
             "routes": self._reports("route"),
             "functions": self._reports("function"),
             "loads": self._reports("load"),
-            "process": plain(samples[-1]) if samples else None,
+            "process": sample_values(samples[-1]) if samples else None,
             "history": {
                 "at_ms": [sample.at_ms for sample in samples],
                 "rss_bytes": [sample.rss_bytes for sample in samples],

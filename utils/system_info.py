@@ -14,6 +14,8 @@ from typing import Any
 
 import psutil
 
+from utils.plain import plain
+
 _USS_EVERY = 6
 """The memory that is ours alone takes the kernel milliseconds to add up: read with every sixth sample."""
 _PACKAGES = ("flask", "granian", "waitress", "python-binance", "numpy", "onnxruntime", "TA-Lib", "SQLAlchemy", "psutil")
@@ -21,7 +23,8 @@ _PACKAGES = ("flask", "granian", "waitress", "python-binance", "numpy", "onnxrun
 
 @dataclass(frozen=True, slots=True)
 class ProcessSample:
-    """One reading. Percentages are 0 … 100; of `cpu_percent`, 100 is one core fully used."""
+    """One reading. Percentages are 0 … 100; of `cpu_percent`, 100 is one core fully used. Those of the CPU are over the
+    time since the reading before; where this is the `first`, they are 0 and say nothing."""
 
     at_ms: int
     rss_bytes: int
@@ -37,6 +40,13 @@ class ProcessSample:
     memory_percent: float
     gc_pause_s: float = 0.0
     gc_longest_s: float = 0.0
+    first: bool = False
+
+
+def sample_values(sample: ProcessSample) -> dict[str, Any]:
+    """As plain values; None for what the first one cannot know."""
+    unknown = {"cpu_percent": None, "system_cpu_percent": None} if sample.first else {}
+    return {**plain(sample), **unknown}
 
 
 class GcWatch:
@@ -76,7 +86,7 @@ class ProcessReader:
         self._uss_bytes: int | None = None
 
     def read(self, at_ms: int) -> ProcessSample:
-        """One sample, stamped `at_ms` (UTC milliseconds). The first CPU percentage is 0: there is nothing before it."""
+        """One sample, stamped `at_ms` (UTC milliseconds)."""
         if self._readings % _USS_EVERY == 0:
             self._uss_bytes = self._read_uss()
         self._readings += 1
@@ -98,6 +108,7 @@ class ProcessReader:
                 memory_percent=memory.percent,
                 gc_pause_s=self._collections.pause_s,
                 gc_longest_s=self._collections.longest_s,
+                first=self._readings == 1,
             )
 
     def _read_uss(self) -> int | None:

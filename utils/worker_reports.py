@@ -19,8 +19,8 @@ from utils.minute_history import Floats
 from utils.minute_recorder import MinuteRecorder
 from utils.minutes import Minute, beside
 from utils.performance_monitor import PerformanceMonitor
-from utils.plain import plain
 from utils.slow_requests import MOST, SlowRequest
+from utils.system_info import sample_values
 from utils.worker_files import WorkerFiles
 
 log = logging.getLogger(__name__)
@@ -87,7 +87,7 @@ class WorkerReports:
             now=self._recorder.recent(),
             rates=self._recorder.rates(),
             slowest=self._monitor.slowest(),
-            process=plain(sample) if sample is not None else {},
+            process=sample_values(sample) if sample is not None else {},
             caches={name: (one["hits"], one["misses"]) for name, one in caches.items() if is_cache(one)},
             database_errors=self._monitor.source("database").get("errors", 0),
             exchange=self._monitor.source("exchange") if leads else {},

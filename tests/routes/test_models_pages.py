@@ -8,6 +8,7 @@ import re
 import shutil
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
@@ -272,10 +273,14 @@ def test_the_card_of_an_int8_twin_does_not_take_its_originals_scores_for_its_own
 
 def test_the_table_says_whose_scores_those_of_a_twin_are(made: Bench, client: FlaskClient) -> None:
     test = {"test": [{"horizon": 1, "count": 900, "skill_fraction": 0.02}]}
-    others = {"beta-int8": {"quantized": {"of": "beta"}}, "refitted": {"data": {"twin": {}}}, "plain": {}}
+    others: dict[str, dict[str, Any]] = {
+        "beta-int8": {"quantized": {"of": "beta"}},
+        "refitted": {"data": {"twin": {}}},
+        "plain": {},
+    }
     for name, report in others.items():
         spec = tiny_model.spec(name)
-        write_model(made.models, spec, tiny_model.graph(spec), test | report)
+        write_model(made.models, spec, tiny_model.graph(spec), {**test, **report})
     page = client.get("/models").text
     rows = {name: page.partition(f'id="model-{name}"')[2].partition("</tr>")[0] for name in others}
     assert all("<b>+2.00 %</b> at" in row for row in rows.values())

@@ -15,6 +15,7 @@ from routes.budgets import Breach
 from routes.performance_health import health
 from routes.performance_history import area, compare, courses
 from routes.performance_memory import guard_panel, holders
+from routes.performance_page import _headlines
 from routes.performance_panels import cache_rows, exchange_panel, redis_panel
 from routes.performance_parts import Fact
 from routes.performance_routes import slices, split_text
@@ -94,6 +95,22 @@ def test_errors_and_budgets_count_but_a_start_that_says_so_does_not() -> None:
     assert answers.text.endswith("1 route over budget")
     starting = Minute(0, 60.0, {"/ready": RouteMinute(buckets={130: 5}, errors=5)}, {})
     assert health(starting, (), WELL, memory_limit_percent=80).text == "Fast and healthy"
+
+
+def test_nothing_is_said_of_what_was_not_measured_yet() -> None:
+    compressed = {"compression": {"in_bytes": 1000, "out_bytes": 250}}
+    before = {one.name: one for one in _headlines(minute({}), np.empty(0), {}, compressed)}
+    assert (before["Sent"].text, before["Sent"].more) == (wording.NOTHING, "nothing in the last minutes")
+    assert (before["Errors"].text, before["CPU of one core"].text) == (wording.NOTHING, wording.NOTHING)
+    sent = Minute(0, 60.0, {"/": RouteMinute(buckets={1: 3}, errors=0, size_bytes=2048)}, {})
+    after = {one.name: one for one in _headlines(sent, np.empty(0), {}, compressed)}
+    assert (after["Sent"].text, after["Sent"].more) == ("2.0 KiB", "compression saves 75 %")
+    process = {**WELL["process"], "cpu_percent": None, "system_cpu_percent": None}
+    sources = {**WELL["sources"], "exchange": {"weight_limit": 6000, "used_weight": 0, "loop_lag_max_s": 0.0}}
+    told = health(minute({}), (), {**WELL, "process": process, "sources": sources}, memory_limit_percent=80.0)
+    said = {check.name: check.text for check in told.checks}
+    assert said["Processor"] == said["Event loop"] == "not measured yet"
+    assert told.text == "Fast and healthy"
 
 
 def test_a_split_adds_up_to_the_whole_bar() -> None:

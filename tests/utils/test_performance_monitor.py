@@ -16,7 +16,7 @@ from utils.clock import ManualClock
 from utils.histogram import RELATIVE_ERROR, Histogram
 from utils.performance_monitor import PerformanceMonitor, RequestTrace, current_trace, performance_monitor, tracing
 from utils.plain import plain
-from utils.system_info import ProcessReader, ProcessSample
+from utils.system_info import ProcessReader, ProcessSample, sample_values
 
 
 @pytest.fixture
@@ -208,8 +208,10 @@ def test_history_is_bounded(monitor: PerformanceMonitor) -> None:
 
 def test_reading_the_real_process() -> None:
     reader = ProcessReader()
-    reader.read(1)
-    sample = reader.read(2)
+    first, sample = reader.read(1), reader.read(2)
+    assert (first.first, sample.first) == (True, False)
+    assert sample_values(first)["cpu_percent"] is sample_values(first)["system_cpu_percent"] is None
+    assert sample_values(sample)["cpu_percent"] == sample.cpu_percent
     assert 5_000_000 < sample.rss_bytes < sample.memory_total_bytes
     assert sample.threads >= 1
     assert 0 <= sample.memory_percent <= 100
