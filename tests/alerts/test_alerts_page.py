@@ -90,7 +90,7 @@ def test_a_rule_is_added_judged_switched_off_and_removed(desk: Desk) -> None:
     assert desk.post("/alerts/rules/many-pages", action="disable").status_code == 303
     desk.watch.alerts.check()
     text = desk.page()
-    assert "not read switched off" in text
+    assert "p95 of a route above 1 ms switched off" in text
     assert "the rule was switched off or removed" in text
     assert desk.post("/alerts/rules/many-pages", action="enable").status_code == 303
     assert desk.post("/alerts/rules/many-pages", action="remove").status_code == 303
