@@ -17,6 +17,7 @@ from werkzeug.exceptions import Unauthorized
 from models.champions import interval_of
 from routes.budgets import budget
 from routes.services import Services
+from utils.last_known import Known
 from utils.metrics_export import MetricsExport, gauge, labelled, method_and_route
 from utils.metrics_workers import WorkerMetrics
 from utils.performance_monitor import PerformanceMonitor
@@ -90,7 +91,7 @@ def _knows(token: str, header: str) -> bool:
 
 
 class SkillReader:
-    """The live score of every usable model, asked of the ledger once a minute at most."""
+    """The live score of every usable model, asked of the ledger once a minute at most; the last while it is silent."""
 
     def __init__(self, services: Services, timer: Callable[[], float] = time.monotonic) -> None:
         self._services = services
@@ -102,7 +103,10 @@ class SkillReader:
         if self._timer() >= self._good_until_s:
             promotion = self._services.promotion
             entries = promotion.champions.all() if promotion is not None else ()
-            self._known = tuple(_skill(self._services, entry) for entry in entries)
+            known: Known[tuple[ModelSkill, ...]] = self._services.known.read(
+                "model skills", lambda: tuple(_skill(self._services, entry) for entry in entries)
+            )
+            self._known = known.value or ()
             self._good_until_s = self._timer() + _SKILL_TTL_S
         return self._known
 

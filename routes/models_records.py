@@ -11,8 +11,6 @@ from routes import wording
 from routes.services import Services, SkillFace
 from utils.last_known import Known, Silence
 
-NOT_KNOWN = ("not known", "the database does not answer")
-
 
 @dataclass(frozen=True, slots=True)
 class Records:
@@ -32,7 +30,7 @@ class Records:
         skill = self.skills.get(record)
         if skill is not None:
             return wording.skill_cell(skill)
-        return NOT_KNOWN if self.silence is not None else ("", "")
+        return wording.SKILL_NOT_KNOWN if self.silence is not None else ("", "")
 
 
 def records_of(parts: Services) -> Records:

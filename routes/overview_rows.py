@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,10 +14,11 @@ from data.symbol import Symbol
 from routes import market_view, wording
 from routes.forecast_score import market_skills
 from routes.market_view import Age, Quote
-from routes.services import Services, SkillFace
+from routes.services import ForecastFace, Services, SkillFace
 from routes.svg import Sparkline, sparkline
 from routes.wording import Outlook, Trend
 from utils.errors import NotReady
+from utils.last_known import Known
 
 SPARK_CANDLES = 48
 _NO_AGE = Age("empty", "never", None)
@@ -63,6 +64,10 @@ class Breadth:
     no_lean: int
 
 
+_Skills = Mapping[tuple[str, Symbol], SkillFace]
+"""By the record of the model and the market."""
+
+
 @dataclass(frozen=True, slots=True)
 class Board:
     """All markets, in their configured order, and what is said of all together."""
@@ -84,11 +89,11 @@ def gather_board(services: Services, interval: Interval, now_ms: int) -> Board:
         answers = dict(zip(known, services.forecaster.answers(list(known.values())), strict=True))
     with span("score"):
         made = [answer for answer in answers.values() if market_view.is_forecast(answer)]
-        skills = market_skills(services, interval, made)
+        skills = _skills(services, interval, made)
     with span("rows"):
         own = owners(services, interval)
         forecast_parts = {
-            symbol: _forecast_part(answer, skills.get(symbol)) | {"own_model": own.get(symbol, "")}
+            symbol: _forecast_part(answer, skills) | {"own_model": own.get(symbol, "")}
             for symbol, answer in answers.items()
         }
         rows = tuple(
@@ -148,11 +153,23 @@ def _closed_part(candles: Candles) -> tuple[Sparkline | None, float | None]:
     return sparkline(candles.close[-SPARK_CANDLES:]), market_view.volatility_day(candles)
 
 
-def _forecast_part(answer: Any, skill: SkillFace | None) -> dict[str, Any]:
-    if skill is None:
+def _skills(services: Services, interval: Interval, made: Sequence[ForecastFace]) -> _Skills:
+    """Prices and forecasts come from memory: a database that does not answer takes no more than the scores' news."""
+
+    def load() -> _Skills:
+        found = market_skills(services, interval, made)
+        return {(one.record, one.symbol): found[one.symbol] for one in made}
+
+    known: Known[_Skills] = services.known.read(f"market skills {interval}", load)
+    return known.value or {}
+
+
+def _forecast_part(answer: Any, skills: _Skills) -> dict[str, Any]:
+    if not market_view.is_forecast(answer):
         return {"no_forecast": str(answer.reason)}
-    value = skill.skill_fraction if skill.count >= wording.MIN_SCORED else None
-    text, note = wording.skill_cell(skill)
+    skill = skills.get((answer.record, answer.symbol))
+    value = skill.skill_fraction if skill is not None and skill.count >= wording.MIN_SCORED else None
+    text, note = wording.skill_cell(skill) if skill is not None else wording.SKILL_NOT_KNOWN
     return {
         "outlook": market_view.outlook(answer),
         "median": float(np.asarray(answer.log_returns)[-1][list(answer.quantiles).index(0.5)]),

@@ -234,6 +234,10 @@ def coverage_sentence(skill: SkillFace | None) -> str:
     return f"{held} ({skill.count:,} scored)."
 
 
+SKILL_NOT_KNOWN = ("not known", "the database does not answer")
+"""What stands in the place of a `skill_cell` while the ledger cannot be asked, and was not asked before."""
+
+
 def skill_cell(skill: SkillFace) -> tuple[str, str]:
     """The same in two short lines for a table: the statement, and what it rests on."""
     if skill.count < MIN_SCORED:

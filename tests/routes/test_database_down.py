@@ -13,6 +13,7 @@ from flask.testing import FlaskClient
 
 from routes.alerts import Watch
 from tests.support import tiny_model
+from tests.support.browser import replayed_app
 from tests.support.servers import PostgresServer, postgres_server
 from tests.support.whole_app import whole_app
 from utils.alert_rules import PRESETS
@@ -105,3 +106,28 @@ def test_what_was_never_read_is_said_to_be_unknown(server: PostgresServer, app: 
         assert "No rule was broken yet" not in alerts
     finally:
         server.start()
+
+
+def test_prices_forecasts_and_metrics_go_on(server: PostgresServer, tmp_path: Path) -> None:
+    """Scores alone come from the database: as they were read last, or not known."""
+    with replayed_app(tmp_path, ("BTCUSDT", "ETHUSDT"), database_url=server.new_database()) as made:
+        client, pages = made.app.test_client(), made.app.extensions["services"].pages
+        server.stop("immediate")
+        try:
+            text = text_of(client, "/")
+            assert "BTC" in text
+            assert "not known" in text
+            assert "dashboard_ready" in client.get("/metrics").text
+        finally:
+            server.start()
+        made.clock.tick(PAUSE_S)
+        pages.clear()
+        assert "not known" not in text_of(client, "/")
+        made.clock.tick(PAUSE_S)
+        server.stop("immediate")
+        try:
+            made.app.extensions["services"].ledger.told_changes(99)
+            pages.clear()
+            assert "not known" not in text_of(client, "/"), "as they were"
+        finally:
+            server.start()
