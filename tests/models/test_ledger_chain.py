@@ -15,7 +15,7 @@ from data.interval import Interval
 from models.ledger import Ledger
 from models.ledger_models import model_hash
 from tests.support import tiny_model
-from tests.support.ledgers import change, forecast, scored, stretched
+from tests.support.ledgers import change, forecast, scored, stretched, written
 from utils.clock import ManualClock
 
 
@@ -50,8 +50,7 @@ def test_a_whole_chain_is_found_whole(ledger: Ledger, url: str) -> None:
 def test_tampering_is_found_and_the_first_broken_row_named(
     database: Database, ledger: Ledger, statement: str, row: int, says: str
 ) -> None:
-    scored(ledger)
-    change(database, "DELETE FROM ledger_scores")
+    written(ledger)  # rows that have scores cannot be taken out
     change(database, statement)
     broken = ledger.verify().broken
     assert broken is not None
@@ -61,7 +60,7 @@ def test_tampering_is_found_and_the_first_broken_row_named(
 
 def test_rewriting_a_hash_moves_the_break_to_the_next_row(database: Database, ledger: Ledger) -> None:
     """Whoever changes a row and its hash has to change every later one, and the head."""
-    scored(ledger)
+    written(ledger)
     change(
         database, "UPDATE ledger_forecasts SET chain = (SELECT chain FROM ledger_forecasts WHERE key = 9) WHERE key = 8"
     )
@@ -71,7 +70,7 @@ def test_rewriting_a_hash_moves_the_break_to_the_next_row(database: Database, le
 
 
 def test_a_long_chain_is_walked_in_pieces(database: Database, ledger: Ledger) -> None:
-    scored(ledger)
+    written(ledger)
     pieces = [ledger.check(most=120) for _ in range(3)]
     assert [(one.checked, one.complete) for one in pieces] == [(120, False), (240, False), (300, True)]
     change(database, "UPDATE ledger_forecasts SET sigma = 9 WHERE key = 130")
@@ -86,7 +85,7 @@ def test_a_walk_sorts_nothing_and_so_holds_no_more_of_a_long_chain_than_of_a_sho
     """A sort in this process keeps all rows it may have to give: of a growing ledger ever more for each piece."""
     database = connect(f"sqlite:///{tmp_path / 'dashboard.db'}")
     ledger = Ledger(database, ManualClock())
-    scored(ledger)
+    written(ledger)
     asked: list[tuple[str, tuple[object, ...]]] = []
 
     def note(_connection: object, _cursor: object, text: str, values: tuple[object, ...], *_: object) -> None:

@@ -43,13 +43,22 @@ def forecast(candles: Candles, row: int, *, bias: float = 0.001, **changes: obje
     return replace(whole, **changes)  # type: ignore[arg-type]
 
 
-def scored(
+def written(
     ledger: Ledger, *, symbols: tuple[str, ...] = ("BTCUSDT", "ETHUSDT"), count: int = 150
 ) -> dict[str, Candles]:
-    """Forecasts of two markets at every candle but the last 30, all decided."""
+    """Forecasts of two markets at every candle but the last 30, none judged yet."""
     markets = {name: tiny_model.candles(count + 30, symbol=name, seed=seed) for seed, name in enumerate(symbols, 7)}
     for candles in markets.values():
         ledger.append([forecast(candles, row, sigma=0.005 * (1 + row % 3)) for row in range(count)])
+    return markets
+
+
+def scored(
+    ledger: Ledger, *, symbols: tuple[str, ...] = ("BTCUSDT", "ETHUSDT"), count: int = 150
+) -> dict[str, Candles]:
+    """The same, all decided and judged."""
+    markets = written(ledger, symbols=symbols, count=count)
+    for candles in markets.values():
         ledger.score(candles)
     return markets
 
