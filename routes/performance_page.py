@@ -10,13 +10,12 @@ import numpy as np
 
 from routes import wording
 from routes.budgets import breaches
+from routes.performance_caches import CacheRow, cache_rows
 from routes.performance_health import Health, health
 from routes.performance_history import Comparison, Course, compare, courses
 from routes.performance_memory import Holder, guard_panel, holders
 from routes.performance_panels import (
-    CacheRow,
     StatementRow,
-    cache_rows,
     compression_panel,
     database_panel,
     exchange_panel,
@@ -161,10 +160,14 @@ def _headlines(
 
 
 def _sent(size_bytes: int, taken: int, given: int) -> Headline:
-    """What was compressed is counted since the start and each body once: it says nothing while nothing was sent."""
+    """Of the last minutes; what was compressed is counted since the start, each body once, sent or not yet."""
     if not size_bytes:
         return Headline("Sent", wording.NOTHING, "nothing in the last minutes")
-    saved = f"compression saves {wording.percent(1 - given / taken, 0)}" if taken else "in the last minutes"
+    saved = (
+        f"bodies compressed by {wording.percent(1 - given / taken, 0)} since the start"
+        if taken
+        else "in the last minutes"
+    )
     return Headline("Sent", wording.size(size_bytes), saved)
 
 

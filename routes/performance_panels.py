@@ -1,17 +1,17 @@
-"""Performance panels: caches, models, exchange, process, database, compression and the shared cache."""
+"""Performance panels: models, exchange, process, database, compression and the shared cache."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from routes import wording
+from routes.performance_caches import is_cache
 from routes.performance_parts import Fact, Panel, count, facts_of, heading, percent, seconds_text
 from utils.dictionaries import DCZ
 from utils.metrics_export import shared_cache_up
 
-_CACHE_KEYS = frozenset({"hits", "misses"})
 _OWN_PANELS = frozenset(
     {
         *("exchange", "feed", "market", "store", "database", "compression", "dictionaries"),
@@ -24,25 +24,6 @@ _ANOTHER_TIME_MS = 600_000
 
 
 @dataclass(frozen=True, slots=True)
-class CacheRow:
-    """One cache; `hit_rate` (0 … 100) is None before the first read. `key` clears it, where it can be cleared."""
-
-    key: str
-    name: str
-    clearable: bool
-    hit_rate: float | None
-    hit_rate_text: str
-    reads: str
-    entries: str
-    size: str
-    filled: float | None
-    evictions: str
-    loads: str
-    load_time: str
-    age: str
-
-
-@dataclass(frozen=True, slots=True)
 class StatementRow:
     """One statement of the database, all its runs together."""
 
@@ -51,16 +32,6 @@ class StatementRow:
     mean: str
     slowest: str
     total: str
-
-
-def cache_rows(sources: Mapping[str, Any], clearable: Collection[str]) -> tuple[CacheRow, ...]:
-    rows = [_cache(name, source, clearable) for name, source in sources.items() if is_cache(source)]
-    known = {row.key for row in rows}
-    return (*rows, *(_unread(name) for name in clearable if name not in known))
-
-
-def is_cache(source: Any) -> bool:
-    return isinstance(source, Mapping) and source.keys() >= _CACHE_KEYS
 
 
 def model_panel(sources: Mapping[str, Any], functions: Sequence[Mapping[str, Any]]) -> Panel:
@@ -96,7 +67,7 @@ def exchange_panel(exchange: Mapping[str, Any], feed: Mapping[str, Any], now_ms:
         Fact("Banned until", _until(exchange.get("banned_until_ms"))),
         Fact("Asked to wait until", _until(exchange.get("backoff_until_ms"))),
         Fact("Clock offset", _offset(int(exchange.get("clock_offset_ms") or 0))),
-        Fact("Streams", f"{count(feed.get('streams'))} over {count(feed.get('connected'))} connections"),
+        Fact("Streams", _streams(feed)),
         Fact("Newest event", "none" if last_ms is None else f"{max(0, now_ms - last_ms) / 1000:.1f} s ago"),
         *_connection_facts(feed.get("each_connection") or (), now_ms),
         Fact("Reconnects, gaps", f"{count(feed.get('reconnects'))}, {count(feed.get('gaps'))}"),
@@ -104,6 +75,11 @@ def exchange_panel(exchange: Mapping[str, Any], feed: Mapping[str, Any], now_ms:
         Fact("Last problem", str(exchange.get("last_error") or feed.get("last_error") or "none")),
     )
     return Panel("Exchange", facts)
+
+
+def _streams(feed: Mapping[str, Any]) -> str:
+    connected = feed.get("connected")
+    return f"{count(feed.get('streams'))} over {count(connected)} connection{'' if connected == 1 else 's'}"
 
 
 def _offset(offset_ms: int) -> str:
@@ -119,9 +95,12 @@ def _connection_facts(connections: Sequence[Mapping[str, Any]], now_ms: int) -> 
         return ()
     opened = [one["up_since_ms"] for one in connections]
     news = [one["last_news_ms"] for one in connections]
+    ages = f"{_each(news, now_ms, lambda age_s: f'{age_s:.1f} s', 'none')} old"
     return (
-        Fact("Connections open for", _each(opened, now_ms, wording.duration, "down")),
-        Fact("Their newest news", f"{_each(news, now_ms, lambda age_s: f'{age_s:.1f} s', 'none')} old"),
+        Fact(
+            "Connections open for", _each(opened, now_ms, wording.duration, "down") if any(opened) else "none is open"
+        ),
+        Fact("Their newest news", ages if any(news) else "none yet"),
     )
 
 
@@ -266,44 +245,6 @@ def other_panels(sources: Mapping[str, Any]) -> tuple[Panel, ...]:
         for name, source in sources.items()
         if isinstance(source, Mapping) and not is_cache(source) and name not in _OWN_PANELS
     )
-
-
-def _cache(name: str, source: Mapping[str, Any], clearable: Collection[str]) -> CacheRow:
-    hits, misses = int(source["hits"]), int(source["misses"])
-    rate = hits / (hits + misses) if hits + misses else None
-    size, most = source.get("size_bytes"), source.get("max_bytes")
-    loads = source.get("loads", source.get("renders"))
-    took_s = source.get("load_time_s", source.get("render_time_s"))
-    return CacheRow(
-        key=name,
-        name=heading(name),
-        clearable=name in clearable,
-        hit_rate=None if rate is None else rate * 100,
-        hit_rate_text=wording.percent(rate, 1) if rate is not None else "not read yet",
-        reads=count(hits + misses),
-        entries=count(source.get("entries", source.get("models"))),
-        size=wording.size(size),
-        filled=size / most * 100 if size is not None and most else None,
-        evictions=count(source.get("evictions")),
-        loads=count(loads),
-        load_time=seconds_text(took_s / loads if loads and took_s is not None else None),
-        age=_ages(source.get("age_median_s"), source.get("age_oldest_s")),
-    )
-
-
-def _unread(name: str) -> CacheRow:
-    """One that does not count its reads but can be cleared."""
-    nothing = wording.NOTHING
-    return CacheRow(
-        name, heading(name), True, None, nothing, nothing, nothing, nothing, None, nothing, nothing, nothing, nothing
-    )
-
-
-def _ages(median_s: float | None, oldest_s: float | None) -> str:
-    """How long the middle one of its entries has been there, and the oldest."""
-    if median_s is None or oldest_s is None:
-        return wording.NOTHING
-    return f"{wording.duration(median_s)}, at most {wording.duration(oldest_s)}"
 
 
 def _counts(numbers: Mapping[str, int]) -> str:

@@ -12,11 +12,12 @@ from flask.testing import FlaskClient
 
 from routes import wording
 from routes.budgets import Breach
+from routes.performance_caches import cache_rows
 from routes.performance_health import health
 from routes.performance_history import area, compare, courses
 from routes.performance_memory import guard_panel, holders
 from routes.performance_page import _headlines
-from routes.performance_panels import cache_rows, exchange_panel, redis_panel
+from routes.performance_panels import exchange_panel, redis_panel
 from routes.performance_parts import Fact
 from routes.performance_routes import slices, split_text
 from tests.support.browser import Replay
@@ -104,7 +105,7 @@ def test_nothing_is_said_of_what_was_not_measured_yet() -> None:
     assert (before["Errors"].text, before["CPU of one core"].text) == (wording.NOTHING, wording.NOTHING)
     sent = Minute(0, 60.0, {"/": RouteMinute(buckets={1: 3}, errors=0, size_bytes=2048)}, {})
     after = {one.name: one for one in _headlines(sent, np.empty(0), {}, compressed)}
-    assert (after["Sent"].text, after["Sent"].more) == ("2.0 KiB", "compression saves 75 %")
+    assert (after["Sent"].text, after["Sent"].more) == ("2.0 KiB", "bodies compressed by 75 % since the start")
     process = {**WELL["process"], "cpu_percent": None, "system_cpu_percent": None}
     sources = {**WELL["sources"], "exchange": {"weight_limit": 6000, "used_weight": 0, "loop_lag_max_s": 0.0}}
     told = health(minute({}), (), {**WELL, "process": process, "sources": sources}, memory_limit_percent=80.0)
@@ -174,6 +175,8 @@ def test_each_connection_tells_how_long_it_is_open_and_how_old_its_news_is() -> 
     assert many["Connections open for"] == "8 min to 16 min, 1 down"
     assert many["Their newest news"] == "5.0 s to 1000.0 s old"
     assert "Their newest news" not in told()
+    none = told((None, None))
+    assert (none["Connections open for"], none["Their newest news"]) == ("none is open", "none yet")
 
 
 def test_a_cache_tells_how_old_its_entries_are() -> None:
