@@ -260,7 +260,7 @@ class Settings:
     rate_limit_dear_per_minute: int = setting(
         "60",
         whole(0, 1_000_000),
-        "Requests a minute that one address may make to each dear route (trainings, checks, searches, exports, "
+        "Requests a minute that one address may make to each dear route (trainings, checks, searches, models' exports, "
         "profiles); 0: any number.",
         group="Web",
     )

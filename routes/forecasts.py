@@ -49,7 +49,6 @@ def page() -> Response:
 
 @bp.get("/forecasts.csv")
 @budget(p95_ms=250, size_bytes=120_000, weight=2, queries=40)
-@dear
 def csv() -> Response:
     """The table alone, one row per market, model and horizon."""
     parts, interval = services(), _interval()

@@ -18,7 +18,6 @@ from routes.budgets import budget
 from routes.chart_choices import DEFAULT_SHOWN, choice_ids, choices
 from routes.chart_data import chart_data, parse_span
 from routes.forms import NOTHING, Zone, parse_choices, parse_interval, parse_model, parse_symbol, parse_zone, theme_of
-from routes.rate_limits import dear
 from routes.services import Services, services
 from routes.strict_json import JSON, dumps
 from routes.svg import CHART_HEIGHT, CHART_WIDTH
@@ -103,7 +102,6 @@ def chart(symbol: str) -> Response:
 
 @bp.get("/<symbol>/<any(candles, indicators, forecast):table>.csv")
 @budget(p95_ms=100, size_bytes=120_000, weight=2, queries=20)
-@dear
 def csv(symbol: str, table: str) -> Response:
     parts, asked = services(), _asked(symbol)
     file = f"{quote(asked.symbol, safe='')}-{asked.interval}-{table}.csv"

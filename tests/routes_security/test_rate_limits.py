@@ -101,6 +101,7 @@ def test_what_counts_as_one_source() -> None:
 
 
 def test_the_dear_routes_are_named(app: Flask) -> None:
+    """No table among them: whoever researches takes the candles of hundreds of markets one after the other."""
     named = {name for name, view in app.view_functions.items() if hasattr(view, "dear")}
     assert named == {
         "training.ask",
@@ -112,9 +113,7 @@ def test_the_dear_routes_are_named(app: Flask) -> None:
         "models.schedule",
         "models.export",
         "models.bring_in",
-        "forecasts.csv",
         "forecasts.chain",
-        "symbol.csv",
         "profiling.record",
         "profiling.text",
         "performance.clear",
