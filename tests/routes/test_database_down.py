@@ -20,7 +20,7 @@ from utils.alert_rules import PRESETS
 from utils.clock import ManualClock
 from utils.last_known import PAUSE_S
 
-NOTE = r"The database does not answer since 2026-01-01 00:01 UTC ?: the database server"
+NOTE = r"The database has not answered since 2026-01-01 00:01 UTC ?: the database server"
 START_MS = 1_767_225_600_000
 
 
