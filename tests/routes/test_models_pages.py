@@ -7,6 +7,7 @@ import random
 import re
 import shutil
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,18 @@ from models.jobs import JobState
 from models.registry import write_model
 from routes.security import MAX_REQUEST_BYTES
 from tests.support import tiny_model
-from tests.support.model_pages import FORM, OURS, client, made, post, running_job, serving, text_of
+from tests.support.model_pages import FORM, OURS, client, made, post, running_job, serving, text_of, three_models
 from tests.support.workbench import Bench
 
 __all__ = ["client", "made"]
+
+
+@pytest.fixture(scope="module")
+def at_work(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    """With a training that runs: for tests after which everything is as before."""
+    with three_models(tmp_path_factory.mktemp("at-work")) as built:
+        running_job(built)
+        yield built
 
 
 def test_the_registry_tells_each_models_standing(made: Bench, client: FlaskClient) -> None:
@@ -217,20 +226,21 @@ def upload(client: FlaskClient, content: bytes) -> TestResponse:
     ],
 )
 @pytest.mark.parametrize("headers", [{}, {"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}])
-def test_other_sites_change_nothing(made: Bench, client: FlaskClient, address: str, headers: dict[str, str]) -> None:
-    running_job(made)
+def test_other_sites_change_nothing(at_work: Bench, address: str, headers: dict[str, str]) -> None:
+    client, jobs = at_work.app.test_client(), at_work.runner.jobs
     assert client.post(address, data=FORM | {"interval": "1h"}, headers=headers).status_code == 403
-    assert len(made.runner.jobs.recent(10)) == 1
-    assert not made.runner.jobs.get(1).cancelling
+    assert len(jobs.recent(10)) == 1
+    assert not jobs.get(1).cancelling
 
 
 @pytest.mark.parametrize("name", ["..", "%2e%2e%2fx", ".archive", "x" * 65, "a b", "nobody"])
-def test_names_lead_nowhere_else(made: Bench, client: FlaskClient, name: str) -> None:
-    before = sorted(path.name for path in made.folder.rglob("*"))
+def test_names_lead_nowhere_else(at_work: Bench, name: str) -> None:
+    client = at_work.app.test_client()
+    before = sorted(path.name for path in at_work.folder.rglob("*"))
     assert client.get(f"/models/{name}").status_code in (400, 404)
     for action in ("promote", "archive", "unarchive", "delete"):
         assert post(client, f"/models/{name}/{action}").status_code in (400, 404, 405)
-    assert sorted(path.name for path in made.folder.rglob("*")) == before
+    assert sorted(path.name for path in at_work.folder.rglob("*")) == before
 
 
 def test_the_card_of_the_committed_model_shows_its_report(made: Bench, client: FlaskClient) -> None:

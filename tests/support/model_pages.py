@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from html import unescape
 from pathlib import Path
 
@@ -22,11 +23,17 @@ OURS = {"Origin": "http://localhost"}
 FORM = {"kind": "tcn", "interval": "1h", "action": "start", **preset_texts("quick")}
 
 
+@contextmanager
+def three_models(folder: Path) -> Iterator[Bench]:
+    for age, name in enumerate(("alpha", "beta", "gamma")):
+        tiny_model.save(folder / "models", tiny_model.spec(name, created_ms=tiny_model.START_MS - age), seed=age)
+    with bench(folder) as built:
+        yield built
+
+
 @pytest.fixture
 def made(tmp_path: Path) -> Iterator[Bench]:
-    for age, name in enumerate(("alpha", "beta", "gamma")):
-        tiny_model.save(tmp_path / "models", tiny_model.spec(name, created_ms=tiny_model.START_MS - age), seed=age)
-    with bench(tmp_path) as built:
+    with three_models(tmp_path) as built:
         yield built
 
 
