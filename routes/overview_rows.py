@@ -17,8 +17,7 @@ from routes.market_view import Age, Quote
 from routes.services import ForecastFace, Services, SkillFace
 from routes.svg import Sparkline, sparkline
 from routes.wording import Outlook, Trend
-from utils.errors import NotReady
-from utils.last_known import Known
+from utils.errors import NotReady, StoreError
 
 SPARK_CANDLES = 48
 _NO_AGE = Age("empty", "never", None)
@@ -64,10 +63,6 @@ class Breadth:
     no_lean: int
 
 
-_Skills = Mapping[tuple[str, Symbol], SkillFace]
-"""By the record of the model and the market."""
-
-
 @dataclass(frozen=True, slots=True)
 class Board:
     """All markets, in their configured order, and what is said of all together."""
@@ -93,7 +88,7 @@ def gather_board(services: Services, interval: Interval, now_ms: int) -> Board:
     with span("rows"):
         own = owners(services, interval)
         forecast_parts = {
-            symbol: _forecast_part(answer, skills) | {"own_model": own.get(symbol, "")}
+            symbol: _forecast_part(answer, skills.get(symbol)) | {"own_model": own.get(symbol, "")}
             for symbol, answer in answers.items()
         }
         rows = tuple(
@@ -153,21 +148,17 @@ def _closed_part(candles: Candles) -> tuple[Sparkline | None, float | None]:
     return sparkline(candles.close[-SPARK_CANDLES:]), market_view.volatility_day(candles)
 
 
-def _skills(services: Services, interval: Interval, made: Sequence[ForecastFace]) -> _Skills:
-    """Prices and forecasts come from memory: a database that does not answer takes no more than the scores' news."""
-
-    def load() -> _Skills:
-        found = market_skills(services, interval, made)
-        return {(one.record, one.symbol): found[one.symbol] for one in made}
-
-    known: Known[_Skills] = services.known.read(f"market skills {interval}", load)
-    return known.value or {}
+def _skills(services: Services, interval: Interval, made: Sequence[ForecastFace]) -> Mapping[Symbol, SkillFace]:
+    """Prices and forecasts come from memory: a database that does not answer takes the scores at most."""
+    try:
+        return market_skills(services, interval, made)
+    except StoreError:
+        return {}
 
 
-def _forecast_part(answer: Any, skills: _Skills) -> dict[str, Any]:
+def _forecast_part(answer: Any, skill: SkillFace | None) -> dict[str, Any]:
     if not market_view.is_forecast(answer):
         return {"no_forecast": str(answer.reason)}
-    skill = skills.get((answer.record, answer.symbol))
     value = skill.skill_fraction if skill is not None and skill.count >= wording.MIN_SCORED else None
     text, note = wording.skill_cell(skill) if skill is not None else wording.SKILL_NOT_KNOWN
     return {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -14,6 +14,10 @@ T = TypeVar("T")
 
 PAUSE_S = 1.0
 """How long nobody asks again after a failure: a server that is not reached costs each who asks five seconds."""
+
+
+MOST_KEPT = 2_000
+"""Answers that are kept; the one that was read longest ago goes first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,18 +39,18 @@ class Known(Generic[T]):
 
 
 class LastKnown:
-    """Keeps the newest value of each name; names are given in code, so there are few."""
+    """Keeps the newest value of each name, of 2000 of them at most."""
 
     def __init__(self, clock: Clock | None = None, *, failing_s: Callable[[], float | None] = lambda: None) -> None:
         """`failing_s`: for how many seconds the database has not answered, as far as it knows."""
         self._clock = clock or SystemClock()
         self._failing_s = failing_s
         self._lock = threading.Lock()
-        self._kept: dict[str, tuple[Any, int]] = {}
+        self._kept: dict[Hashable, tuple[Any, int]] = {}
         self._failed: tuple[float, str] | None = None
         self._since_ms: int | None = None
 
-    def read(self, name: str, load: Callable[[], T]) -> Known[T]:
+    def read(self, name: Hashable, load: Callable[[], T]) -> Known[T]:
         """What `load` answers; while it raises StoreError, what it answered last."""
         failed = self._failed
         if failed is not None and self._clock.monotonic() - failed[0] < PAUSE_S:
@@ -60,10 +64,13 @@ class LastKnown:
                     self._since_ms = self._clock.now_ms() - round(1000 * (self._failing_s() or 0.0))
             return self._instead(name, str(error))
         with self._lock:
+            self._kept.pop(name, None)
             self._kept[name] = (value, self._clock.now_ms())
+            if len(self._kept) > MOST_KEPT:
+                del self._kept[next(iter(self._kept))]
             self._failed = self._since_ms = None
         return Known(value)
 
-    def _instead(self, name: str, reason: str) -> Known[T]:
+    def _instead(self, name: Hashable, reason: str) -> Known[T]:
         value, read_ms = self._kept.get(name, (None, None))
         return Known(value, Silence(self._since_ms or self._clock.now_ms(), read_ms, reason))

@@ -123,11 +123,14 @@ def test_prices_forecasts_and_metrics_go_on(server: PostgresServer, tmp_path: Pa
         made.clock.tick(PAUSE_S)
         pages.clear()
         assert "not known" not in text_of(client, "/")
+        text_of(client, "/symbol/BTCUSDT")
         made.clock.tick(PAUSE_S)
         server.stop("immediate")
         try:
             made.app.extensions["services"].ledger.told_changes(99)
             pages.clear()
             assert "not known" not in text_of(client, "/"), "as they were"
+            market = text_of(client, "/symbol/BTCUSDT")
+            assert "No outcomes yet" in market or "scored" in market
         finally:
             server.start()

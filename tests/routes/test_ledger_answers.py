@@ -9,13 +9,16 @@ from typing import Any
 from routes.ledger_answers import of_ledger
 from utils.clock import ManualClock
 from utils.data_cache import DataCache
+from utils.last_known import LastKnown
 
 
 def test_a_thousand_states_of_the_ledger_leave_the_answers_of_the_last() -> None:
     clock, cache = ManualClock(), DataCache("test")
     cache.configure(timer=clock.monotonic)
     asked: list[str] = []
-    services: Any = SimpleNamespace(ledger=SimpleNamespace(version=""), clock=clock, data_cache=cache)
+    services: Any = SimpleNamespace(
+        ledger=SimpleNamespace(version=""), clock=clock, data_cache=cache, known=LastKnown(clock)
+    )
 
     def answer(of: str) -> Callable[[], str]:
         def load() -> str:
