@@ -10,6 +10,8 @@ from routes import wording
 from routes.performance_parts import count, heading, seconds_text
 
 _CACHE_KEYS = frozenset({"hits", "misses"})
+_SHARED = "redis"
+"""The level below the data cache: what it holds is the server's to tell, and clearing the data cache clears it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,7 @@ class CacheRow:
     loads: str
     load_time: str
     age: str
+    cleared_with: str = ""
 
 
 def cache_rows(sources: Mapping[str, Any], clearable: Collection[str]) -> tuple[CacheRow, ...]:
@@ -49,7 +52,7 @@ def _cache(name: str, source: Mapping[str, Any], clearable: Collection[str]) -> 
     took_s = source.get("load_time_s", source.get("render_time_s"))
     return CacheRow(
         key=name,
-        name=heading(name),
+        name="Shared cache (Redis)" if name == _SHARED else heading(name),
         clearable=name in clearable,
         hit_rate=None if rate is None else rate * 100,
         hit_rate_text=wording.percent(rate, 1) if rate is not None else "not read yet",
@@ -61,6 +64,7 @@ def _cache(name: str, source: Mapping[str, Any], clearable: Collection[str]) -> 
         loads=count(loads),
         load_time=seconds_text(took_s / loads if loads and took_s is not None else None),
         age=_ages(source.get("age_median_s"), source.get("age_oldest_s")),
+        cleared_with="with the data cache" if name == _SHARED else "",
     )
 
 

@@ -263,6 +263,12 @@ REDIS = {"breaker": "closed", "hears": True, "calls": 9, "failures": 0, "refused
          "slowest_s": 0.002, "last_problem": "", "hits": 4, "misses": 1}  # fmt: skip
 
 
+def test_the_shared_cache_has_a_row_that_says_with_what_it_is_cleared() -> None:
+    (row,) = cache_rows({"redis": {"hits": 3, "misses": 1, "breaker": "closed"}}, ("data_cache",))[:1]
+    assert (row.name, row.hit_rate, row.clearable) == ("Shared cache (Redis)", 75.0, False)
+    assert row.cleared_with == "with the data cache"
+
+
 def test_a_shared_cache_that_is_gone_is_seen_at_a_glance() -> None:
     metrics = {**WELL, "sources": {**WELL["sources"], "redis": REDIS}}
     seen = health(minute({130: 100}), (), metrics, memory_limit_percent=80)
