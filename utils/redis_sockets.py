@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import socket
 import threading
 from collections.abc import Callable
@@ -161,12 +162,22 @@ class _Hurried(AbstractConnection):
         self._socket_connect_timeout = value
 
 
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
 class _TimedConnection(_Hurried, Connection):
     def __init__(self, *arguments: Any, connector: Connector, **options: Any) -> None:
         self._connector = connector
         super().__init__(*arguments, **options)  # type: ignore[no-untyped-call]  # untyped in redis-py
 
     def _connect(self) -> Any:
+        if _is_address(self.host):  # neither a name nor a handshake to wait for, and a thread may come late
+            return _TimedSocket(super()._connect())  # type: ignore[no-untyped-call]  # untyped in redis-py
         return _TimedSocket(self._connector.connect(super()._connect))
 
 
