@@ -19,6 +19,7 @@ from routes.performance_panels import (
     compression_panel,
     database_panel,
     exchange_panel,
+    limits_panel,
     machine_panel,
     model_panel,
     other_panels,
@@ -184,6 +185,7 @@ def _panels(system: Mapping[str, Any], metrics: Mapping[str, Any], process: Mapp
         machine_panel(system),
         *redis_panel(sources.get("redis") or {}),
         *guard_panel(sources.get("memory_guard") or {}),
+        *limits_panel(sources.get("rate_limits") or {}),
         *other_panels(sources),
     )
 

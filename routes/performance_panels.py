@@ -15,7 +15,7 @@ from utils.metrics_export import shared_cache_up
 _OWN_PANELS = frozenset(
     {
         *("exchange", "feed", "market", "store", "database", "compression", "dictionaries"),
-        *("forecaster", "memory_holders", "memory_guard", "redis"),
+        *("forecaster", "memory_holders", "memory_guard", "redis", "rate_limits"),
     }
 )
 _MOST_ENDPOINTS = 8
@@ -228,6 +228,18 @@ def redis_panel(redis: Mapping[str, Any]) -> tuple[Panel, ...]:
         Fact("Last problem", redis["last_problem"] or "none"),
     )
     return (Panel("Shared cache (Redis)", facts),)
+
+
+def limits_panel(limits: Mapping[str, Any]) -> tuple[Panel, ...]:
+    """Who was told to ask less often; nothing where nobody counts it."""
+    if not limits:
+        return ()
+    facts = (
+        Fact("Refused on dear routes", count(limits["dear"])),
+        Fact("Refused on all others", count(limits["cheap"])),
+        Fact("Addresses counted, each by route", count(limits["remembered"])),
+    )
+    return (Panel("Requests refused as too many", facts),)
 
 
 def redis_words(redis: Mapping[str, Any]) -> str:

@@ -292,12 +292,15 @@ def condition(rule: Rule) -> str:
     return f"{name}{whose} {COMPARISONS[rule.comparison]} {amount(rule, rule.threshold)}{lasting}"
 
 
-_DURATIONS: Sequence[tuple[float, str]] = ((86_400.0, "d"), (3_600.0, "h"), (60.0, "min"))
+_DURATIONS: Sequence[tuple[int, str]] = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 
 
 def duration(seconds: float) -> str:
-    """`45 s`, `15 min`, `1.5 h`"""
-    for unit_s, name in _DURATIONS:
-        if seconds >= unit_s:
-            return f"{seconds / unit_s:.3g} {name}"
-    return f"{seconds:.3g} s"
+    """`45 s`, `15 min`, `1 h 30 min`: the largest unit and what is left in the next."""
+    whole = round(seconds)
+    place = next((place for place, (unit_s, _) in enumerate(_DURATIONS) if whole >= unit_s), len(_DURATIONS) - 1)
+    parts, left = list[str](), whole
+    for unit_s, name in _DURATIONS[place : place + 2]:
+        number, left = divmod(left, unit_s)
+        parts.append(f"{number} {name}" if number or not parts else "")
+    return " ".join(filter(None, parts))

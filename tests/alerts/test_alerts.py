@@ -88,7 +88,7 @@ def test_it_is_raised_once_after_its_time_and_its_end_is_noted(desk: Desk) -> No
     assert desk.titles() == ["Dashboard: Slow page: /", "Dashboard: Recovered: Slow page: /"]
     assert desk.sent[0].body == "p95 of a route above 250 ms for 1 min\nnow 420 ms"
     condition_text = "p95 of a route above 250 ms for 1 min"
-    assert desk.sent[1].body == f"{condition_text}\nnow 250 ms; it lasted 11.5 min, at worst 900 ms"
+    assert desk.sent[1].body == f"{condition_text}\nnow 250 ms; it lasted 11 min 30 s, at worst 900 ms"
 
 
 def test_a_break_begins_the_time_anew(desk: Desk) -> None:
@@ -284,4 +284,5 @@ def test_waking_does_not_wait_for_the_next_turn(desk: Desk) -> None:
 def test_words_have_units() -> None:
     assert condition(RULE) == "p95 of a route above 250 ms for 1 min"
     assert amount(Rule("k", "t", "model_skill_percent", "<", -1.5, 0.0), -1.5) == "−1.5 %"
-    assert [duration(seconds) for seconds in (0, 45, 90, 5_400, 172_800)] == ["0 s", "45 s", "1.5 min", "1.5 h", "2 d"]
+    lasting = {0: "0 s", 45.4: "45 s", 81: "1 min 21 s", 900: "15 min", 5_400: "1 h 30 min", 172_830: "2 d"}
+    assert [duration(seconds) for seconds in lasting] == list(lasting.values())

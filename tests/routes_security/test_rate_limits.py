@@ -83,6 +83,9 @@ def test_refusals_are_counted_by_kind_alone(app: Flask) -> None:
     assert 'dashboard_rate_limited_requests_total{kind="cheap"} 5.0' in text
     assert 'dashboard_rate_limited_requests_total{kind="dear"} 2.0' in text
     assert STRANGER not in text
+    page = client.get("/performance").get_data(as_text=True)
+    assert "Requests refused as too many" in page
+    assert STRANGER not in page
 
 
 def test_0_sets_no_limit(tmp_path: Path) -> None:
