@@ -44,7 +44,12 @@ def engine_for(url: sa.URL, path: Path | None, patience_s: float) -> sa.Engine:
         engine = sa.create_engine(url, poolclass=sa.StaticPool, connect_args=arguments)
     else:
         engine = sa.create_engine(
-            url, poolclass=sa.QueuePool, pool_size=_POOL_SIZE, max_overflow=_POOL_OVERFLOW, connect_args=arguments
+            url,
+            poolclass=sa.QueuePool,
+            pool_size=_POOL_SIZE,
+            max_overflow=_POOL_OVERFLOW,
+            pool_use_lifo=True,  # the connection used last: each that is used keeps pages and statements of its own
+            connect_args=arguments,
         )
     sa.event.listen(engine, "connect", _set_up_sqlite)
     sa.event.listen(engine, "begin", _begin_sqlite)

@@ -19,7 +19,7 @@ from models.ledger_rows import forecast_row, own_answer
 from models.ledger_scores import LedgerModel
 from models.ledger_tables import BANDS, CALIBRATIONS, FORECASTS, HEADS, MIXES, MODELS, RAW, SCORES, SUM_TABLES
 
-_BATCH = 2_000
+_BATCH = 200
 
 
 def append(database: Database, connection: sa.Connection, venue: str, forecasts: Sequence[Forecast]) -> int:
