@@ -16,8 +16,8 @@ PAUSE_S = 1.0
 """How long nobody asks again after a failure: a server that is not reached costs each who asks five seconds."""
 
 
-MOST_KEPT = 2_000
-"""Answers that are kept; the one that was read longest ago goes first."""
+MOST_KEPT = 200
+"""Answers that are kept, of up to a hundred markets each; the one that was read longest ago goes first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Known(Generic[T]):
 
 
 class LastKnown:
-    """Keeps the newest value of each name, of 2000 of them at most."""
+    """Keeps the newest value of each name, of two hundred of them at most."""
 
     def __init__(self, clock: Clock | None = None, *, failing_s: Callable[[], float | None] = lambda: None) -> None:
         """`failing_s`: for how many seconds the database has not answered, as far as it knows."""
