@@ -28,9 +28,9 @@ _QUIET_MS = 400
 """After a page is complete: shorter than the pause before the first question for news."""
 _ALL_ASKED_FOR = "html[data-painted]"
 """There once what a page fetches after its first picture is asked for."""
-_SETTLE_MS = 1500
-"""A new window is a browser's work, not a page's: for a second and more it starts what a reader's open browser has long
-started, on the cores that make the page."""
+SETTLED_MS, RESTED_MS = 200, 1500
+"""A new window is a browser's work, not a page's: it has this long to be there before the address is opened. Only after
+the longer time has it started all that a reader's open browser has long started, on the cores that make the page."""
 _TOLD_MS = 100
 """After a page is complete and two more frames are made, until the browser has told of its last picture."""
 _FRAMES = "new Promise((made) => requestAnimationFrame(() => requestAnimationFrame(made)))"
@@ -114,11 +114,11 @@ def visit(context: BrowserContext, address: str, ready: str = "") -> Visit:
         page.close()
 
 
-def largest_paint_ms(context: BrowserContext, address: str, ready: str = "") -> float:
+def largest_paint_ms(context: BrowserContext, address: str, ready: str = "", *, wait_ms: int = SETTLED_MS) -> float:
     """The same of a visit that nothing else is asked about, so that nothing but the page is at work."""
     page = context.new_page()
     try:
-        page.wait_for_timeout(_SETTLE_MS)
+        page.wait_for_timeout(wait_ms)
         answer = page.goto(address, wait_until="load")
         if ready:
             page.wait_for_selector(ready)
