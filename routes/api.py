@@ -17,6 +17,7 @@ from routes.budgets import budget
 from routes.digits import significant, significant_or_none
 from routes.forecast_score import calibrated, shown_horizons
 from routes.forms import parse_interval, parse_limit, parse_model, parse_names, parse_symbol
+from routes.parameters import takes
 from routes.performance_page import performance_data, performance_version
 from routes.services import ForecastFace, Services, SkillFace, services
 from routes.strict_json import JSON, dumps
@@ -32,6 +33,7 @@ CANDLE_COLUMNS = ("open_time_ms", "open", "high", "low", "close", "volume")
 
 @bp.get("/candles/<symbol>")
 @budget(p95_ms=50, size_bytes=250_000, weight=2, queries=20)
+@takes("interval", "limit")
 def candles(symbol: str) -> Response:
     parts = services()
     limit = parse_limit(request.args.get("limit"), default=DEFAULT_ROWS, most=MOST_ROWS)
@@ -48,6 +50,7 @@ def candles(symbol: str) -> Response:
 
 @bp.get("/indicators/<symbol>")
 @budget(p95_ms=100, size_bytes=500_000, weight=2, queries=20)
+@takes("interval", "limit", "names")
 def indicators(symbol: str) -> Response:
     parts = services()
     limit = parse_limit(request.args.get("limit"), default=DEFAULT_ROWS, most=MOST_ROWS)
@@ -62,6 +65,7 @@ def indicators(symbol: str) -> Response:
 
 @bp.get("/forecast/<symbol>")
 @budget(p95_ms=50, size_bytes=20_000, weight=2, queries=20)
+@takes("interval", "model")
 def forecast(symbol: str) -> Response:
     parts, model_id = services(), parse_model(request.args.get("model"))
     return _market(
@@ -74,6 +78,7 @@ def forecast(symbol: str) -> Response:
 
 @bp.get("/performance")
 @budget(p95_ms=100, size_bytes=120_000, queries=10)
+@takes()
 def performance() -> Response:
     parts = services()
     return parts.pages.respond(

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from routes import wording
+from utils.errors import InvalidInput
 from utils.profile import Profile
 
 ROW_HEIGHT = 20
@@ -50,9 +51,12 @@ class Flame:
 
 
 def flame(profile: Profile, focus: int) -> Flame:
-    """The graph with the box `focus` as wide as it goes; an id that is not there shows all."""
+    """The graph with the box `focus` as wide as it goes. InvalidInput where no box has that id."""
     root = tree(profile)
-    path = _path_to(root, focus) or [root]
+    path = _path_to(root, focus)
+    if not path:
+        last = max(node.id for node in _in_order(root))
+        raise InvalidInput(f"at is {focus}; this profile's boxes are numbered from 0, which is all of it, to {last}")
     whole = path[-1].weight or 1.0
     above = [_box(profile, node, root.weight, 0.0, 1.0, depth) for depth, node in enumerate(path[:-1])]
     below = list(_boxes(profile, path[-1], root.weight, whole, 0.0, len(above)))

@@ -13,6 +13,7 @@ from routes.budgets import budget
 from routes.forecast_table import chain_json, forecast_tables, forecasts_csv, forecasts_json, whole_chain
 from routes.forecasts_page import ForecastsPage, forecasts_page, forecasts_version
 from routes.forms import parse_interval, parse_limit, parse_search, theme_of
+from routes.parameters import takes
 from routes.rate_limits import dear
 from routes.score_charts import HEIGHT, WIDTH
 from routes.services import Services, services
@@ -64,6 +65,7 @@ def csv() -> Response:
 
 @bp.get("/api/v1/forecasts")
 @budget(p95_ms=250, size_bytes=120_000, weight=2, queries=40)
+@takes("interval")
 def json() -> Response:
     parts, interval = services(), _interval()
     return parts.pages.respond(
@@ -78,6 +80,7 @@ def json() -> Response:
 @bp.get("/api/v1/ledger/chain")
 @budget(p95_ms=1000, size_bytes=10_000, queries=60)
 @dear
+@takes()
 def chain() -> Response:
     """The whole hash chain, walked from its first row."""
     parts = services()

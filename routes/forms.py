@@ -41,12 +41,12 @@ def parse_interval(text: str | None, market: MarketFace) -> Interval:
     return interval
 
 
-def parse_limit(text: str | None, *, default: int, most: int, name: str = "limit") -> int:
-    """A whole number from 1 to `most` (nothing: the default), or InvalidInput that tells of it by its name."""
+def parse_limit(text: str | None, *, default: int, most: int, name: str = "limit", least: int = 1) -> int:
+    """A whole number from `least` to `most` (nothing: the default), or InvalidInput that tells of it by its name."""
     if not text:
         return default
-    if not (text.isascii() and text.isdigit()) or not 1 <= int(text[: len(str(most)) + 1]) <= most:
-        raise InvalidInput(f"{name} is {text[:20]!r}; use a whole number from 1 to {most}")
+    if not (text.isascii() and text.isdigit()) or not least <= int(text[: len(str(most)) + 1]) <= most:
+        raise InvalidInput(f"{name} is {text[:20]!r}; use a whole number from {least} to {most}")
     return int(text)
 
 

@@ -10,8 +10,12 @@ from routes import wording
 from routes.performance_parts import count, heading, seconds_text
 
 _CACHE_KEYS = frozenset({"hits", "misses"})
+_DICTIONARIES = "dictionaries"
+"""Answers that browsers keep too: a read is a browser that names one; each was made for a reader, so no load took time."""
 _SHARED = "redis"
 """The level below the data cache: what it holds is the server's to tell, and clearing the data cache clears it."""
+
+_NAMES = {_SHARED: "Shared cache (Redis)", _DICTIONARIES: "Compression dictionaries"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +39,8 @@ class CacheRow:
 
 
 def cache_rows(sources: Mapping[str, Any], clearable: Collection[str]) -> tuple[CacheRow, ...]:
-    rows = [_cache(name, source, clearable) for name, source in sources.items() if is_cache(source)]
+    read = [(name, _as_cache(name, source)) for name, source in sources.items()]
+    rows = [_cache(name, source, clearable) for name, source in read if is_cache(source)]
     known = {row.key for row in rows}
     return (*rows, *(_unread(name) for name in clearable if name not in known))
 
@@ -52,7 +57,7 @@ def _cache(name: str, source: Mapping[str, Any], clearable: Collection[str]) -> 
     took_s = source.get("load_time_s", source.get("render_time_s"))
     return CacheRow(
         key=name,
-        name="Shared cache (Redis)" if name == _SHARED else heading(name),
+        name=_NAMES.get(name, heading(name)),
         clearable=name in clearable,
         hit_rate=None if rate is None else rate * 100,
         hit_rate_text=wording.percent(rate, 1) if rate is not None else "not read yet",
@@ -66,6 +71,12 @@ def _cache(name: str, source: Mapping[str, Any], clearable: Collection[str]) -> 
         age=_ages(source.get("age_median_s"), source.get("age_oldest_s")),
         cleared_with="with the data cache" if name == _SHARED else "",
     )
+
+
+def _as_cache(name: str, source: Any) -> Any:
+    if name != _DICTIONARIES or not isinstance(source, Mapping) or "found" not in source:
+        return source
+    return {**source, "hits": source["found"], "misses": source["unknown"], "loads": source["taken"]}
 
 
 def _unread(name: str) -> CacheRow:

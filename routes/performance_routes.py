@@ -21,6 +21,9 @@ _SLOW_SHOWN = 12
 _BEFORE_RENDER = ("data", "indicators", "model")
 _NOTHING_MS = 0.05
 _WHOLE_FROM_MS = 10
+_WHOLE_FROM_RATE = 100
+_RATED_FROM_S = 10
+"""What was watched for less has no rate worth telling: one request in a second is not sixty a minute."""
 REST = "rest"
 """What belongs to no stage: the web server, Flask, and our own measuring."""
 _UNITS = {"p95_ms": "p95", "size_bytes": "largest answer", "weight": "exchange weight", "queries": "statements"}
@@ -48,6 +51,8 @@ class RouteRow:
     """One route; texts of the last five minutes. `split` is that of the mean request that computed something."""
 
     name: str
+    rate: str
+    """Requests a minute, the same unit for every route, so that a column of them can be compared at a glance."""
     count: str
     errors: int
     p50: str
@@ -88,10 +93,7 @@ def route_rows(
     reports = {report["name"]: report for report in since_start}
     names = sorted(now.routes, key=lambda name: -now.routes[name].total_s)
     names += [name for name in reports if name not in now.routes]
-    return tuple(
-        _row(name, now.routes.get(name, RouteMinute()), reports.get(name, {}), budgets.get(name), broken)
-        for name in names[:MOST_ROUTES]
-    )
+    return tuple(_row(name, now, reports.get(name, {}), budgets.get(name), broken) for name in names[:MOST_ROUTES])
 
 
 def breach_text(breach: Breach) -> str:
@@ -154,14 +156,24 @@ def short_ms(seconds: float) -> str:
     return "0" if ms < _NOTHING_MS else f"{ms:.1f}" if ms < _WHOLE_FROM_MS else f"{ms:,.0f}"
 
 
+def rate_text(requests: int, seconds: float) -> str:
+    """`0.4`, `31.2`, `1,240` requests a minute."""
+    if seconds < _RATED_FROM_S:
+        return wording.NOTHING
+    rate = requests * 60 / seconds
+    return f"{rate:,.1f}" if rate < _WHOLE_FROM_RATE else f"{rate:,.0f}"
+
+
 def _row(
-    name: str, seen: RouteMinute, report: Mapping[str, Any], budget: Budget | None, broken: Sequence[Breach]
+    name: str, now: Minute, report: Mapping[str, Any], budget: Budget | None, broken: Sequence[Breach]
 ) -> RouteRow:
+    seen = now.routes.get(name, RouteMinute())
     worked = max(seen.worked, 1)
     stages_s = {stage: seconds / worked for stage, seconds in seen.stages_s.items()}
     whole_s = seen.worked_s / worked
     return RouteRow(
         name=name,
+        rate=rate_text(seen.count, now.seconds),
         count=count(seen.count),
         errors=seen.errors,
         p50=seconds_text(seen.percentile_s(0.5)),

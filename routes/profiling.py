@@ -12,6 +12,7 @@ from flask.typing import ResponseReturnValue
 from routes import wording
 from routes.budgets import budget
 from routes.flame_graph import ROW_HEIGHT, Flame, amount, flame
+from routes.forms import parse_limit
 from routes.operator import require_operator
 from routes.rate_limits import dear
 from utils.errors import InvalidInput
@@ -30,6 +31,8 @@ ASKED = "profile=1"
 DEFAULT_S = 5
 _HOTTEST = 25
 _GRACE_MS = 15_000
+_MOST_BOXES = 99_999_999
+_LATEST_MS = 9_999_999_999_999
 _PRIVATE = {"Cache-Control": "private, no-store"}
 _KINDS = {"process": "Process", "request": "Request", "memory": "Memory"}
 
@@ -131,8 +134,7 @@ def wait() -> Response:
 @budget(p95_ms=500, size_bytes=400_000)
 def show(name: str) -> Response:
     """The flame graph; `at` names the box that fills it."""
-    at = request.args.get("at", "0")
-    focus = int(at) if at.isdecimal() and len(at) < 9 else 0
+    focus = parse_limit(request.args.get("at"), default=0, least=0, most=_MOST_BOXES, name="at")
     return _page("profile.html", lambda: {"page": profile_page(_recorder().store.load(name), name, focus)})
 
 
@@ -186,9 +188,8 @@ def _record_if_asked() -> ResponseReturnValue | None:
 
 
 def _moment(name: str) -> int:
-    """UTC milliseconds out of the address; 0 for anything else."""
-    text = request.args.get(name, "")
-    return int(text) if text.isdecimal() and len(text) == 13 else 0
+    """UTC milliseconds out of the address, which `record` wrote there; 0 where it says nothing."""
+    return parse_limit(request.args.get(name), default=0, most=_LATEST_MS, name=name)
 
 
 def _told(profile: Profile) -> str:

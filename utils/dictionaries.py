@@ -5,15 +5,19 @@ from __future__ import annotations
 import hashlib
 import re
 import threading
+import time
 from base64 import b64decode, b64encode
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 from urllib.parse import quote
 
 from backports import zstd
 
 from utils.content_encoding import compression
+from utils.entry_ages import entry_ages
 from utils.request_trace import traced
 
 DCZ = "dcz"
@@ -30,26 +34,38 @@ _VARIABLE = re.compile(r"<[^>]*>")
 
 @dataclass(frozen=True, slots=True)
 class DictionaryStats:
-    """What is held now, and since the start: how often the dictionary that a reader named was `found`, or `unknown`."""
+    """What is held now, and since the start: how often the dictionary that a reader named was `found`, or `unknown`;
+    how many were `taken` in, and dropped for want of room (`evictions`)."""
 
     entries: int
     size_bytes: int
     max_bytes: int
     found: int
     unknown: int
+    taken: int
+    evictions: int
+    age_median_s: float | None
+    age_oldest_s: float | None
+
+
+class _Kept(NamedTuple):
+    mimetype: str
+    body: bytes
+    made_at_s: float
 
 
 class Dictionaries:
     """Bodies of answers by the name that readers know them under. Bounded by `max_bytes`; those nobody used for the
     longest time go first, and their readers are answered as if they had none."""
 
-    def __init__(self, *, max_bytes: int = 8 * 1024 * 1024) -> None:
+    def __init__(self, *, max_bytes: int = 8 * 1024 * 1024, timer: Callable[[], float] = time.monotonic) -> None:
         self.max_bytes = max_bytes
         self.largest_bytes = max_bytes // _LARGEST_PART
+        self._timer = timer
         self._lock = threading.Lock()
-        self._bodies: OrderedDict[str, tuple[str, bytes]] = OrderedDict()
+        self._bodies: OrderedDict[str, _Kept] = OrderedDict()
         self._size_bytes = 0
-        self._found = self._unknown = 0
+        self._found = self._unknown = self._taken = self._evictions = 0
 
     def __contains__(self, name: str) -> bool:
         return name in self._bodies
@@ -57,9 +73,11 @@ class Dictionaries:
     def keep(self, name: str, mimetype: str, body: bytes) -> None:
         """`name` must be `name_of(body)`."""
         with self._lock:
-            if name not in self._bodies:
+            known = self._bodies.get(name)
+            if known is None:
                 self._size_bytes += len(body)
-            self._bodies[name] = mimetype, body
+                self._taken += 1
+            self._bodies[name] = _Kept(mimetype, body, self._timer() if known is None else known.made_at_s)
             self._bodies.move_to_end(name)
             self._shrink(self.max_bytes)
 
@@ -68,18 +86,20 @@ class Dictionaries:
         if not name:
             return None
         with self._lock:
-            kind, body = self._bodies.get(name, ("", None))
-            if body is None:
+            kept = self._bodies.get(name)
+            if kept is None:
                 self._unknown += 1
                 return None
             self._bodies.move_to_end(name)
-            if kind != mimetype:
+            if kept.mimetype != mimetype:
                 return None
             self._found += 1
-            return body
+            return kept.body
 
     def clear(self) -> None:
-        self.trim(1.0)
+        with self._lock:
+            self._bodies.clear()
+            self._size_bytes = 0
 
     def trim(self, fraction: float) -> int:
         """Drops that part of the bytes (0 … 1), least recently used first; answers how many bytes went."""
@@ -90,18 +110,24 @@ class Dictionaries:
 
     def stats(self) -> DictionaryStats:
         with self._lock:
+            ages = entry_ages((kept.made_at_s for kept in self._bodies.values()), self._timer())
             return DictionaryStats(
                 entries=len(self._bodies),
                 size_bytes=self._size_bytes,
                 max_bytes=self.max_bytes,
                 found=self._found,
                 unknown=self._unknown,
+                taken=self._taken,
+                evictions=self._evictions,
+                age_median_s=ages.median_s,
+                age_oldest_s=ages.oldest_s,
             )
 
     def _shrink(self, limit_bytes: int) -> None:
         while self._size_bytes > limit_bytes and self._bodies:
-            _, (_, body) = self._bodies.popitem(last=False)
-            self._size_bytes -= len(body)
+            _, kept = self._bodies.popitem(last=False)
+            self._size_bytes -= len(kept.body)
+            self._evictions += 1
 
 
 def delta(body: bytes, name: str, dictionary: bytes) -> bytes:

@@ -215,6 +215,8 @@ _CACHE_SIZES = (
     ("models", "entries", "Entries held."),
     ("size_bytes", "size_bytes", "Bytes held."),
     ("max_bytes", "limit_bytes", "Bytes that may be held."),
+    ("age_median_s", "entry_age_median_seconds", "Age of the middle one of the entries held."),
+    ("age_oldest_s", "entry_age_oldest_seconds", "Age of the oldest of the entries held."),
 )
 _CACHE_TIMES = ("load_time_s", "render_time_s")
 
@@ -255,8 +257,9 @@ def shared_cache_up(redis: Mapping[str, Any]) -> bool | None:
 
 
 def _column(rows: Mapping[str, Mapping[str, Any]], fields: Sequence[str]) -> list[tuple[str, float]]:
-    """The first of these fields that a row has, of the rows that have one."""
-    return [(name, row[found]) for name, row in rows.items() for found in [f for f in fields if f in row][:1]]
+    """The first of these fields that a row knows, of the rows that know one."""
+    known = {name: [row[field] for field in fields if row.get(field) is not None] for name, row in rows.items()}
+    return [(name, values[0]) for name, values in known.items() if values]
 
 
 _FIELDS: tuple[tuple[str, str, Literal["counter", "gauge"], str, str], ...] = (
@@ -288,6 +291,10 @@ _FIELDS: tuple[tuple[str, str, Literal["counter", "gauge"], str, str], ...] = (
     ("dictionaries", "size_bytes", "gauge", "dashboard_dictionaries_bytes", "Bytes of these."),
     ("dictionaries", "found", "counter", "dashboard_dictionaries_found", "Readers' dictionaries that were held."),
     ("dictionaries", "unknown", "counter", "dashboard_dictionaries_unknown", "Readers' dictionaries that were not."),
+    ("dictionaries", "taken", "counter", "dashboard_dictionaries_taken", "Answers taken in as dictionaries."),
+    ("dictionaries", "evictions", "counter", "dashboard_dictionaries_evictions", "Of these dropped for want of room."),
+    ("dictionaries", "age_median_s", "gauge", "dashboard_dictionaries_age_median_seconds", "Age of the middle one."),
+    ("dictionaries", "age_oldest_s", "gauge", "dashboard_dictionaries_age_oldest_seconds", "Age of the oldest."),
     ("redis", "calls", "counter", "dashboard_shared_cache_calls", "Questions to the shared cache."),
     ("redis", "failures", "counter", "dashboard_shared_cache_failures", "Questions that it did not answer in time."),
     ("redis", "refused", "counter", "dashboard_shared_cache_refused", "Questions not asked while it was down."),

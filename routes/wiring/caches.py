@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -76,14 +77,15 @@ def page_cache(settings: Settings) -> ResponseCache:
 
 def cache_clearing(pages: ResponseCache, forecaster: Forecaster) -> CacheClearing:
     """What empties each cache, by the monitor's name of it."""
-    return CacheClearing(
-        {
-            "data_cache": data_cache.clear,
-            "model_cache": model_cache.clear_cache,
-            "page_cache": pages.clear,
-            "forecasts": forecaster.clear,
-        }
-    )
+    empty: dict[str, Callable[[], object]] = {
+        "data_cache": data_cache.clear,
+        "model_cache": model_cache.clear_cache,
+        "page_cache": pages.clear,
+        "forecasts": forecaster.clear,
+    }
+    if pages.dictionaries is not None:
+        empty["dictionaries"] = pages.dictionaries.clear
+    return CacheClearing(empty)
 
 
 def guard_memory(settings: Settings, pages: ResponseCache, market: MarketData) -> MemoryGuard:

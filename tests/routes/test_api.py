@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,11 +15,13 @@ from data.data_processor import compute_indicators
 from data.indicator_catalogue import NAMES
 from data.interval import Interval
 from data.symbol import Symbol
+from routes.parameters import declared
 from tests.support.browser import Replay
 from tests.support.pages import client, replay
 
 __all__ = ["client", "replay"]
 
+ROOT = Path(__file__).resolve().parents[2]
 BTC = Symbol("BTCUSDT")
 
 
@@ -98,6 +102,15 @@ def test_unchanged_is_304(client: FlaskClient, name: str) -> None:
         ("/api/v1/indicators/BTCUSDT?names=rsi_14,rsi_15", 400, "rsi_15"),
         ("/api/v1/indicators/BTCUSDT?names=,", 400, "rsi_14"),
         ("/api/v1/no-such-thing", 404, ""),
+        ("/api/v1/candles/BTCUSDT?limt=5", 400, "'limt' is unknown here; use interval, limit"),
+        ("/api/v1/candles/BTCUSDT?Limit=5", 400, "use interval, limit"),
+        ("/api/v1/candles/BTCUSDT?limit=5&limit=6", 400, "limit is given 2 times; give it once"),
+        ("/api/v1/indicators/BTCUSDT?names=rsi_14&names=ema_50", 400, "names is given 2 times"),
+        ("/api/v1/indicators/BTCUSDT?columns=rsi_14", 400, "use interval, limit, names"),
+        ("/api/v1/forecast/BTCUSDT?horizon=1", 400, "use interval, model"),
+        ("/api/v1/forecasts?model=tiny", 400, "'model' is unknown here; use interval"),
+        ("/api/v1/ledger/chain?from=1", 400, "'from' is unknown here; it takes none"),
+        ("/api/v1/performance?minutes=5", 400, "it takes none"),
     ],
 )
 def test_errors_are_json_that_says_what_fits(client: FlaskClient, address: str, status: int, says: str) -> None:
@@ -105,6 +118,28 @@ def test_errors_are_json_that_says_what_fits(client: FlaskClient, address: str, 
     assert {"error", "message", "status"} <= set(body)
     assert body["status"] == status
     assert says in body["message"]
+
+
+def test_every_address_of_the_interface_declares_its_parameters(replay: Replay) -> None:
+    views = replay.app.view_functions
+    found = {
+        rule.rule: declared(views[rule.endpoint])
+        for rule in replay.app.url_map.iter_rules()
+        if rule.rule.startswith("/api/")
+    }
+    assert len(found) >= 6
+    assert None not in found.values(), "routes/parameters.py"
+    told = (ROOT / "docs" / "api.md").read_text()
+    for address, names in found.items():
+        query = told.partition(f"`GET {address}")[2].partition("`")[0]
+        assert set(re.findall(r"(\w+)=", query)) == set(names or ()), address
+
+
+def test_what_is_misspelt_is_never_stored_nor_given_for_what_is_meant(client: FlaskClient) -> None:
+    get(client, "/api/v1/candles/BTCUSDT?limit=7")
+    for _ in range(2):
+        get(client, "/api/v1/candles/BTCUSDT?limit=7&intervall=1h", 400)
+    assert client.get("/api/v1/candles/BTCUSDT?limit=7&profile=1").status_code == 303, "the operator's, everywhere"
 
 
 def test_the_chart_gets_holes_and_the_fan(replay: Replay, client: FlaskClient) -> None:

@@ -72,6 +72,10 @@ def test_a_scrape_says_what_the_parts_say(client: FlaskClient, replay: Replay) -
     packed = value(text, "dashboard_compression_out_bytes_total", encoding="zstd")
     assert 0 < packed < value(text, "dashboard_compression_in_bytes_total", encoding="zstd")
     assert value(text, "dashboard_dictionaries_bytes") == 0
+    assert value(text, "dashboard_dictionaries_evictions_total") == 0
+    assert "dashboard_dictionaries_age" not in text, "there is none that could be old"
+    ages = [value(text, f"dashboard_cache_entry_age_{which}_seconds", cache="page") for which in ("median", "oldest")]
+    assert 0 < ages[0] <= ages[1]
     assert value(text, "dashboard_cache_misses_total", cache="page") == pages.misses > 0
     assert value(text, "dashboard_cache_size_bytes", cache="page") == pages.size_bytes
     assert value(text, "dashboard_store_candles") == store.candles > 1000

@@ -181,7 +181,8 @@ def test_boxes_are_as_wide_as_their_weight_and_zoom() -> None:
         "f routes/x.py": "100.000%",
         "g numpy/y.py": "25.000%",
     }
-    assert flame(made(), 999).focus == 0
+    with pytest.raises(InvalidInput, match=r"at is 999; .* from 0, which is all of it, to \d+$"):
+        flame(made(), 999)
     assert tree(made()).weight == 8.0
     assert [look(name) for name in ("thread a", "f routes/x.py", "g numpy/y.py", "h python/lib.py")] == [
         "thread",
@@ -258,6 +259,13 @@ def test_the_operator_records_the_process_and_is_led_to_its_graph(replay: Replay
     assert led.status_code == 303
     shown = client.get(led.headers["Location"])
     assert shown.status_code == 200
+    for given, fits in (("x", "&#39;x&#39;; use a whole number"), ("-1", "&#39;-1&#39;; use"), ("9999999", "boxes")):
+        refused = client.get(led.headers["Location"], query_string={"at": given})
+        assert (refused.status_code, fits in refused.text) == (400, True), given
+    for name in ("after", "until"):
+        refused = client.get("/performance/profiles/wait", query_string={name: "yesterday"})
+        assert refused.status_code == 400
+        assert f"{name.title()} is &#39;yesterday&#39;; use a whole number" in refused.text
     assert '<svg class="flame"' in shown.text
     assert client.get(f"{led.headers['Location']}.folded").mimetype == "text/plain"
     assert client.post(f"{led.headers['Location']}/delete", headers=OURS).status_code == 303

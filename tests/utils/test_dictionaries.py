@@ -250,6 +250,26 @@ def test_numbers_are_not_told_by_a_page_and_the_api_offers_nothing() -> None:
         assert "Use-As-Dictionary" not in answer.headers
 
 
+def test_what_is_held_tells_how_old_it_is_and_what_had_to_go() -> None:
+    now = [100.0]
+    held = Dictionaries(max_bytes=3, timer=lambda: now[0])
+    assert (held.stats().age_median_s, held.stats().age_oldest_s) == (None, None)
+    for second, name in enumerate("abc"):
+        now[0] = 100.0 + second
+        held.keep(name, JSON, name.encode())
+    now[0] = 110.0
+    held.keep("a", JSON, b"a")
+    told = held.stats()
+    assert (told.age_median_s, told.age_oldest_s) == (9.0, 10.0), "asked for again it is no younger"
+    assert (told.taken, told.evictions) == (3, 0)
+    held.keep("d", JSON, b"d")
+    assert "b" not in held, "nobody used it for the longest time"
+    assert (held.stats().taken, held.stats().evictions) == (4, 1)
+    held.clear()
+    told = held.stats()
+    assert (told.entries, told.size_bytes, told.evictions, told.age_oldest_s) == (0, 0, 1, None)
+
+
 def test_what_is_held_is_bounded_and_goes_when_memory_is_short() -> None:
     size = len(f"<p>a 1</p>{LONG}")
     site = Site(max_bytes=10 * size)
