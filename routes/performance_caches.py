@@ -11,7 +11,7 @@ from routes.performance_parts import count, heading, seconds_text
 
 _CACHE_KEYS = frozenset({"hits", "misses"})
 _DICTIONARIES = "dictionaries"
-"""Answers that browsers keep too: a read is a browser that names one; each was made for a reader, so no load took time."""
+"""Answers that browsers hold: a read is a browser that names one; each was made for a reader: no load has a time."""
 _SHARED = "redis"
 """The level below the data cache: what it holds is the server's to tell, and clearing the data cache clears it."""
 
