@@ -11,10 +11,9 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import asdict, dataclass
-from enum import StrEnum
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -26,40 +25,19 @@ from data.candles import Candles
 from data.interval import Interval
 from data.symbol import Symbol
 from models.registry import Registry, RegistryEntry, Status
-from utils import alert_send
-from utils.alert_delivery import target_of
-from utils.deploy_checks import ENOUGH_BYTES, LEAST_BYTES, free_bytes, port_problem
-from utils.errors import ConfigError, DashboardError, ModelError, NotReady
+from utils.errors import ModelError, NotReady
 from utils.logs import start_logging
 from utils.model_cache import model_cache
 from utils.model_utils import predict_batches
+from utils.start_checks import SharedCache, check_address, check_alerts, check_redis, check_storage
+from utils.start_steps import Outcome, Result, Step, report, table, timed
 
 ASSETS = Path(__file__).resolve().parent / "static" / "vendor"
 CONNECT_TIMEOUT_S = 60.0
-REDIS_TIMEOUT_S = 2.0
 OK, NOT_READY = 200, 503
 
 Render = Callable[[str], tuple[int, int]]
 """From an address to (status, bytes sent)."""
-
-
-class Result(StrEnum):
-    OK = "ok"
-    WARNING = "warning"
-    FAILED = "failed"
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """What was tried, how it went, in words, and how long it took in milliseconds."""
-
-    name: str
-    result: Result
-    detail: str
-    took_ms: float
-
-
-Outcome = tuple[Result, str]
 
 
 class Market(Protocol):
@@ -81,12 +59,6 @@ class Connection(Protocol):
     def exchange(self) -> Any: ...
     def start(self) -> None: ...
     def wait(self, timeout_s: float) -> bool: ...
-    def close(self) -> None: ...
-
-
-class SharedCache(Protocol):
-    def start(self) -> None: ...
-    def wait_until_heard(self, timeout_s: float) -> bool: ...
     def close(self) -> None: ...
 
 
@@ -117,63 +89,12 @@ def optimize(parts: Parts, timer: Callable[[], float] = time.perf_counter) -> li
     return steps
 
 
-def timed(name: str, work: Callable[[], Outcome], timer: Callable[[], float] = time.perf_counter) -> Step:
-    """One step; an error of ours is its result, not the end of the others."""
-    started_s = timer()
-    try:
-        result, detail = work()
-    except DashboardError as error:
-        result, detail = (
-            Result.FAILED,
-            str(error) if isinstance(error, ConfigError) else f"{type(error).__name__}: {error}",
-        )
-    return Step(name, result, detail, (timer() - started_s) * 1e3)
-
-
 def check_assets(folder: Path = ASSETS) -> Outcome:
     """Pages work without these files, only plainer."""
     problems = download_assets.check(folder)
     if problems:
         return Result.WARNING, f"{problems[0]} (and {len(problems) - 1} more): run `python download_assets.py`"
     return Result.OK, f"{len(download_assets.ASSETS)} files are those that were pinned"
-
-
-def check_storage(folder: Path) -> Outcome:
-    """Room for the database, logs and models. ConfigError where the folder cannot be written to."""
-    free = free_bytes(folder)
-    told = f"{free / 1e9:,.1f} GB free in {folder}"
-    if free < LEAST_BYTES:
-        return Result.FAILED, f"{told}; make room: the database could not write"
-    return (Result.WARNING, f"{told}; make room soon") if free < ENOUGH_BYTES else (Result.OK, told)
-
-
-def check_address(settings: Settings, refuse: Callable[[str, str], None]) -> Outcome:
-    """`refuse` raises ConfigError where the address must not be served. A taken port may be the dashboard that is to be
-    replaced: a warning."""
-    refuse(settings.host, settings.dashboard_password)
-    problem = port_problem(settings.host, settings.port)
-    told = f"{settings.host} port {settings.port}"
-    return (Result.WARNING, f"{problem}; or end who has it") if problem else (Result.OK, f"{told} is free")
-
-
-def check_alerts(targets: Sequence[str], check: Callable[[Sequence[str]], list[str]] = alert_send.check) -> Outcome:
-    """Whether each address is one that Apprise understands, told by its label: nothing is sent, no secret is shown."""
-    told = [(target_of(url).label, problem) for url, problem in zip(targets, check(targets), strict=True) if problem]
-    if not told:
-        return Result.OK, f"{len(targets)} of ALERT_TARGETS understood; a test message is sent from /alerts"
-    result = Result.FAILED if any(problem == alert_send.UNKNOWN for _, problem in told) else Result.WARNING
-    return result, f"ALERT_TARGETS, {'; '.join(f'{label}: {problem}' for label, problem in told)}"
-
-
-def check_redis(shared: SharedCache, timeout_s: float = REDIS_TIMEOUT_S) -> Outcome:
-    """Without it each process loads for itself: slower, not wrong."""
-    shared.start()
-    try:
-        if shared.wait_until_heard(timeout_s):
-            return Result.OK, "the shared cache answers"
-        return Result.WARNING, f"no answer within {timeout_s:.0f} s; start it or correct REDIS_URL (pages work without)"
-    finally:
-        shared.close()
 
 
 def check_models(registry: Registry) -> Outcome:
@@ -249,20 +170,6 @@ def connect(connection: Connection, *, named: bool, timeout_s: float = CONNECT_T
         return Result.OK, f"candles from {connection.exchange.name}"
     reason = f"after {timeout_s:.0f} s still waiting for {connection.waiting_for}"
     return (Result.FAILED if named else Result.WARNING), reason
-
-
-def table(steps: Iterable[Step]) -> str:
-    lines = [f"{step.took_ms:10.1f} ms  {step.result:<8} {step.name:<14} {step.detail}" for step in steps]
-    return "\n".join(lines)
-
-
-def report(steps: Sequence[Step]) -> dict[str, Any]:
-    """The same for machines: strict JSON."""
-    return {
-        "ok": not any(step.result is Result.FAILED for step in steps),
-        "took_ms": sum(step.took_ms for step in steps),
-        "steps": [asdict(step) for step in steps],
-    }
 
 
 def _problem(entry: RegistryEntry) -> str:
@@ -374,7 +281,11 @@ def before_anything(refuse: Callable[[str, str], None]) -> tuple[Settings | None
         return None, [settled]
     settings = known[0]
     storage = timed("storage", lambda: check_storage(settings.instance_path))
-    return settings, [settled, storage, timed("address", lambda: check_address(settings, refuse))]
+    address = timed(
+        "address",
+        lambda: check_address(settings.host, settings.port, password=settings.dashboard_password, refuse=refuse),
+    )
+    return settings, [settled, storage, address]
 
 
 if __name__ == "__main__":

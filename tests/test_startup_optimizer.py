@@ -23,12 +23,12 @@ from data.symbol import Symbol
 from models.forecaster import Forecaster
 from models.registry import Registry, write_model
 from routes.security import check_bind
-from startup_optimizer import Parts, Result, check_alerts, check_models, connect, optimize, report, table, timed
+from startup_optimizer import Parts, check_models, connect, optimize
 from tests.support.tiny_model import candles, graph, spec
 from utils.clock import ManualClock
-from utils.errors import ConfigError, NotReady, StoreError
-from utils.listener import listen
+from utils.errors import NotReady, StoreError
 from utils.model_cache import model_cache
+from utils.start_steps import Result, report
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -159,15 +159,6 @@ def test_an_exchange_that_does_not_answer_is_a_failure_only_if_it_was_named() ->
     assert (result, detail) == (Result.WARNING, "after 3 s still waiting for candles from Binance")
 
 
-def test_an_error_of_ours_is_a_step_that_failed() -> None:
-    def fail() -> startup_optimizer.Outcome:
-        raise ConfigError("port 'x' is no number")
-
-    step = timed("configuration", fail)
-    assert (step.result, step.detail) == (Result.FAILED, "port 'x' is no number")
-    assert "failed" in table([step])
-
-
 def command(tmp_path: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     given = {
         "EXCHANGE": "simulated",
@@ -250,54 +241,6 @@ def test_the_command_ends_with_2_on_what_does_not_fit(
     assert (code, "LOUD" in told) == (2, True), told
 
 
-def test_a_full_disk_is_a_failure_and_a_nearly_full_one_a_warning(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for free, result in ((10_000_000, Result.FAILED), (600_000_000, Result.WARNING), (9_000_000_000, Result.OK)):
-        monkeypatch.setattr("startup_optimizer.free_bytes", lambda _folder, free=free: free)
-        assert startup_optimizer.check_storage(tmp_path)[0] is result
-
-
-def test_a_taken_port_is_a_warning(tmp_path: Path) -> None:
-    with listen("127.0.0.1", 0) as taken:
-        port = taken.getsockname()[1]
-        settings = load_settings({}, None, port=str(port), instance_path=str(tmp_path))
-        result, told = startup_optimizer.check_address(settings, check_bind)
-    assert (result, f"port {port} on 127.0.0.1 cannot be used" in told) == (Result.WARNING, True), told
-    assert startup_optimizer.check_address(settings, check_bind)[0] is Result.OK
-
-
-class Shared:
-    """A shared cache that answers or not."""
-
-    def __init__(self, *, answers: bool) -> None:
-        self.answers, self.running = answers, False
-
-    def start(self) -> None:
-        self.running = True
-
-    def close(self) -> None:
-        self.running = False
-
-    def wait_until_heard(self, _timeout_s: float) -> bool:
-        return self.answers
-
-
-def test_an_alert_address_that_apprise_does_not_understand_is_a_failure_without_its_secrets() -> None:
-    assert check_alerts(("json://here/x",))[0] is Result.OK
-    result, told = check_alerts(("json://here/x", "nosuchservice://canary"))
-    assert (result, told.count("does not understand"), "canary" in told) == (Result.FAILED, 1, False)
-    slow = check_alerts(("json://here/x",), lambda addresses: ["no answer within 60 s"])
-    assert slow[0] is Result.WARNING
-
-
-def test_a_silent_redis_is_a_warning() -> None:
-    for answers, result in ((True, Result.OK), (False, Result.WARNING)):
-        shared = Shared(answers=answers)
-        assert startup_optimizer.check_redis(shared)[0] is result
-        assert not shared.running
-
-
 def test_a_database_that_does_not_answer_is_told_and_nothing_after_it(tmp_path: Path) -> None:
     def build(_settings: Settings) -> NoReturn:
         raise StoreError("the database server does not answer")
@@ -305,4 +248,4 @@ def test_a_database_that_does_not_answer_is_told_and_nothing_after_it(tmp_path: 
     steps = startup_optimizer.run(load_settings({}, None, instance_path=str(tmp_path)), build)
     assert [step.name for step in steps] == ["assets", "database"]
     assert steps[-1].detail == "StoreError: the database server does not answer"
-    assert not startup_optimizer.report(steps)["ok"]
+    assert not report(steps)["ok"]
