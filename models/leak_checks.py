@@ -4,52 +4,20 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from data.candles import Candles
-from models.baseline import scaled_quantiles
+from models.leak_findings import Check, Finding, counted, verdict
 from models.pipeline import Pipeline, with_other_candle, with_other_future
-from models.probe import fit_probe
 from models.samples import Ints, Samples
 from models.scaling import fit_scaler
-from models.scoring import BLOCK_CANDLES, pinball_loss, skill
-from models.significance import Bounds, skill_bounds
-from models.split import Split
 
 Floats = NDArray[np.float64]
 REPLACEMENTS = ((1, 0.03), (2, 0.0005))
 """(seed, volatility per candle) of the futures that replace the real one: one wild, one nearly still."""
-SHUFFLED_SKILL = 0.005
-"""What shuffled targets may seem to earn: half a percent, and the bounds must hold zero or less."""
-DEALS = 5
-"""Deals that decide where the first seemed to earn something: one alone may be luck, a leak earns every time."""
-_DEALS_T = 2.776
-"""Student's t for 95 % on both sides and DEALS - 1 degrees of freedom."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One leak: where it is written, which feature or step, what it does, and what to write instead."""
-
-    file: str
-    feature: str
-    problem: str
-    fix: str
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One check with its verdict in words; `findings` are empty where `ok`."""
-
-    name: str
-    ok: bool
-    words: str
-    findings: tuple[Finding, ...] = ()
 
 
 def check_future(pipeline: Pipeline, markets: Sequence[Candles], fractions: Sequence[float]) -> Check:
@@ -68,9 +36,9 @@ def check_future(pipeline: Pipeline, markets: Sequence[Candles], fractions: Sequ
                     reach[name] = max(reach.get(name, 0), ahead)
                     whole |= {name} if ahead > row // 2 else set()
     findings = [_looks_ahead(pipeline, name, ahead, name in whole) for name, ahead in reach.items()]
-    return _verdict(
+    return verdict(
         "features see the past alone",
-        f"{len(pipeline.features)} features and sigma of {_count(len(markets), 'market')}, all candles after t "
+        f"{len(pipeline.features)} features and sigma of {counted(len(markets), 'market')}, all candles after t "
         f"replaced {tried} times",
         "bit-identical up to t",
         findings,
@@ -92,9 +60,9 @@ def check_targets(pipeline: Pipeline, candles: Candles, horizons: Sequence[int])
     steps = [int(np.searchsorted(part.open_time_ms, _later(part, at, horizon))) - at for horizon in horizons]
     tried = [(h, step, seen) for h, step, seen in zip(horizons, steps, touched, strict=True) if seen or step == h]
     findings = [_off(pipeline, horizon, step, seen) for horizon, step, seen in tried if seen != {0, step}]
-    return _verdict(
+    return verdict(
         "targets begin at t",
-        f"targets of {_count(len(tried), 'horizon')}, each of {len(part)} candles around t changed in turn",
+        f"targets of {counted(len(tried), 'horizon')}, each of {len(part)} candles around t changed in turn",
         "they depend on the closes of t and t + h alone",
         findings,
     )
@@ -119,7 +87,7 @@ def check_scaler(pipeline: Pipeline, samples: Samples, train: Ints) -> Check:
         )
         for place in np.flatnonzero(moved).tolist()
     ]
-    return _verdict(
+    return verdict(
         "scaling knows the training window alone",
         f"mean and spread of {len(pipeline.features)} features, {int(outside.sum())} rows outside it replaced",
         "bit-identical",
@@ -145,7 +113,7 @@ def check_scaler_numbers(
         )
         for place in np.flatnonzero(far > 0).tolist()
     ]
-    return _verdict(
+    return verdict(
         "the model's own scaling is its training window's",
         f"mean and spread of {len(features)} features in the graph, computed again from {len(train)} training windows",
         "the same",
@@ -177,80 +145,12 @@ def check_split(
                     f"end {name} more than {longest} candles before {later_name} begins (purge and embargo)",
                 )
             )
-    return _verdict(
+    return verdict(
         "no outcome crosses a split",
         f"train {parts.train}, validation {parts.validation}, test {parts.test}, longest horizon {longest}",
         f"between the last outcome of a period and the next period lie at least {min(free, default=0)} candles",
         findings,
     )
-
-
-def check_shuffled(
-    pipeline: Pipeline, samples: Samples, parts: Split, horizons: Sequence[int], quantiles: Sequence[float], seed: int
-) -> Check:
-    """(d) With the outcomes it learns from dealt out at random, a learner must find nothing on the test period."""
-    known = np.asarray(np.isfinite(samples.returns).all(axis=1))
-    periods = (parts.train, parts.validation, parts.test)
-    ends = [samples.starting(period.from_ms, period.until_ms) for period in periods]
-    train, validation, test = (rows[known[rows]] for rows in ends)
-    random = np.random.default_rng(seed)
-    learned = partial(
-        learned_skill, train=train, validation=validation, test=test, horizons=horizons, quantiles=quantiles
-    )
-
-    def dealt() -> tuple[float, Bounds | None]:
-        return learned(_dealt_out(samples, np.union1d(train, validation), random))
-
-    (found, bounds), (real, _) = dealt(), learned(samples)
-    ok = bounds is not None and bounds.low <= 0.0 and found <= SHUFFLED_SKILL
-    shown = "unknown" if bounds is None else f"{100 * bounds.low:.2f} … {100 * bounds.high:.2f} %"
-    again = ""
-    if bounds is not None and not ok:
-        ok, again = _luck([dealt()[0] for _ in range(DEALS)])
-    words = (
-        f"fitted to shuffled outcomes a learner has {100 * found:.2f} % skill (95 % bounds {shown}) on "
-        f"{_count(len(test), 'window')}{again}; fitted to the true ones {100 * real:.2f} %"
-    )
-    finding = Finding(
-        pipeline.files("inputs"),
-        "the pipeline as a whole",
-        "it earns skill from outcomes dealt at random: the score itself sees the future",
-        "look at the naive forecast, the test period and the scoring: they must not share rows with the training",
-    )
-    return Check("shuffled outcomes teach nothing", ok, words, () if ok else (finding,))
-
-
-def _dealt_out(samples: Samples, rows: Ints, random: np.random.Generator) -> Samples:
-    """The outcomes of `rows`, in units of sigma, exchanged among all of them, earlier and later ones alike."""
-    returns = samples.returns.copy()
-    returns[rows] = samples.scaled[random.permutation(rows)] * samples.sigma[rows, None]
-    return replace(samples, returns=returns)
-
-
-def _luck(skills: Sequence[float]) -> tuple[bool, str]:
-    """Whether these deals' skills may be luck around none, and what they were in words."""
-    mean = float(np.mean(skills))
-    margin = _DEALS_T * float(np.std(skills, ddof=1)) / len(skills) ** 0.5
-    words = f", {100 * mean:.2f} % (± {100 * margin:.2f}) on average of {len(skills)} more deals"
-    return mean - margin <= 0.0 and mean <= SHUFFLED_SKILL, words
-
-
-def learned_skill(
-    samples: Samples, train: Ints, validation: Ints, test: Ints, horizons: Sequence[int], quantiles: Sequence[float]
-) -> tuple[float, Bounds | None]:
-    """Skill of the probe against the naive forecast on `test`, losses over sigma·√h, horizons pooled; its bounds."""
-    probe = fit_probe(samples, train, validation, horizons, quantiles)
-    root = np.sqrt(np.array(horizons, dtype=np.float64))[:, None]
-    naive = scaled_quantiles(samples.scaled[train], quantiles)[None]
-    outcome = samples.scaled[test] / root[:, 0]
-    ours, theirs = (
-        pinball_loss(outcome, forecast / root, quantiles).sum(axis=1)
-        for forecast in (probe.at(samples.features[test]), naive)
-    )
-    moments, labels = np.unique(samples.open_time_ms[test], return_inverse=True)
-    own, naives = (np.bincount(labels, weights=column, minlength=len(moments)) for column in (ours, theirs))
-    bounds = skill_bounds(own, naives, max(BLOCK_CANDLES, *horizons), draws=1000)
-    return skill(float(ours.sum()), float(theirs.sum())) or 0.0, bounds
 
 
 def _columns(pipeline: Pipeline, candles: Candles) -> dict[str, NDArray[Any]]:
@@ -292,14 +192,6 @@ def _off(pipeline: Pipeline, horizon: int, step: int, seen: set[int]) -> Finding
     )
 
 
-def _verdict(name: str, tried: str, good: str, findings: Sequence[Finding]) -> Check:
-    if not findings:
-        return Check(name, True, f"{tried}: {good}")
-    named = ", ".join(f"{finding.feature} ({finding.file})" for finding in findings[:3])
-    more = f" and {len(findings) - 3} more" if len(findings) > 3 else ""
-    return Check(name, False, f"{tried}: {named}{more}; {findings[0].problem}", tuple(findings))
-
-
 def _later(candles: Candles, row: int, horizon: int) -> int:
     return candles.interval.shift_ms(int(candles.open_time_ms[row]), horizon)
 
@@ -308,7 +200,3 @@ def _bits(column: NDArray[Any]) -> NDArray[Any]:
     """The bytes of floats as integers, so that NaN equals NaN and nothing is rounded."""
     whole = np.ascontiguousarray(column)
     return whole.view(np.dtype(f"i{whole.itemsize}"))
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" + ("" if number == 1 else "s")

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from data.candles import Candles
 from models.inputs import input_matrix
-from models.leak_checks import REPLACEMENTS, Check, Finding, check_scaler_numbers
+from models.leak_checks import REPLACEMENTS, check_scaler_numbers
+from models.leak_findings import Check, Finding
 from models.pipeline import Pipeline, with_other_future
 from models.registry import GRAPH, RegistryEntry
 from models.samples import Inputs, cut, data_hash, gather

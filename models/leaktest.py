@@ -20,9 +20,11 @@ from models.commands import add_folder, folder_of
 from models.input_source import inputs_for
 from models.inputs import WARM_UP, input_matrix
 from models.leak_beside import check_beside, with_context
-from models.leak_checks import Check, Finding, check_future, check_scaler, check_shuffled, check_split, check_targets
+from models.leak_checks import check_future, check_scaler, check_split, check_targets
+from models.leak_findings import Check, Finding
 from models.leak_models import check_forecasts, check_gap, check_graph_scaler
 from models.leak_plants import Plant, plants
+from models.leak_shuffle import check_shuffled
 from models.pipeline import Pipeline, real_pipeline
 from models.registry import Registry, RegistryEntry
 from models.samples import Samples

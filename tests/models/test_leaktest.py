@@ -15,19 +15,13 @@ from numpy.typing import NDArray
 
 from data.candles import Candles
 from data.interval import Interval
-from models import leak_checks, leaktest
+from models import leak_shuffle, leaktest
 from models.kline_files import markets as read
-from models.leak_checks import (
-    Check,
-    check_future,
-    check_scaler,
-    check_scaler_numbers,
-    check_shuffled,
-    check_split,
-    check_targets,
-)
+from models.leak_checks import check_future, check_scaler, check_scaler_numbers, check_split, check_targets
+from models.leak_findings import Check
 from models.leak_models import check_forecasts, check_gap
 from models.leak_plants import Plant, plants
+from models.leak_shuffle import check_shuffled
 from models.leaktest import caught, leak_test
 from models.pipeline import real_pipeline, with_other_candle, with_other_future
 from models.registry import Registry
@@ -173,7 +167,7 @@ def test_one_lucky_deal_is_no_leak(markets: list[Candles], monkeypatch: pytest.M
 
     def earned(*skills: float) -> Check:
         answers = iter(skills)
-        monkeypatch.setattr(leak_checks, "learned_skill", lambda *_, **__: (next(answers), bounds))
+        monkeypatch.setattr(leak_shuffle, "learned_skill", lambda *_, **__: (next(answers), bounds))
         return check_shuffled(REAL, samples, parts, (1,), QUANTILES, 1)
 
     lucky = earned(0.005, -0.04, 0.001, 0.0, -0.0009, 0.0, -0.0034)
