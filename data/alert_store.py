@@ -9,8 +9,8 @@ import sqlalchemy as sa
 
 from data.database import Database
 from utils.alert_delivery import Delivery
+from utils.alert_news import Alert
 from utils.alert_rules import MOST_RULES, Rule
-from utils.alerts import Alert
 from utils.errors import InvalidInput, NotFound
 
 MOST_ALERTS = 2_000

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from utils.alert_delivery import Delivery
+from utils.alert_news import Alert
 from utils.alert_rules import Rule
-from utils.alerts import Alert, Alerts
+from utils.alerts import Alerts
 from utils.errors import StoreError
 from utils.last_known import Known, LastKnown, Silence
 

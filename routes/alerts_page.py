@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 
 from routes.alerts_book import AlertBook
 from utils.alert_delivery import Courier, Delivery
+from utils.alert_news import Alert, amount, condition, duration
 from utils.alert_rules import COMPARISONS, READINGS, Reading, Rule
 from utils.alert_send import UNKNOWN
-from utils.alerts import Alert, Alerts, Judged, State, amount, condition, duration
+from utils.alerts import Alerts, Judged, State
 from utils.last_known import Silence
 
 _SUBJECTS_SHOWN = 5

@@ -14,8 +14,8 @@ from routes.alerts_subjects import cache_subject
 from routes.metrics import ModelSkill, feed_age_s
 from routes.services import Services
 from routes.wording import MIN_SCORED
-from utils.histogram import BUCKETS
-from utils.metrics_export import is_cache, percentile_s, shared_cache_up, timings
+from utils.histogram import BUCKETS, percentile_s
+from utils.metrics_export import is_cache, shared_cache_up
 from utils.minutes import READY_ROUTE, added
 from utils.performance_monitor import PerformanceMonitor
 from utils.worker_reports import WorkerReport
@@ -78,9 +78,9 @@ class AlertReadings:
 
     def _count(self, sources: Mapping[str, Any], others: Sequence[WorkerReport]) -> _Counts:
         routes = {
-            one.name: (one.buckets, one.errors)
-            for one in timings(self._monitor)
-            if one.kind == "route" and not one.name.startswith("(")
+            name: (counted.buckets, counted.errors)
+            for name, counted in self._monitor.routes().items()
+            if not name.startswith("(")
         }
         caches = {
             cache_subject(name): (stats["hits"], stats["misses"]) for name, stats in sources.items() if is_cache(stats)

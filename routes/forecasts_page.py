@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import xxhash
 
 from data.interval import Interval
 from data.symbol import Symbol
-from models.ledger_chain import Verification
 from models.ledger_scores import LedgerModel
-from models.ledger_sums import Detail, Weather
+from models.ledger_sums import Detail
 from routes import score_charts, wording
+from routes.chain_view import ChainView, chain_view
 from routes.forecast_score import models_digest, shown_horizons, trade_cost
 from routes.forecast_table import Cell, ModelTable, chain, detail, forecast_tables
+from routes.forecast_weather import WeatherView, weather_view
 from routes.forecasts_choice import chosen_horizon, chosen_table, told_instead
 from routes.mix_wording import making_of, seen_sentence
 from routes.score_charts import Chart
@@ -26,7 +26,6 @@ MOST_ROWS = 100
 """Markets and models on one page; the search narrows them down, the files hold all."""
 _RANKED = 5
 _VERSION_EACH_MS = 60_000
-_THIRDS = ("calm", "usual", "lively")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,31 +77,6 @@ class Ranked:
     interval: str
     count: str
     verdict: Verdict
-
-
-@dataclass(frozen=True, slots=True)
-class WeatherCell:
-    text: str
-    note: str
-    verdict: Verdict
-
-
-@dataclass(frozen=True, slots=True)
-class WeatherView:
-    """Skill by UTC hour and third of the forecasts by volatility; `summary` counts where it is worse than naive."""
-
-    columns: tuple[tuple[str, str], ...]
-    rows: tuple[tuple[str, tuple[WeatherCell, ...]], ...]
-    summary: str
-
-
-@dataclass(frozen=True, slots=True)
-class ChainView:
-    """The state of the hash chain in words; `state` is whole, walking or broken."""
-
-    state: str
-    text: str
-    head: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,60 +270,3 @@ def _rank(cell: Cell) -> Ranked:
         count=f"{cell.skill.count:,}",
         verdict=cell.verdict,
     )
-
-
-def weather_view(weather: Weather, interval: Interval) -> WeatherView | None:
-    """Skill by hour (UTC) and third of volatility; None before there are thirds."""
-    if weather.edges is None:
-        return None
-    low, high = (wording.percent(edge) for edge in weather.edges)
-    told = weather.count >= MIN_SCORED
-    with np.errstate(divide="ignore", invalid="ignore"):
-        skills = 1.0 - weather.loss / weather.baseline_loss
-    worse = int((told & (skills < 0)).sum())
-    cells = [
-        [_weather_cell(float(skills[place]), int(weather.count[place])) for place in ((hour, 0), (hour, 1), (hour, 2))]
-        for hour in range(len(weather.count))
-    ]
-    there = [hour for hour in range(len(weather.count)) if weather.count[hour].any()]
-    return WeatherView(
-        columns=tuple(zip(_THIRDS, (f"below {low}", f"{low} to {high}", f"above {high}"), strict=True)),
-        rows=tuple((f"{hour:02d}:00", tuple(cells[hour])) for hour in there),
-        summary=_weather_summary(worse, int(told.sum()), int(weather.count[there].size), interval),
-    )
-
-
-def _weather_cell(skill: float, count: int) -> WeatherCell:
-    if count < MIN_SCORED:
-        return WeatherCell("too few", f"{count}", "unknown")
-    return WeatherCell(
-        wording.percent(skill, 1, signed=True),
-        f"{count:,}",
-        "worse" if skill < 0 else "better" if skill > 0 else "even",
-    )
-
-
-def _weather_summary(worse: int, told: int, cells: int, interval: Interval) -> str:
-    if not told:
-        return f"Too few to say: no hour and volatility has {MIN_SCORED} scored forecasts yet."
-    return (
-        f"Worse than the naive forecast in {worse} of {told} cells that hold {MIN_SCORED} scored forecasts or more, "
-        f"{cells - told} hold fewer. A model that knows nothing would be worse in about half of them. "
-        f"Volatility is that of one {interval} candle, in thirds of all forecasts."
-    )
-
-
-def chain_view(found: Verification) -> ChainView:
-    """How far the chain of hashes was followed, and whether it is whole, in words."""
-    rows = f"{found.rows:,} forecasts"
-    head = found.head[:16]
-    if found.broken is not None:
-        broken = found.broken
-        about = f" ({broken.symbol}, {wording.utc(broken.last_open_time_ms)} UTC)" if broken.symbol else ""
-        return ChainView("broken", f"broken at row {broken.row:,}{about}: {broken.reason}", head)
-    if not found.rows:
-        return ChainView("whole", "no forecast written yet", head)
-    older = f", {found.unchained:,} older than the chain" if found.unchained else ""
-    if not found.complete:
-        return ChainView("walking", f"{found.checked:,} of {rows} followed so far, none changed{older}", head)
-    return ChainView("whole", f"whole: {rows}, none changed, added or taken out{older}", head)

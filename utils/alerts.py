@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, Protocol
 
-from utils.alert_rules import COMPARISONS, READINGS, Rule
+from utils.alert_news import Alert, News, Place, amount, duration, headline, message
+from utils.alert_rules import Rule
 from utils.clock import Clock
 from utils.errors import DashboardError
 
@@ -18,27 +19,7 @@ _LONGEST_END_S = 10.0
 
 Readings = Mapping[str, Mapping[str, float]]
 """Values by reading and subject (`""` for the whole); what is not known at the moment is not there."""
-Place = tuple[str, str]
-"""A rule's key and a subject."""
 State = Literal["ok", "pending", "raised", "recovering"]
-
-
-@dataclass(frozen=True, slots=True)
-class Alert:
-    """One time a rule was broken. Times are UTC ms; `recovered_at_ms` None while it lasts; `worst` of its values."""
-
-    key: int
-    rule: Rule
-    subject: str
-    value: float
-    worst: float
-    raised_at_ms: int
-    recovered_at_ms: int | None = None
-    note: str = ""
-
-    @property
-    def place(self) -> Place:
-        return self.rule.key, self.subject
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +31,6 @@ class Judged:
     value: float | None
     state: State
     since_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class _News:
-    """What there is to tell of an alert."""
-
-    kind: Literal["raised", "recovered"]
-    alert: Alert
-    text: str
 
 
 class AlertStoreFace(Protocol):
@@ -105,7 +77,7 @@ class Alerts:
         self._worst: dict[Place, float] = {}
         self._judged: tuple[Judged, ...] = ()
         self._words: Mapping[str, Any] = {}
-        self._news: list[_News] = []
+        self._news: list[News] = []
         self._checked_at_ms: int | None = None
         self._lock = threading.Lock()
         self._wake = threading.Event()
@@ -173,7 +145,7 @@ class Alerts:
         alert = self._store.raise_alert(rule, subject, value, self._clock.now_ms())
         if alert is not None:  # None: another process was first
             self._worst[alert.place] = value
-            self._news.append(_News("raised", alert, f"now {amount(rule, value)}"))
+            self._news.append(News("raised", alert, f"now {amount(rule, value)}"))
         return alert
 
     def _recovered(self, rule: Rule, alert: Alert, value: float | None) -> Alert | None:
@@ -189,7 +161,7 @@ class Alerts:
         if over is not None:
             lasted_s = ((over.recovered_at_ms or 0) - over.raised_at_ms) / 1000
             text = f"{note}; it lasted {duration(lasted_s)}, at worst {amount(alert.rule, worst)}"
-            self._news.append(_News("recovered", over, text))
+            self._news.append(News("recovered", over, text))
         return over
 
     def _tell(self) -> None:
@@ -260,47 +232,3 @@ def _state(*, raised: bool, changing: bool) -> State:
     if raised:
         return "recovering" if changing else "raised"
     return "pending" if changing else "ok"
-
-
-def message(news: Sequence[_News]) -> tuple[str, str]:
-    """Title and text about alerts of one rule that were raised, or are over, at once."""
-    first = news[0]
-    mark = "" if first.kind == "raised" else "Recovered: "
-    more = f" and {len(news) - 1} more" if len(news) > 1 else ""
-    lines = [f"{one.alert.subject}: {one.text}" if more else one.text for one in news]
-    return f"{mark}{headline(first.alert)}{more}", "\n".join([condition(first.alert.rule), *lines])
-
-
-def headline(alert: Alert) -> str:
-    """`p95 over budget: /symbol/<symbol>`"""
-    return f"{alert.rule.title}: {alert.subject}" if alert.subject else alert.rule.title
-
-
-def amount(rule: Rule, value: float) -> str:
-    """The value with its reading's unit."""
-    reading = READINGS.get(rule.reading)
-    text = f"{value:.3g}" if abs(value) < 1_000 else f"{value:,.0f}"
-    return f"{text} {reading.unit}".strip().replace("-", "−") if reading else text
-
-
-def condition(rule: Rule) -> str:
-    """`Hit rate of a cache below 50 % for 15 min`"""
-    reading = READINGS.get(rule.reading)
-    name = reading.title if reading else rule.reading
-    whose = f" ({rule.subject})" if rule.subject else ""
-    lasting = f" for {duration(rule.for_s)}" if rule.for_s else ""
-    return f"{name}{whose} {COMPARISONS[rule.comparison]} {amount(rule, rule.threshold)}{lasting}"
-
-
-_DURATIONS: Sequence[tuple[int, str]] = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
-
-
-def duration(seconds: float) -> str:
-    """`45 s`, `15 min`, `1 h 30 min`: the largest unit and what is left in the next."""
-    whole = round(seconds)
-    place = next((place for place, (unit_s, _) in enumerate(_DURATIONS) if whole >= unit_s), len(_DURATIONS) - 1)
-    parts, left = list[str](), whole
-    for unit_s, name in _DURATIONS[place : place + 2]:
-        number, left = divmod(left, unit_s)
-        parts.append(f"{number} {name}" if number or not parts else "")
-    return " ".join(filter(None, parts))

@@ -16,6 +16,9 @@ _HIGHEST_S = _LOWEST_S * _GROWTH**BUCKETS
 _SCALE = 1.0 / math.log(_GROWTH)
 _OFFSET = -math.log(_LOWEST_S) * _SCALE
 
+EDGES_S = _LOWEST_S * _GROWTH ** np.arange(1, BUCKETS + 1)
+"""Upper ends of the buckets, seconds (300,)."""
+
 RELATIVE_ERROR = math.sqrt(_GROWTH) - 1.0
 """A percentile is off by at most this fraction (3.9 %) of the true one, inside the range above."""
 
@@ -24,6 +27,18 @@ def middle_s(bucket: int) -> float:
     """The geometric middle of that bucket (0 … 299), seconds."""
     middle: float = _LOWEST_S * _GROWTH ** (bucket + 0.5)
     return middle
+
+
+def percentile_s(buckets: NDArray[np.int64], fraction: float) -> float | None:
+    """Seconds below which that fraction (0 … 1) of the durations lies, by nearest rank; None where there are none.
+
+    The geometric middle of the bucket. `buckets` (300,) may be the difference of two copies: what came between them.
+    """
+    count = int(buckets.sum())
+    if not count:
+        return None
+    rank = max(1, math.ceil(fraction * count))
+    return middle_s(int(np.searchsorted(np.cumsum(buckets), rank)))
 
 
 class Histogram:
@@ -66,12 +81,6 @@ class Histogram:
         return self.total_s / self.count if self.count else None
 
     def percentile(self, fraction: float) -> float | None:
-        """Seconds below which that fraction (0 … 1) of the durations lies, by nearest rank; None before the first.
-
-        The geometric middle of the bucket, kept within what was seen: wrong by RELATIVE_ERROR at most.
-        """
-        if not self.count:
-            return None
-        rank = max(1, math.ceil(fraction * self.count))
-        index = int(np.searchsorted(np.cumsum(self._buckets), rank))
-        return min(max(middle_s(index), self.min_s), self.max_s)
+        """`percentile_s` of what was counted, kept within what was seen: wrong by RELATIVE_ERROR at most."""
+        middle = percentile_s(self._buckets, fraction)
+        return None if middle is None else min(max(middle, self.min_s), self.max_s)

@@ -7,7 +7,6 @@ sets: route templates, function names (400 of them at most, by the monitor), cac
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -18,7 +17,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from utils import histogram as scale
+from utils.histogram import EDGES_S
 from utils.performance_monitor import Kind, PerformanceMonitor
 
 OTHERS = "(others)"
@@ -27,54 +26,10 @@ _MOST_LABELS = 50
 _EVERY = 6
 _SHORTEST_S, _LONGEST_S = 1e-5, 60.0
 
-EDGES_S = scale._LOWEST_S * scale._GROWTH ** np.arange(1, scale.BUCKETS + 1)
-"""Upper ends of the monitor's buckets, seconds (buckets,)."""
 EXPORTED = np.flatnonzero((EDGES_S >= _SHORTEST_S) & (EDGES_S <= _LONGEST_S))[::_EVERY]
 """Every sixth of them leaves here, each 1.59 times the one before: 34 buckets whose counts are exact."""
 
 Sources = Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Timing:
-    """What the monitor counted under one name since it began; `buckets` (300,) of the log-scale histogram."""
-
-    kind: Kind
-    name: str
-    buckets: NDArray[np.int64]
-    total_s: float
-    errors: int
-    size_bytes: int
-
-    @property
-    def count(self) -> int:
-        return int(self.buckets.sum())
-
-
-def timings(monitor: PerformanceMonitor) -> list[Timing]:
-    """Every series of the monitor, each copied under its lock. The one place that reaches into the monitor."""
-    return [_copied(series) for series in list(monitor._series.values())]
-
-
-def _copied(series: Any) -> Timing:
-    series.fold(wait=True)
-    with series._lock:
-        counted = series.histogram
-        return Timing(
-            series.kind, series.name, counted._buckets.copy(), counted.total_s, series.errors, series.size_bytes
-        )
-
-
-def percentile_s(buckets: NDArray[np.int64], fraction: float) -> float | None:
-    """Seconds below which that fraction (0 … 1) of the durations lies, off by 4 % at most; None where there are none.
-
-    For the difference of two copies: what happened between them.
-    """
-    count = int(buckets.sum())
-    if not count:
-        return None
-    index = int(np.searchsorted(np.cumsum(buckets), max(1, np.ceil(fraction * count))))
-    return float(EDGES_S[index] / scale._GROWTH**0.5)
 
 
 class MetricsExport:
@@ -111,7 +66,7 @@ class _Dashboard(Collector):
         sources: Sources = metrics["sources"]
         yield gauge("dashboard_monitor_enabled", "1 while requests are timed.", float(metrics["enabled"]))
         yield gauge("dashboard_uptime_seconds", "Since the monitor began to count.", metrics["uptime_s"])
-        yield from _timing_metrics(timings(self._monitor))
+        yield from _timing_metrics(self._monitor)
         yield from _process_metrics(metrics["process"] or {})
         yield from _cache_metrics(sources)
         yield from _compression_metrics(sources.get("compression", {}))
@@ -155,19 +110,18 @@ _NAMES: Mapping[Kind, tuple[str, str, tuple[str, ...]]] = {
 }
 
 
-def _timing_metrics(seen: Sequence[Timing]) -> Iterator[Metric]:
+def _timing_metrics(monitor: PerformanceMonitor) -> Iterator[Metric]:
     for kind, (name, text, labels) in _NAMES.items():
-        ours = [timing for timing in seen if timing.kind == kind]
         durations = HistogramMetricFamily(f"{name}_duration_seconds", f"{text}: how long they took.", labels=labels)
         errors = CounterMetricFamily(
             f"{name}_errors", f"{text}: how many failed (status 5xx, exception).", labels=labels
         )
         sizes = CounterMetricFamily(f"{name}_response_bytes", f"{text}: bytes of the answers.", labels=labels)
-        for timing in ours:
-            values = method_and_route(timing.name) if kind == "route" else (timing.name,)
-            durations.add_metric(values, cumulative(timing.buckets), timing.total_s)
-            errors.add_metric(values, timing.errors)
-            sizes.add_metric(values, timing.size_bytes)
+        for timed, counted in monitor.counted(kind).items():
+            values = method_and_route(timed) if kind == "route" else (timed,)
+            durations.add_metric(values, cumulative(counted.buckets), counted.total_s)
+            errors.add_metric(values, counted.errors)
+            sizes.add_metric(values, counted.size_bytes)
         yield from (durations, errors, sizes) if kind == "route" else (durations, errors)
 
 

@@ -137,8 +137,11 @@ class PerformanceMonitor:
 
     def routes(self, *, take_peaks: bool = False) -> dict[str, Counted]:
         """What was counted of every route, by name; see `TimingSeries.counted`."""
-        routes = [series for (kind, _), series in list(self._series.items()) if kind == "route"]
-        return {series.name: series.counted(take_peaks=take_peaks) for series in routes}
+        return {series.name: series.counted(take_peaks=take_peaks) for series in self._of_kind("route")}
+
+    def counted(self, kind: Kind) -> dict[str, Counted]:
+        """What was counted of everything of that kind, by name."""
+        return {series.name: series.counted() for series in self._of_kind(kind)}
 
     def each_sample(self, call: Callable[[ProcessSample], None]) -> None:
         """`call` is given every sample from now on, in the thread that takes them. It must not raise."""
@@ -272,8 +275,11 @@ class PerformanceMonitor:
 
     def _reports(self, kind: Kind) -> list[dict[str, Any]]:
         """Those of one kind, the most expensive in total first."""
-        reports = [series.report() for series in list(self._series.values()) if series.kind == kind]
+        reports = [series.report() for series in self._of_kind(kind)]
         return sorted(reports, key=lambda report: -float(report["total_s"]))
+
+    def _of_kind(self, kind: Kind) -> list[TimingSeries]:
+        return [series for (own, _), series in list(self._series.items()) if own == kind]
 
 
 def _report_source(read: Callable[[], Any]) -> Any:

@@ -11,9 +11,10 @@ import pytest
 from data.alert_store import MOST_ALERTS, AlertStore
 from data.database import Database, connect
 from utils.alert_delivery import Courier, Delivery
+from utils.alert_news import amount, condition, duration
 from utils.alert_rules import PRESETS, Rule
 from utils.alert_send import Message
-from utils.alerts import Alerts, Readings, amount, condition, duration
+from utils.alerts import Alerts, Readings
 from utils.clock import ManualClock
 from utils.errors import InvalidInput, NotFound, StoreError
 

@@ -22,8 +22,10 @@ from models.ledger import Ledger
 from models.ledger_chain import Broken, Verification
 from models.ledger_sums import Weather
 from routes import forecasts, score_charts, wording
+from routes.chain_view import chain_view
 from routes.forecast_table import CSV_COLUMNS
-from routes.forecasts_page import ForecastsPage, chain_view, forecasts_page, weather_view
+from routes.forecast_weather import weather_view
+from routes.forecasts_page import ForecastsPage, forecasts_page
 from routes.mix_wording import Making
 from routes.services import services
 from tests.routes.test_pages import Outline, text_of
