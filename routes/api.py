@@ -17,11 +17,11 @@ from routes.budgets import budget
 from routes.digits import significant, significant_or_none
 from routes.forecast_score import calibrated, shown_horizons
 from routes.forms import parse_interval, parse_limit, parse_model, parse_names, parse_symbol
+from routes.gathered import MOMENT_S, Gathered, chart_version, forming_bar, gather, symbol_version
 from routes.parameters import takes
 from routes.performance_page import performance_data, performance_version
 from routes.services import ForecastFace, Services, SkillFace, services
 from routes.strict_json import JSON, dumps
-from routes.symbol_page import MOMENT_S, Gathered, chart_version, forming_bar, gather, symbol_version
 from utils.errors import NotReady
 
 bp = Blueprint("api", __name__, url_prefix="/api/v1")

@@ -15,8 +15,8 @@ from routes import wording
 from routes.chart_choices import chosen
 from routes.digits import DRAWN, significant
 from routes.forms import parse_limit
+from routes.gathered import CHART_CANDLES, Gathered
 from routes.services import Services
-from routes.symbol_page import CHART_CANDLES, Gathered
 from utils.errors import InvalidInput
 
 _MOST_POINTS = 2_000

@@ -1,4 +1,4 @@
-"""Ensemble page: the ensembles in a table, the form that makes one, and the card of one: members and evidence."""
+"""Ensemble page: the form that makes an ensemble, and the card of one: its members and the evidence for it."""
 
 from __future__ import annotations
 
@@ -12,60 +12,15 @@ from models.ensembles import SAME_WEIGHT, Ensembles
 from models.ledger_scores import interval_95
 from models.registry import RegistryEntry
 from routes import wording
+from routes.ensemble_rows import EnsembleRow, Evidence, ensemble_row, members_of
 from routes.mix_wording import Making, making_of
 from routes.model_card import Fact
-from routes.models_page import SHOWN_HORIZONS, some, users_of
-from routes.models_records import Records
+from routes.model_rows import SHOWN_HORIZONS, some
 from routes.services import Services, SkillFace
 
 _VERSIONS = 12
 """Weighings shown."""
 _RECENT = f"the last {RECENT_MS // 86_400_000} days ({RECENT_CANDLES} candles, where those are longer)"
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """`now` is what it would weigh if it were weighed today; `share` is its weight in percent."""
-
-    id: str
-    usable: bool
-    weight: str
-    share: float
-    now: str
-    skill: str
-    count: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Evidence:
-    """What a member would weigh today, and its live skill in two short lines."""
-
-    now: float | None
-    live: tuple[str, str]
-
-
-_NO_EVIDENCE = _Evidence(None, ("", ""))
-
-
-@dataclass(frozen=True, slots=True)
-class EnsembleRow:
-    """One ensemble in a line. `state` is in-use, usable, broken or archived; `missing` names the members that cannot be
-    used, `silent` that none can."""
-
-    id: str
-    interval: str
-    state: str
-    word: str
-    members: tuple[Member, ...]
-    missing: str
-    silent: bool
-    live: tuple[str, str]
-    promotable: bool
-    ownable: bool
-    owning: bool
-    idle: bool
-    """It serves nothing, so that it may be archived or dissolved."""
-    archived: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,12 +82,6 @@ class EnsembleForm:
     problem: str
 
 
-def ensemble_rows(parts: Services, records: Records) -> tuple[EnsembleRow, ...]:
-    """Without what the table does not show: how the members did, and what they would weigh today."""
-    owner: Ensembles | None = parts.ensembles
-    return tuple(_row(parts, owner, one, records.live(one.record)) for one in owner.all()) if owner is not None else ()
-
-
 def ensemble_form(
     parts: Services, name: str = "", members: Sequence[str] = (), problem: str = ""
 ) -> EnsembleForm | None:
@@ -157,8 +106,8 @@ def ensemble_card(parts: Services, name: str) -> EnsembleCard | None:
     }
     return EnsembleCard(
         row=replace(
-            _row(parts, owner, found, wording.skill_cell(overall)),
-            members=_members(parts, found, _evidence(parts, now)),
+            ensemble_row(parts, owner, found, wording.skill_cell(overall)),
+            members=members_of(parts, found, _evidence(parts, now)),
         ),
         live=tuple(
             wording.evidence(skill, wording.ahead(found.interval, ahead)).replace("this model", "this ensemble")
@@ -186,66 +135,10 @@ def ensemble_card(parts: Services, name: str) -> EnsembleCard | None:
     )
 
 
-def _row(parts: Services, owner: Ensembles, ensemble: Ensemble, live: tuple[str, str]) -> EnsembleRow:
-    entry = owner.entry(ensemble)
-    owned = parts.promotion.owned().get(ensemble.id, ())
-    state, word = _state(parts, entry, owned)
-    free = not ensemble.archived and bool(entry.members)
-    return EnsembleRow(
-        id=ensemble.id,
-        interval=str(ensemble.interval),
-        state=state,
-        word=word,
-        members=_members(parts, ensemble, {}),
-        missing=", ".join(entry.missing),
-        silent=not entry.members,
-        live=live,
-        promotable=free and entry.serves_any and state != "in-use",
-        ownable=free and len(owned) < len(entry.symbols),
-        owning=bool(owned),
-        idle=state != "in-use",
-        archived=ensemble.archived,
-    )
-
-
-def _state(parts: Services, entry: EnsembleEntry, owned: Sequence[str]) -> tuple[str, str]:
-    users = users_of(parts.promotion.in_use()).get(entry.id)
-    if entry.ensemble.archived:
-        return "archived", "archived"
-    if not entry.members:
-        return "broken", "makes no forecast"
-    if users:
-        return "in-use", f"champion of {', '.join(users)}"
-    if owned:
-        return "in-use", f"serves {some(owned)} alone"
-    return "usable", f"for {some(entry.symbols)} alone" if entry.symbols else f"challenger for {entry.interval}"
-
-
-def _members(parts: Services, ensemble: Ensemble, evidence: Mapping[str, _Evidence]) -> tuple[Member, ...]:
-    """The heaviest first."""
-    usable = {entry.id for entry in parts.registry.usable()}
-    return tuple(
-        _member(name, weight, evidence.get(name, _NO_EVIDENCE), usable=name in usable)
-        for name, weight in sorted(ensemble.weights.items(), key=lambda one: (-one[1], one[0]))
-    )
-
-
-def _member(name: str, weight: float, seen: _Evidence, *, usable: bool) -> Member:
-    return Member(
-        id=name,
-        usable=usable,
-        weight=wording.percent(weight, 1),
-        share=round(100 * weight, 2),
-        now=wording.percent(seen.now, 1) if seen.now is not None else wording.NOTHING,
-        skill=seen.live[0] or wording.NOTHING,
-        count=seen.live[1],
-    )
-
-
-def _evidence(parts: Services, now: Mapping[str, float]) -> dict[str, _Evidence]:
+def _evidence(parts: Services, now: Mapping[str, float]) -> dict[str, Evidence]:
     """Of each model that can be used."""
     return {
-        entry.id: _Evidence(
+        entry.id: Evidence(
             now.get(entry.id), wording.skill_cell(parts.ledger.skill(model_id=entry.id, digest=entry.digest))
         )
         for entry in parts.registry.usable()

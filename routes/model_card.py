@@ -19,7 +19,7 @@ from routes.mix_wording import making_of, seen_sentence
 from routes.model_life import ChallengeView, ScheduleView, challenges_of, schedule_of
 from routes.model_record import has_twin, never_saw, original_of
 from routes.model_results import Result, results_of
-from routes.models_page import SHOWN_HORIZONS, ModelRow, listed, model_row, number, users_of
+from routes.model_rows import SHOWN_HORIZONS, ModelRow, listed, model_row, number, users_of
 from routes.services import Services
 from utils.errors import ModelNotFound
 

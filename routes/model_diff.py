@@ -12,7 +12,7 @@ from models.registry import RegistryEntry
 from models.spec import ModelSpec
 from routes import wording
 from routes.model_card import found
-from routes.models_page import listed, model_row, number, users_of
+from routes.model_rows import listed, model_row, number, users_of
 from routes.services import Services
 from utils.errors import InvalidInput
 

@@ -17,7 +17,8 @@ from models.search_request import search_request
 from models.spec import ModelSpec, parse_id
 from routes import score_charts
 from routes.budgets import budget
-from routes.ensemble_page import EnsembleForm, ensemble_card, ensemble_form, ensemble_rows
+from routes.ensemble_page import EnsembleForm, ensemble_card, ensemble_form
+from routes.ensemble_rows import ensemble_rows
 from routes.forms import parse_whole, theme_of
 from routes.loss_curve import CURVE_HEIGHT, CURVE_WIDTH
 from routes.model_card import found, model_card

@@ -11,11 +11,11 @@ from data.interval import Interval
 from routes import wording
 from routes.budgets import budget
 from routes.forms import parse_interval, parse_limit, parse_search, theme_of
+from routes.gathered import MOMENT_S
 from routes.overview_columns import parse_sort
 from routes.overview_page import overview_page, overview_version
 from routes.services import Services, services
 from routes.svg import SPARK_HEIGHT, SPARK_WIDTH
-from routes.symbol_page import MOMENT_S
 
 bp = Blueprint("overview", __name__)
 

@@ -18,10 +18,11 @@ from routes.budgets import budget
 from routes.chart_choices import DEFAULT_SHOWN, choice_ids, choices
 from routes.chart_data import chart_data, parse_span
 from routes.forms import NOTHING, Zone, parse_choices, parse_interval, parse_model, parse_symbol, parse_zone, theme_of
+from routes.gathered import MOMENT_S, chart_version, forming_bar, gather, symbol_version
 from routes.services import Services, services
 from routes.strict_json import JSON, dumps
 from routes.svg import CHART_HEIGHT, CHART_WIDTH
-from routes.symbol_page import MOMENT_S, chart_version, forming_bar, gather, symbol_page, symbol_version
+from routes.symbol_page import symbol_page
 from utils.dictionaries import below_path
 
 bp = Blueprint("symbol", __name__, url_prefix="/symbol")

@@ -12,7 +12,7 @@ import numpy as np
 
 from data.candles import FLOAT_COLUMNS
 from routes.digits import significant
-from routes.symbol_page import CHART_CANDLES, Gathered
+from routes.gathered import CHART_CANDLES, Gathered
 
 
 def candles_csv(gathered: Gathered) -> str:
