@@ -22,7 +22,19 @@ from typing import Any
 
 from flask import Flask
 
-from benchmarks.measure import Row, at_most, interleaved, print_rows, reading, result, shown, told
+from benchmarks.measure import (
+    Reading,
+    Row,
+    at_most,
+    faster,
+    interleaved,
+    print_rows,
+    reading,
+    readings,
+    result,
+    shown,
+    told,
+)
 from benchmarks.served import ROOT, market, plain_environment
 
 _FEW, _MANY = 100, 500
@@ -38,6 +50,9 @@ PATHS = {
     "forecast API": "/api/v1/forecast/{}?interval=1h",
 }
 _LIMITS_MS = {"symbol page": 15.0}
+_KEPT = ("cold", "bare")
+"""The overview made anew: with what no price changes kept of each market, and with nothing of it."""
+_LEAST_KEPT = 1.5
 _MOST_GROWTH = 1.25
 """Of 25 times as many markets; the spread of such figures is a tenth."""
 
@@ -54,14 +69,19 @@ def run(*, short: bool = False) -> dict[str, Any]:
         markets = {name: app.markets() for name, app in apps.items()}
         seen = {name: _Seen() for name in apps}
         for kind in ("cold", "warm"):
-            works = {
+            works: dict[str, Callable[[], float]] = {
                 f"{name} {path}": partial(_note, seen[name], app, kind, path)
                 for path in PATHS
                 for name, app in apps.items()
                 if kind == "cold" or name != "real"
             }
             interleaved(works, rounds)
-    rows = [*_cold_rows(seen["real"]), *_growth_rows(seen["few"], seen["many"], markets)]
+        kept = readings({kind: partial(apps["real"].cpu_ms, kind, "overview") for kind in _KEPT}, rounds, "ms")
+    rows = [
+        *_cold_rows(seen["real"]),
+        _kept_row(kept, markets["real"]),
+        *_growth_rows(seen["few"], seen["many"], markets),
+    ]
     print_rows("Answers made anew (processor time of their thread)", rows)
     return result("cold", rows, seen={name: asdict(one) for name, one in seen.items()}, markets=markets)
 
@@ -95,6 +115,15 @@ def _cold_rows(real: _Seen) -> list[Row]:
                 else told(f"{name}, made anew: {words}", value)
             )
     return rows
+
+
+def _kept_row(kept: dict[str, Reading], markets: int) -> Row:
+    return faster(
+        f"overview of {markets} markets, made anew for new prices, against every part of its rows made anew",
+        kept["cold"],
+        kept["bare"],
+        _LEAST_KEPT,
+    )
 
 
 def _growth_rows(few: _Seen, many: _Seen, markets: dict[str, int]) -> list[Row]:
@@ -132,6 +161,9 @@ class _Application:
         self._to.flush()
         cpu_ms, wall_ms = json.loads(self._answer())
         return cpu_ms, wall_ms
+
+    def cpu_ms(self, kind: str, path: str) -> float:
+        return self.ask(kind, path)[0]
 
     def _answer(self) -> str:
         line = self._of.readline()
@@ -194,8 +226,11 @@ def answer_lines() -> None:
 def _asked(app: Flask, kind: str, path: str) -> tuple[float, float]:
     """(processor time of this thread, time) in milliseconds: once with nothing stored; or the median of twenty with,
     so that a price that comes meanwhile, for which the page is made anew, counts where that is judged."""
-    if kind == "cold":
+    if kind in _KEPT:
         app.extensions["services"].pages.clear()
+        if kind == "bare":
+            for region in ("overview", "page parts"):
+                app.extensions["services"].data_cache.clear(region)
         return _timed(app, path)
     _get(app, path)
     cpu_ms, wall_ms = zip(*(_timed(app, path) for _ in range(20)), strict=True)

@@ -46,11 +46,13 @@ class Age:
     at_ms: int | None
 
 
-def quote(candles: Candles, forming: Candle | None, ticker: Ticker | None) -> Quote:
-    """From the ticker where there is one, else from the candles of the last 24 hours."""
+def quote(candles: Candles, forming: Candle | None, ticker: Ticker | None, decimals: int | None = None) -> Quote:
+    """From the ticker where there is one, else from the candles of the last 24 hours; `decimals` of the closed candles,
+    where they are known already."""
     newest = forming.close if forming is not None else candles.last_close
     price = ticker.last_price if ticker is not None else newest
-    decimals = wording.price_decimals(candles.close)
+    if decimals is None:
+        decimals = wording.price_decimals(candles.close)
     if ticker is not None:
         change, high, low, volume = ticker.change_24h_fraction, ticker.high_24h, ticker.low_24h, ticker.quote_volume_24h
     else:

@@ -6,6 +6,7 @@ from time import perf_counter
 from typing import Any, NamedTuple
 
 from flask import Blueprint, Response, render_template, request, url_for
+from markupsafe import Markup
 
 from data.interval import Interval
 from routes import wording
@@ -14,6 +15,7 @@ from routes.forms import parse_interval, parse_limit, parse_search, theme_of
 from routes.gathered import MOMENT_S
 from routes.overview_columns import parse_sort
 from routes.overview_page import overview_page, overview_version
+from routes.overview_settled import Settled
 from routes.services import Services, services
 from routes.svg import SPARK_HEIGHT, SPARK_WIDTH
 
@@ -22,6 +24,7 @@ bp = Blueprint("overview", __name__)
 _BURST_S = 0.1
 """A burst of readers asks all markets for their versions once in this time."""
 _MOST_PAGES = 1_000
+_KEPT_S = 3_600.0
 
 
 @bp.get("/")
@@ -36,10 +39,7 @@ def live() -> Response:
     """The changing part alone; 204 while `version` still names what the reader has."""
     parts = services()
     interval = parse_interval(request.args.get("interval"), parts.market)
-    current = parts.pages.version_of(
-        ("overview version", interval), lambda: overview_version(parts, interval), _BURST_S
-    )
-    if request.args.get("version") == current:
+    if request.args.get("version") == _version(parts, interval):
         return Response(status=204)
     return _respond("_overview_live.html", "")
 
@@ -56,12 +56,14 @@ def _respond(template: str, theme: str) -> Response:
     return parts.pages.respond(
         request,
         key=(template, asked, theme),
-        version=lambda: parts.pages.version_of(
-            ("overview version", interval), lambda: overview_version(parts, interval), _BURST_S
-        ),
+        version=lambda: _version(parts, interval),
         render=lambda: render_template(template, **overview_context(parts, asked)),
         stale_s=MOMENT_S,
     )
+
+
+def _version(parts: Services, interval: Interval) -> str:
+    return parts.pages.version_of(("overview version", interval), lambda: overview_version(parts, interval), _BURST_S)
 
 
 class Asked(NamedTuple):
@@ -82,7 +84,14 @@ def overview_context(parts: Services, asked: Asked) -> dict[str, Any]:
     """What the template is given: the page value, and the addresses that lead on from it."""
     started_s = perf_counter()
     interval = asked.interval
-    value = overview_page(parts, interval, sort=asked.sort, search=asked.search, number=asked.number)
+    value = overview_page(
+        parts,
+        interval,
+        sort=asked.sort,
+        search=asked.search,
+        number=asked.number,
+        version=_version(parts, interval),
+    )
     near = {"previous": value.number - 1, "next": value.number + 1 if value.number < value.last else 0}
     return {
         "page": value,
@@ -108,6 +117,19 @@ def overview_context(parts: Services, asked: Asked) -> dict[str, Any]:
             }
             for other in value.intervals
         ],
-        "spark_width": SPARK_WIDTH,
-        "spark_height": SPARK_HEIGHT,
+        "cells": {row.symbol: _cells(parts, row.settled) for row in value.rows if row.settled},
     }
+
+
+def _cells(parts: Services, settled: Settled) -> Markup:
+    """The cells of a row that no price changes, rendered once for all pages until one of them does."""
+    return parts.data_cache.get_or_load(
+        ("page parts", "_overview_settled.html", *settled.key),
+        lambda: Markup(  # noqa: S704 - a template's own escaped output
+            render_template(
+                "_overview_settled.html", settled=settled, spark_width=SPARK_WIDTH, spark_height=SPARK_HEIGHT
+            )
+        ),
+        ttl_s=_KEPT_S,
+        lane=(("page parts", "overview", settled.symbol, settled.interval), settled.last_open_time_ms),
+    )

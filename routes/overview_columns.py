@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from routes.overview_rows import SPARK_CANDLES, Row
+from routes.overview_rows import Row
+from routes.overview_settled import SPARK_CANDLES
 from utils.errors import InvalidInput
 
 
@@ -28,9 +29,9 @@ _SORTS: dict[str, tuple[str, str, Callable[[Row], Any]]] = {
     "price": ("Last price", "in the quote asset", lambda row: row.quote.price if row.quote else None),
     "change": ("24 h", "change", lambda row: row.quote.change_fraction if row.quote else None),
     "trend": (f"Last {SPARK_CANDLES} candles", "closing prices", lambda row: None),
-    "volatility": ("Volatility", "per day, EWMA", lambda row: row.volatility),
-    "forecast": ("Forecast", "median and 90 % band", lambda row: row.median),
-    "skill": ("Skill", "against no change, scored live", lambda row: row.skill),
+    "volatility": ("Volatility", "per day, EWMA", lambda row: row.settled.volatility if row.settled else None),
+    "forecast": ("Forecast", "median and 90 % band", lambda row: row.settled.median if row.settled else None),
+    "skill": ("Skill", "against no change, scored live", lambda row: row.settled.skill if row.settled else None),
     "age": ("Data", "newest news", lambda row: -(row.age.at_ms or 0)),
 }
 """(title, unit or meaning, what rows are sorted by) by the name in the address."""

@@ -82,11 +82,11 @@ def feed_state(services: Services) -> str:
 
 @one_look()
 def overview_page(
-    services: Services, interval: Interval, *, sort: str = "", search: str = "", number: int = 1
+    services: Services, interval: Interval, *, sort: str = "", search: str = "", number: int = 1, version: str = ""
 ) -> OverviewPage:
     """Gathers candles, forecasts and scores once for all markets. NotReady while nothing at all is known,
-    InvalidInput for a page beyond the last."""
-    version = overview_version(services, interval)
+    InvalidInput for a page beyond the last. `version` where it was asked for a moment ago."""
+    version = version or overview_version(services, interval)
     now_ms = services.clock.now_ms()
     board = _board(services, interval, now_ms)
     rows = board.rows

@@ -14,12 +14,11 @@ from data.symbol import Symbol
 from routes import market_view, wording
 from routes.forecast_score import market_skills
 from routes.market_view import Age, Quote
-from routes.services import ForecastFace, Services, SkillFace
-from routes.svg import Sparkline, sparkline
-from routes.wording import Outlook, Trend
+from routes.overview_settled import Settled, settled
+from routes.services import ForecastFace, MarketFace, Services, SkillFace
+from routes.wording import Trend
 from utils.errors import NotReady, StoreError
 
-SPARK_CANDLES = 48
 _NO_AGE = Age("empty", "never", None)
 
 
@@ -31,18 +30,7 @@ class Row:
     base: str
     quote_asset: str
     quote: Quote | None = None
-    spark: Sparkline | None = None
-    spark_trend: Trend = "flat"
-    volatility: float | None = None
-    volatility_text: str = wording.NOTHING
-    outlook: Outlook | None = None
-    median: float | None = None
-    no_forecast: str = ""
-    skill: float | None = None
-    skill_text: str = wording.NOTHING
-    skill_note: str = ""
-    own_model: str = ""
-    """The model that serves this market alone; empty where the one of the interval does."""
+    settled: Settled | None = None
     age: Age = _NO_AGE
     waiting: str = ""
 
@@ -87,12 +75,12 @@ def gather_board(services: Services, interval: Interval, now_ms: int) -> Board:
         skills = _skills(services, interval, made)
     with span("rows"):
         own = owners(services, interval)
-        forecast_parts = {
-            symbol: _forecast_part(answer, skills.get(symbol)) | {"own_model": own.get(symbol, "")}
+        still = {
+            symbol: settled(services, known[symbol], answer, skills.get(symbol), own.get(symbol, ""))
             for symbol, answer in answers.items()
         }
         rows = tuple(
-            _row(services, interval, symbol, known, forecast_parts, waiting, now_ms)
+            _row(services, interval, symbol, known.get(symbol), still.get(symbol), waiting, now_ms)
             for symbol in services.market.symbols
         )
     return Board(rows, _breadth(rows), _horizon_text(interval, answers.values()))
@@ -112,40 +100,28 @@ def _row(
     services: Services,
     interval: Interval,
     symbol: Symbol,
-    known: dict[Symbol, Candles],
-    forecast_parts: dict[Symbol, dict[str, Any]],
-    waiting: dict[Symbol, str],
+    candles: Candles | None,
+    still: Settled | None,
+    waiting: Mapping[Symbol, str],
     now_ms: int,
 ) -> Row:
     base, quote_asset = symbol.pair
-    candles = known.get(symbol)
-    if candles is None or not len(candles):
+    if candles is None or still is None:
         return Row(symbol, base, quote_asset, waiting=waiting.get(symbol, "no candles"))
-    market = services.market
-    spark, volatility = services.data_cache.get_or_load(
-        ("overview", candles.digest),
-        lambda: _closed_part(candles),
-        ttl_s=interval.ms / 1000,
-        lane=(("overview", symbol, interval), candles.last_open_time_ms),
-    )
-    closes = candles.close[-SPARK_CANDLES:]
     return Row(
         symbol=symbol,
         base=base,
         quote_asset=quote_asset,
-        quote=market_view.quote(candles, market_view.forming(market, candles), market.ticker(symbol)),
-        spark=spark,
-        spark_trend=wording.trend(float(closes[-1] / closes[0] - 1)),
-        volatility=volatility,
-        volatility_text=wording.percent(volatility, 1),
-        age=market_view.age(market, symbol, interval, now_ms),
-        **forecast_parts[symbol],
+        quote=_quote(services.market, candles, still),
+        settled=still,
+        age=market_view.age(services.market, symbol, interval, now_ms),
     )
 
 
-def _closed_part(candles: Candles) -> tuple[Sparkline | None, float | None]:
-    """What follows from closed candles alone."""
-    return sparkline(candles.close[-SPARK_CANDLES:]), market_view.volatility_day(candles)
+def _quote(market: MarketFace, candles: Candles, still: Settled) -> Quote:
+    return market_view.quote(
+        candles, market_view.forming(market, candles), market.ticker(candles.symbol), still.decimals
+    )
 
 
 def _skills(services: Services, interval: Interval, made: Sequence[ForecastFace]) -> Mapping[Symbol, SkillFace]:
@@ -154,20 +130,6 @@ def _skills(services: Services, interval: Interval, made: Sequence[ForecastFace]
         return market_skills(services, interval, made)
     except StoreError:
         return {}
-
-
-def _forecast_part(answer: Any, skill: SkillFace | None) -> dict[str, Any]:
-    if not market_view.is_forecast(answer):
-        return {"no_forecast": str(answer.reason)}
-    value = skill.skill_fraction if skill is not None and skill.count >= wording.MIN_SCORED else None
-    text, note = wording.skill_cell(skill) if skill is not None else wording.SKILL_NOT_KNOWN
-    return {
-        "outlook": market_view.outlook(answer),
-        "median": float(np.asarray(answer.log_returns)[-1][list(answer.quantiles).index(0.5)]),
-        "skill": value,
-        "skill_text": text,
-        "skill_note": note,
-    }
 
 
 def _horizon_text(interval: Interval, answers: Any) -> str:
@@ -186,7 +148,7 @@ def _breadth(rows: Sequence[Row]) -> Breadth | None:
     if not changes:
         return None
     trends = [wording.trend(change) for change in changes]
-    leans = [row.outlook.trend for row in rows if row.outlook]
+    leans = [row.settled.outlook.trend for row in rows if row.settled and row.settled.outlook]
     median = float(np.median(changes))
     rising, falling = trends.count("rise"), trends.count("fall")
     return Breadth(
@@ -205,9 +167,8 @@ def _breadth(rows: Sequence[Row]) -> Breadth | None:
 
 def with_news(services: Services, interval: Interval, row: Row, now_ms: int) -> Row:
     """The same row with the price and age of this moment."""
-    if row.quote is None:
+    if row.settled is None:
         return row
-    market = services.market
-    candles = market.candles(row.symbol, interval)
-    quote = market_view.quote(candles, market_view.forming(market, candles), market.ticker(row.symbol))
-    return replace(row, quote=quote, age=market_view.age(market, row.symbol, interval, now_ms))
+    candles = services.market.candles(row.symbol, interval)
+    age = market_view.age(services.market, row.symbol, interval, now_ms)
+    return replace(row, quote=_quote(services.market, candles, row.settled), age=age)

@@ -14,6 +14,7 @@ from flask.testing import FlaskClient
 from data.indicator_catalogue import CATALOGUE
 from data.interval import Interval
 from data.symbol import Symbol
+from routes import overview as overview_view
 from routes import overview_page as overview_pages
 from routes import overview_rows
 from routes import symbol as symbol_view
@@ -355,3 +356,34 @@ def test_a_symbol_page_names_the_markets_around_its_own(
     assert re.findall(r">(\w+)</a>", chips) == ["ETHUSDT", "XRPUSDT"]
     assert 'href="/symbol/ETHUSDT?interval=1h' in chips
     assert "All 3 markets" in page
+
+
+def test_a_price_makes_of_the_overview_only_what_it_is_in(
+    client: FlaskClient, replay: Replay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Course, forecast and score of a market are rendered once, until its candle closes."""
+    rendered: list[str] = []
+
+    def counted(template: str, **values: object) -> str:
+        rendered.append(template)
+        return str(render_template(template, **values))
+
+    def settled_cells(html: str) -> list[str]:
+        return re.findall(r'<td class="num c-trend">.*?(?=<td class="num c-age")', html, flags=re.DOTALL)
+
+    before = client.get("/").text
+    monkeypatch.setattr(overview_view, "render_template", counted)
+    replay.tell_forming(0.37)
+    replay.app.extensions["services"].pages.clear()
+    after = client.get("/").text
+    assert rendered == ["overview.html"]
+    price = replay.market.ticker(Symbol("BTCUSDT"))
+    assert price is not None
+    assert f"{price.last_price:,.2f}" in after
+    assert settled_cells(after) == settled_cells(before)
+    assert len(settled_cells(after)) == 3
+    replay.close_candle()
+    replay.app.extensions["services"].pages.clear()
+    closed = client.get("/").text
+    assert rendered.count("_overview_settled.html") == 3
+    assert not set(settled_cells(closed)) & set(settled_cells(after))
