@@ -58,7 +58,7 @@ def create_app(settings: Settings | None = None, *, clock: Clock | None = None, 
     app.config["COMPRESS_BR_LEVEL"] = 4
     app.config["COMPRESS_ZSTD_LEVEL"] = 3
     Compress(app)
-    register(app, asset_base_url=settings.asset_base_url)
+    register(app, asset_host=parts.asset_host)
     alerts.install(app, parts.watch)
     metrics.install(
         app,

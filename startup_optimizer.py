@@ -25,11 +25,19 @@ from data.candles import Candles
 from data.interval import Interval
 from data.symbol import Symbol
 from models.registry import Registry, RegistryEntry, Status
+from utils.asset_host import AssetHost
 from utils.errors import ModelError, NotReady
 from utils.logs import start_logging
 from utils.model_cache import model_cache
 from utils.model_utils import predict_batches
-from utils.start_checks import SharedCache, check_address, check_alerts, check_redis, check_storage
+from utils.start_checks import (
+    SharedCache,
+    check_address,
+    check_alerts,
+    check_asset_host,
+    check_redis,
+    check_storage,
+)
 from utils.start_steps import Outcome, Result, Step, report, table, timed
 
 ASSETS = Path(__file__).resolve().parent / "static" / "vendor"
@@ -72,6 +80,7 @@ class Parts:
     forecaster: Forecasts
     render: Render | None = None
     shared_cache: SharedCache | None = None
+    asset_host: AssetHost | None = None
 
 
 def optimize(parts: Parts, timer: Callable[[], float] = time.perf_counter) -> list[Step]:
@@ -220,6 +229,8 @@ def run(settings: Settings, build: Build, *, timeout_s: float = CONNECT_TIMEOUT_
 def _with_parts(parts: Parts, connection: Connection, *, named: bool, timeout_s: float) -> list[Step]:
     shared = parts.shared_cache
     steps = [] if shared is None else [timed("redis", lambda: check_redis(shared))]
+    if (host := parts.asset_host) is not None:
+        steps.append(timed("asset host", lambda: check_asset_host(host)))
     steps.append(timed("exchange", lambda: connect(connection, named=named, timeout_s=timeout_s)))
     return steps + optimize(parts)
 
@@ -238,6 +249,7 @@ def of_application(create_app: Callable[[Settings], Any], renderer: Callable[[An
             forecaster=services.forecaster,
             render=renderer(app),
             shared_cache=own.shared_cache,
+            asset_host=own.asset_host,
         )
         try:
             yield parts, own.connection

@@ -18,6 +18,7 @@ from flask import Blueprint, Flask, Response, current_app, request, url_for
 from markupsafe import Markup
 
 from routes.budgets import budget
+from utils.asset_host import AssetHost
 from utils.content_encoding import IDENTITY, choose_encoding, compress_for_good
 from utils.errors import NotFound
 
@@ -35,7 +36,8 @@ _TYPES = {
 }
 _COMPRESSIBLE = frozenset(_TYPES) - {".png"}
 _FOREVER = "public, max-age=31536000, immutable"
-_JOINED = {"css/page.css": ("bootstrap-reboot.css", "css/styles.css")}
+_PAGE_CSS = "css/page.css"
+_JOINED = {_PAGE_CSS: ("bootstrap-reboot.css", "css/styles.css")}
 """What every page waits for before its first picture, in one answer: vendor and own files, one after the other."""
 _IMPORT = re.compile(r"""(?:from|import\()\s*["']\./([\w.-]+)["']""")
 _SUFFIXES = {"br": ".br", "gzip": ".gz"}
@@ -57,8 +59,8 @@ class Assets:
     compressed from download_assets.py; without them `vendor` is empty and pages leave their tags out.
     """
 
-    def __init__(self, folder: Path, base_url: str = "") -> None:
-        self.base_url = base_url
+    def __init__(self, folder: Path, host: AssetHost | None = None) -> None:
+        self._host = host
         self._vendor_folder = folder / "vendor"
         self.vendor = _read_manifest(self._vendor_folder)
         self._own = {path.relative_to(folder).as_posix(): path.read_bytes() for path in _own_files(folder)}
@@ -66,6 +68,18 @@ class Assets:
         self.digest = _digest(self._own)
         self._vendor_names = frozenset(file.file for file in self.vendor.values())
         self._bodies: dict[tuple[str, str], bytes] = {}
+        if host is not None:
+            host.expect(f"own/{self.digest}/{_PAGE_CSS}", self.integrity(_PAGE_CSS))
+
+    @property
+    def base_url(self) -> str:
+        """Where pages shall take files from; empty for here."""
+        return self._host.address if self._host is not None and self._host.usable else ""
+
+    @property
+    def fetched_from_here(self) -> bool:
+        """Whether another host hands these files on."""
+        return self._host is not None
 
     def integrity(self, name: str) -> str:
         """Of one of our files, for a page that takes it from elsewhere."""
@@ -185,9 +199,9 @@ def vendored(name: str) -> Response:
     return _answer(name, body, encoding, name, forever=True)
 
 
-def install(app: Flask, *, base_url: str = "") -> None:
+def install(app: Flask, *, host: AssetHost | None = None) -> None:
     """Reads the static folder into the application and gives templates what they need to name its files."""
-    app.extensions[EXTENSION] = Assets(Path(app.root_path) / "static", base_url)
+    app.extensions[EXTENSION] = Assets(Path(app.root_path) / "static", host)
     named = (static_url, vendor, sri, cross_origin, preloaded, module)
     app.jinja_env.globals |= {function.__name__: function for function in named}
     app.register_blueprint(bp)
@@ -232,7 +246,7 @@ def _answer(name: str, body: bytes, encoding: str, tag: str, *, forever: bool) -
     response = Response(body, content_type=_TYPES.get(Path(name).suffix, "application/octet-stream"))
     response.headers["Cache-Control"] = _FOREVER if forever else "no-cache"
     response.headers["Vary"] = "Accept-Encoding"
-    if _assets().base_url:  # a CDN before this dashboard hands it on; these files are nobody's secret
+    if _assets().fetched_from_here:  # a CDN before this dashboard hands it on; these files are nobody's secret
         response.headers["Access-Control-Allow-Origin"] = "*"
     response.set_etag(f"{xxhash.xxh3_64_hexdigest(f'{tag}{name}'.encode())}-{encoding}")
     if encoding != IDENTITY:

@@ -26,6 +26,7 @@ from routes import (
 from routes.forms import theme_of
 from routes.performance_routes import split_so_far
 from routes.services import EXTENSION
+from utils.asset_host import AssetHost
 
 PRODUCT = "Binance AI Dashboard"
 _BANNER = "Simulated market"
@@ -45,9 +46,9 @@ _BLUEPRINTS = (
 )
 
 
-def register(app: Flask, *, asset_base_url: str = "") -> None:
+def register(app: Flask, *, asset_host: AssetHost | None = None) -> None:
     """Pages, JSON, files and error pages. `app.extensions["services"]` must be there before the first request."""
-    assets.install(app, base_url=asset_base_url)
+    assets.install(app, host=asset_host)
     for blueprint in _BLUEPRINTS:
         app.register_blueprint(blueprint)
     errors.register_errors(app)

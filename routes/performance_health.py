@@ -65,6 +65,7 @@ def health(
         _loop(sources.get("exchange", {})),
         _database(sources.get("database", {})),
         *_shared_cache(sources.get("redis") or {}),
+        *_assets(sources.get("asset_host") or {}),
         _alerts(alerts),
     )
     worst: State = max((check.state for check in checks), key=_RANK.__getitem__)
@@ -170,6 +171,17 @@ def _shared_cache(redis: Mapping[str, Any]) -> tuple[Check, ...]:
         return ()
     words = redis_words(redis)
     return (Check("Shared cache", "live" if words == "in use" else "late", words),)
+
+
+def _assets(host: Mapping[str, Any]) -> tuple[Check, ...]:
+    """Only where they lie elsewhere. Without that host pages name the files here, and nothing is lacking."""
+    if "usable" not in host:
+        return ()
+    if host["usable"] and not host["problem"]:
+        return (Check("Assets", "live", f"{host['address']} gives them"),)
+    told = str(host["problem"]) or "answers again"
+    now = "" if host["usable"] else "; pages take them from here"
+    return (Check("Assets", "late", f"{told}{now}"),)
 
 
 def _alerts(alerts: Sequence[str]) -> Check:

@@ -252,6 +252,7 @@ _FIELDS: tuple[tuple[str, str, Literal["counter", "gauge"], str, str], ...] = (
     ("redis", "calls", "counter", "dashboard_shared_cache_calls", "Questions to the shared cache."),
     ("redis", "failures", "counter", "dashboard_shared_cache_failures", "Questions that it did not answer in time."),
     ("redis", "refused", "counter", "dashboard_shared_cache_refused", "Questions not asked while it was down."),
+    ("asset_host", "usable", "gauge", "dashboard_asset_host_up", "1 while pages take assets from ASSET_BASE_URL."),
     ("memory_guard", "rounds", "counter", "dashboard_memory_guard_rounds", "Rounds of trimming."),
 )
 

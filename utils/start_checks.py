@@ -8,6 +8,7 @@ from typing import Protocol
 
 from utils import alert_send
 from utils.alert_delivery import target_of
+from utils.asset_host import AssetHost
 from utils.deploy_checks import ENOUGH_BYTES, LEAST_BYTES, free_bytes, port_problem
 from utils.start_steps import Outcome, Result
 
@@ -56,3 +57,11 @@ def check_redis(shared: SharedCache, timeout_s: float = REDIS_TIMEOUT_S) -> Outc
         return Result.WARNING, f"no answer within {timeout_s:.0f} s; start it or correct REDIS_URL (pages work without)"
     finally:
         shared.close()
+
+
+def check_asset_host(host: AssetHost) -> Outcome:
+    """Before a first start a CDN that fetches from here cannot have them: a warning, and pages name the files here."""
+    problem = host.look()
+    if not problem:
+        return Result.OK, f"{host.address} gives what pages name"
+    return Result.WARNING, f"{problem} (until it gives them, pages take styles and scripts from here)"

@@ -14,7 +14,7 @@ from data.performance_store import PerformanceStore
 from models.speeds import ModelSpeeds
 from routes.alerts import Watch, make_watch
 from routes.services import Services
-from routes.wiring.caches import cache_clearing, configure_caches, guard_memory, page_cache, shared_cache
+from routes.wiring.caches import asset_host, cache_clearing, configure_caches, guard_memory, page_cache, shared_cache
 from routes.wiring.market_side import Market, build_market, connection_to
 from routes.wiring.model_side import Models, build_models
 from routes.wiring.parts import Parts, Worker
@@ -85,6 +85,7 @@ def assemble(settings: Settings, clock: Clock, worker: Worker | None = None) -> 
             ProfileStore(settings.instance_path / "profiles"), clock, who=f"worker {worker.number}" if worker else ""
         ),
         worker_files=files,
+        asset_host=asset_host(settings, pages),
         services=services,
     )
 

@@ -12,6 +12,7 @@ from config import Settings
 from data.candle_codec import CANDLE_CODEC
 from data.market_data import MarketData
 from models.forecaster import Forecaster
+from utils.asset_host import AssetHost
 from utils.cache_clearing import CacheClearing
 from utils.cache_codecs import Codecs
 from utils.clock import Clock
@@ -73,6 +74,11 @@ def page_cache(settings: Settings) -> ResponseCache:
         enabled=settings.enable_data_caching,
         dictionaries=Dictionaries() if settings.enable_compression_dictionaries else None,
     )
+
+
+def asset_host(settings: Settings, pages: ResponseCache) -> AssetHost | None:
+    """Where assets lie, if that is elsewhere. Stored pages name it, and are made anew when it comes or goes."""
+    return AssetHost(settings.asset_base_url, changed=pages.clear) if settings.asset_base_url else None
 
 
 def cache_clearing(pages: ResponseCache, forecaster: Forecaster) -> CacheClearing:

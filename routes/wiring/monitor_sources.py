@@ -43,5 +43,7 @@ def add_sources(parts: Parts) -> None:
         sources["dictionaries"] = parts.services.pages.dictionaries.stats
     if parts.shared_cache is not None:
         sources["redis"] = parts.shared_cache.stats
+    if parts.asset_host is not None:
+        sources["asset_host"] = parts.asset_host.stats
     for name, read in sources.items():
         performance_monitor.add_source(name, read)

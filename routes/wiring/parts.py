@@ -19,6 +19,7 @@ from models.training_runner import TrainingRunner
 from routes.alerts import Watch
 from routes.services import Services
 from utils.access_log import AccessLog
+from utils.asset_host import AssetHost
 from utils.leadership import Part
 from utils.memory_guard import MemoryGuard
 from utils.minute_recorder import MinuteRecorder
@@ -61,6 +62,7 @@ class Parts:
     recorder: MinuteRecorder
     profiles: ProfileRecorder
     worker_files: WorkerFiles | None
+    asset_host: AssetHost | None
     services: Services
 
 
@@ -68,6 +70,8 @@ def background(settings: Settings, parts: Parts) -> list[Part]:
     """The parts with threads of their own that every process has, in the order in which they start."""
     chosen: list[Part] = [] if parts.shared_cache is None else [parts.shared_cache]
     chosen.append(parts.profiles)
+    if parts.asset_host is not None:
+        chosen.append(parts.asset_host)
     if settings.enable_performance_logging:
         chosen += [parts.access_log, parts.recorder, performance_monitor]
     if settings.enable_memory_monitoring:

@@ -15,7 +15,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from routes.assets import EXTENSION, Assets
-from tests.support.browser import Replay
+from tests.support.browser import Replay, replayed_app
 from tests.support.pages import client, replay
 
 __all__ = ["client", "replay"]
@@ -151,3 +151,24 @@ def test_no_script_takes_an_answer_from_a_stale_copy() -> None:
     ]
     assert len(asked) >= 4
     assert [call for call in asked if 'cache: "no-cache"' not in call] == []
+
+
+def test_pages_name_their_own_files_while_the_host_of_the_assets_is_down(tmp_path: Path) -> None:
+    far = "http://127.0.0.1:9"
+    with replayed_app(tmp_path, ("BTCUSDT",), asset_base_url=far) as replay:
+        host, client = replay.app.extensions["parts"].asset_host, replay.app.test_client()
+        there = client.get("/")
+        assert f'href="{far}/own/' in there.text
+        assert "integrity=" in there.text
+        assert host.look()
+        here = client.get("/", headers={"If-None-Match": there.headers["ETag"]})
+        assert (here.status_code, far in here.text) == (200, False)
+        assert all(client.get(address).status_code == 200 for address in linked(here.text))
+        assert here.headers["Content-Security-Policy"] == there.headers["Content-Security-Policy"]
+        assert client.get(linked(here.text)[0]).headers["Access-Control-Allow-Origin"] == "*"
+        assert "pages take them from here" in client.get("/performance").text
+        assert "dashboard_asset_host_up 0.0" in client.get("/metrics").text
+        host._fetch = lambda *_: (replay.app.extensions[EXTENSION].own("css/page.css", "identity"), "*")
+        assert [host.look(), host.look()] == ["", ""]
+        assert f'href="{far}/own/' in client.get("/").text
+        assert f"{far} gives them" in client.get("/performance").text

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from utils.asset_host import AssetHost
 from utils.errors import ConfigError
 from utils.listener import listen
-from utils.start_checks import check_address, check_alerts, check_redis, check_storage
+from utils.start_checks import check_address, check_alerts, check_asset_host, check_redis, check_storage
 from utils.start_steps import Outcome, Result, table, timed
 
 
@@ -80,3 +81,11 @@ def test_a_silent_redis_is_a_warning() -> None:
         shared = Shared(answers=answers)
         assert check_redis(shared)[0] is result
         assert not shared.running
+
+
+def test_a_host_of_assets_that_does_not_answer_is_a_warning() -> None:
+    host = AssetHost("http://127.0.0.1:9", changed=lambda: None)
+    result, told = check_asset_host(host)
+    assert (result, host.usable) == (Result.WARNING, False)
+    assert "refused" in told
+    assert "from here" in told
