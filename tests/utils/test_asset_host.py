@@ -114,8 +114,8 @@ def test_one_look_that_fails_is_no_outage_and_each_turn_is_told_once(server: Ser
         assert host.usable is usable
     server.status = 200
     host.look()
-    assert not host.usable
+    assert not host.stats().usable
     host.look()
-    assert host.usable
+    assert host.stats().usable
     assert turns == [False, True]
     assert (host.stats().looks, host.stats().failures) == (8, 4)
