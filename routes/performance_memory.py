@@ -55,7 +55,13 @@ def guard_panel(guard: Mapping[str, Any]) -> tuple[Panel, ...]:
         Fact("Pause between two", wording.duration(guard["cool_down_s"])),
     ]
     facts += [Fact(f"Last time: {one['name']}", _gave_back(one)) for one in reports]
-    return (Panel("Memory guard", tuple(facts)),)
+    return (
+        Panel(
+            "Memory guard",
+            tuple(facts),
+            glance=f"machine {percent(guard['used_percent'])} of {percent(guard['max_percent'])}",
+        ),
+    )
 
 
 def _share(rss_bytes: float | None, limit: float) -> float | None:

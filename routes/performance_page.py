@@ -11,6 +11,14 @@ import numpy as np
 from routes import wording
 from routes.budgets import breaches
 from routes.performance_caches import CacheRow, cache_rows
+from routes.performance_glance import (
+    caches_glance,
+    history_glance,
+    routes_glance,
+    slowest_glance,
+    statements_glance,
+    versions_glance,
+)
 from routes.performance_health import Health, health
 from routes.performance_history import Comparison, Course, compare, courses
 from routes.performance_memory import Holder, guard_panel, holders
@@ -87,6 +95,8 @@ class PerformancePage:
     courses: tuple[Course, ...]
     comparison: Comparison
     tables: tuple[TimingTable, ...]
+    glances: Mapping[str, str]
+    """The one figure of each section that says most, by the section's id, for where sections are folded."""
 
 
 def performance_version(services: Services) -> str:
@@ -113,6 +123,13 @@ def performance_page(services: Services, alerts: Sequence[str] = ()) -> Performa
     now = minute_of_all(services.recorder.recent(), others)
     over = breaches(services.budgets, now.routes)
     limit = float(services.settings.max_memory_usage_percent)
+    routes = route_rows(now, metrics.get("routes", ()), services.budgets, over)
+    slowest = slow_rows(slowest_of_all(services.monitor.slowest(), others))
+    statements = statement_rows(sources.get("database", {}))
+    course, comparison = (
+        courses(services.recorder.history()),
+        compare(services.recorder.versions(), services.recorder.version),
+    )
     return PerformancePage(
         version=version,
         at_ms=services.clock.now_ms(),
@@ -123,15 +140,25 @@ def performance_page(services: Services, alerts: Sequence[str] = ()) -> Performa
         headlines=_headlines(now, rates_of_all(services.recorder.rates(), others), whole, sources),
         broken=tuple(Broken(one.route, breach_text(one)) for one in over),
         workers=worker_rows(own, others),
-        routes=route_rows(now, metrics.get("routes", ()), services.budgets, over),
-        slowest=slow_rows(slowest_of_all(services.monitor.slowest(), others)),
+        routes=routes,
+        slowest=slowest,
         caches=cache_rows(sources, services.clearing),
         panels=_panels(system, {**metrics, "sources": sources}, process),
         holders=holders(sources.get("memory_holders"), process.get("rss_bytes")),
-        statements=statement_rows(sources.get("database", {})),
-        courses=courses(services.recorder.history()),
-        comparison=compare(services.recorder.versions(), services.recorder.version),
+        statements=statements,
+        courses=course,
+        comparison=comparison,
         tables=tuple(TimingTable(title, _timings(metrics.get(kind, ()))) for kind, title in _KINDS),
+        glances={
+            "routes": routes_glance(len(routes), len(over)),
+            "workers": f"{1 + len(others)} processes",
+            "caches": caches_glance(sources),
+            "history": history_glance(course),
+            "memory": wording.size(process.get("rss_bytes")),
+            "slowest": slowest_glance(slowest),
+            "versions": versions_glance(comparison),
+            "statements": statements_glance(statements),
+        },
     )
 
 

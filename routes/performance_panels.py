@@ -128,7 +128,9 @@ def process_panel(process: Mapping[str, Any], uptime_s: float | None) -> Panel:
         Fact("They took", _gc_time(process)),
         Fact("Uncollectable objects", count(process.get("gc_uncollectable"))),
     )
-    return Panel("Process", facts)
+    return Panel(
+        "Process", facts, glance=f"{wording.size(process.get('rss_bytes'))}, CPU {percent(process.get('cpu_percent'))}"
+    )
 
 
 def _gc_time(process: Mapping[str, Any]) -> str:
@@ -151,7 +153,11 @@ def machine_panel(system: Mapping[str, Any]) -> Panel:
         Fact("Memory available", memory),
         Fact("Libraries", versions),
     )
-    return Panel("Machine", facts)
+    return Panel(
+        "Machine",
+        facts,
+        glance=f"CPU {percent(system.get('cpu_percent'))}, memory {percent(system.get('memory_percent'))}",
+    )
 
 
 def database_panel(database: Mapping[str, Any], store: Mapping[str, Any]) -> Panel:
@@ -176,9 +182,8 @@ def compression_panel(compression: Mapping[str, Any], dictionaries: Mapping[str,
         Fact("Time", seconds_text(compression.get("seconds") if taken else None)),
         *_difference_facts(_mapping(compression.get("encodings")).get(DCZ), dictionaries),
     )
-    return Panel(
-        "Compression", facts, "Each page once per encoding; a stored page is sent without compressing it again."
-    )
+    note = "Each page once per encoding; a stored page is sent without compressing it again."
+    return Panel("Compression", facts, note, f"{wording.size(taken)} as {wording.size(given)}")
 
 
 def _difference_facts(made: Mapping[str, int] | None, dictionaries: Mapping[str, Any]) -> tuple[Fact, ...]:

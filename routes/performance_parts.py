@@ -26,11 +26,22 @@ class Fact:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """Facts of one part, such as the feed; `note` says what they are."""
+    """Facts of one part, such as the feed; `note` says what they are; `glance` is what to know where it is folded."""
 
     name: str
     facts: tuple[Fact, ...]
     note: str = ""
+    glance: str = ""
+
+    @property
+    def key(self) -> str:
+        """Its name as an id within the page."""
+        return "part-" + "".join(letter if letter.isalnum() else "-" for letter in self.name.lower())
+
+    @property
+    def figure(self) -> str:
+        """The glance, or the first of its facts."""
+        return self.glance or (f"{self.facts[0].name} {self.facts[0].text}" if self.facts else "")
 
 
 @dataclass(frozen=True, slots=True)
