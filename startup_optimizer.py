@@ -26,7 +26,7 @@ from data.interval import Interval
 from data.symbol import Symbol
 from models.registry import Registry, RegistryEntry, Status
 from utils.asset_host import AssetHost
-from utils.errors import ModelError, NotReady
+from utils.errors import ModelError, NotFound, NotReady
 from utils.logs import start_logging
 from utils.model_cache import model_cache
 from utils.model_utils import predict_batches
@@ -127,7 +127,7 @@ def read_candles(market: Market, held: list[Candles]) -> Outcome:
     for symbol, interval in wanted:
         try:
             held.append(market.candles(symbol, interval))
-        except NotReady:
+        except (NotFound, NotReady):
             missing.append(f"{symbol} {interval}")
     rows = sum(map(len, held))
     told = f"{rows} candles of {len(held)} of {len(wanted)} series"

@@ -121,7 +121,6 @@ class CatchUp:
                 page = self._gateway.klines(*pair, limit=2, deadline_s=self._paces.rest_deadline_s)
                 self._market.on_page(*pair, page, None)
         except (Rejected, BadData) as error:
-            log.warning("%s %s is left behind: %s", *pair, error)
             self._market.on_refused(*pair, error)
             self._wait_longer(pair)
             return 0
@@ -138,7 +137,7 @@ class CatchUp:
         return found
 
     def _ask_tickers(self) -> None:
-        for ticker in self._gateway.tickers(self._market.symbols, deadline_s=self._paces.rest_deadline_s).values():
+        for ticker in self._gateway.tickers(self._market.known, deadline_s=self._paces.rest_deadline_s).values():
             self._market.on_ticker(ticker)
         self._answered()
 

@@ -85,11 +85,14 @@ class MarketData:
     def candles(self, symbol: Symbol, interval: Interval, limit: int | None = None) -> Candles:
         """The newest `limit` closed candles (all that are kept in memory by default), oldest first.
 
-        Raises NotFound for a series that is not followed, NotReady while nothing is known of it.
+        Raises NotFound for a series that is not followed, or whose market the exchange does not know; NotReady while
+        nothing is known of it.
         """
         series = self._followed(symbol, interval)
         candles = self._hot.get(series, self._catch_up)
         if not len(candles):
+            if series.unknown:
+                raise NotFound(series.problem)
             raise NotReady(f"no candle of {symbol} {interval} is known yet; {self._awaited(series)}")
         return candles if limit is None else candles.tail(limit)
 
@@ -135,6 +138,22 @@ class MarketData:
     def problems(self) -> dict[str, str]:
         """What keeps single markets from being up to date, in words, by market."""
         return {str(series.symbol): series.problem for series in self._series.values() if series.problem}
+
+    def problem(self, symbol: Symbol, interval: Interval) -> str:
+        """Why the exchange has no answer for this series, in words; empty while it has, or was not asked."""
+        return self._followed(symbol, interval).problem
+
+    @property
+    def unknown(self) -> tuple[Symbol, ...]:
+        """Followed markets that the exchange says it does not know."""
+        found = {series.symbol for series in self._series.values() if series.unknown}
+        return tuple(symbol for symbol in self.symbols if symbol in found)
+
+    @property
+    def known(self) -> tuple[Symbol, ...]:
+        """The others."""
+        unknown = set(self.unknown)
+        return tuple(symbol for symbol in self.symbols if symbol not in unknown)
 
     def status(self) -> MarketStatus:
         return MarketStatus(
@@ -219,13 +238,14 @@ class MarketData:
     def on_page(self, symbol: Symbol, interval: Interval, page: KlinePage, asked_from_ms: int | None) -> None:
         """An answer about candles from `asked_from_ms` on: what it lacks before its newest row is a hole."""
         series = self._followed(symbol, interval)
-        series.problem = ""
         self.on_closed(page.closed)
-        known_ms = (
-            series.newest_open_ms
-        )  # of a market of which nothing is known the next reader asks for whatever it has
-        if known_ms is not None and known_ms < self.newest_closed_ms(interval):
-            series.asked_in_vain(self._clock.monotonic())
+        known_ms = series.newest_open_ms
+        if known_ms is None:
+            series.lack()  # of a market of which nothing is known the next reader asks for whatever it has
+        else:
+            series.answer()
+            if known_ms < self.newest_closed_ms(interval):
+                series.asked_in_vain(self._clock.monotonic())
         if asked_from_ms is not None and page.answered_to_ms is not None and not page.refused_open_ms:
             self.on_answered(symbol, interval, asked_from_ms, page.answered_to_ms)
         if page.forming is not None:
@@ -241,8 +261,11 @@ class MarketData:
             self._store.record_hole(symbol, interval, hole_ms, next_ms)
 
     def on_refused(self, symbol: Symbol, interval: Interval, error: ExchangeError) -> None:
-        """The exchange refuses this series; the others go on."""
-        self._followed(symbol, interval).problem = str(error)
+        """The exchange refuses this series; the others go on. Said once, and of an unknown market once for all."""
+        told = symbol in self.unknown
+        series = self._followed(symbol, interval)
+        if series.refuse(error) and not (told and series.unknown):
+            log.warning("%s %s is left out: %s", symbol, interval, series.problem)
 
     def missing(self, symbol: Symbol, interval: Interval) -> list[tuple[int, int]]:
         """Ranges [a, b) of open times that the hot set should have and that are neither stored nor known holes."""

@@ -26,6 +26,8 @@ Progress = Callable[[int, int, str], None]
 
 _AT_ONCE = 4
 _WEIGHT_PER_SERIES = 2
+_ASKED_FOR_LIMITS = 3
+"""Markets that may be unknown to the exchange, which then tells nothing."""
 _WORTH_KNOWING = 0.1
 """Of the weight limit: who asks for less need not ask for the limit first."""
 
@@ -76,7 +78,7 @@ class FirstQuestions:
 
 def ask_tickers(market: MarketData, gateway: BinanceGateway) -> None:
     """Raises ExchangeError."""
-    for ticker in gateway.tickers(market.symbols).values():
+    for ticker in gateway.tickers(market.known).values():
         market.on_ticker(ticker)
 
 
@@ -109,7 +111,9 @@ def prime(
 def _learn_limits(market: MarketData, gateway: BinanceGateway) -> None:
     """How much may be asked in a minute is part of what the exchange says of any market."""
     try:
-        gateway.exchange_info(market.symbols[:1])
+        for symbol in market.symbols[:_ASKED_FOR_LIMITS]:
+            if gateway.exchange_info([symbol]):
+                return
     except ExchangeError as error:
         log.info("the exchange's limits are not known, the usual ones are taken: %s", error)
 
@@ -120,7 +124,6 @@ def _fill(market: MarketData, gateway: BinanceGateway, course: _Course, symbol: 
     try:
         fill_missing(market, gateway, symbol, interval)
     except (Rejected, BadData) as error:
-        log.warning("%s %s could not be filled: %s", symbol, interval, error)
         market.on_refused(symbol, interval, error)
     except ExchangeError as error:
         course.trouble = error

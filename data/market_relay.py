@@ -261,7 +261,7 @@ class _Known:
         self._series: dict[object, tuple[object, ...]] = {}
 
     def is_new(self, series: MarketSeries) -> bool:
-        mark = (series.changes, series.heard_ms, series.problem)
+        mark = (series.changes, series.heard_ms)
         if self._series.get(series.key) == mark:
             return False
         self._series[series.key] = mark

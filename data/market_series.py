@@ -8,8 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from data.candles import FLOAT_COLUMNS, Candle, Candles
+from data.gateway_errors import UNKNOWN_SYMBOL
 from data.interval import Interval
 from data.symbol import Symbol
+from utils.errors import ExchangeError, Rejected
 
 RETRY_S = 5.0
 _LONGEST_PAUSE_S = 300.0
@@ -26,6 +28,7 @@ class SeriesNews:
     changes: int
     heard_ms: int | None
     problem: str
+    unknown: bool
     forming: Candle | None
     forming_event_ms: int
 
@@ -33,6 +36,7 @@ class SeriesNews:
 class MarketSeries:
     """Forming candle, time of the newest news, and a count of changes. `writing` is held by whoever adds candles.
 
+    `problem`: why the exchange has no candle of it for us, in words; `unknown` where it knows no such market.
     `read_at_s`: when somebody last looked at its candles, by the monotonic clock."""
 
     __slots__ = (
@@ -50,6 +54,7 @@ class MarketSeries:
         "problem",
         "read_at_s",
         "symbol",
+        "unknown",
         "writing",
     )
 
@@ -65,6 +70,7 @@ class MarketSeries:
         self.digest = ""
         self.changes = 0
         self.problem = ""
+        self.unknown = False
         self._asked_at_s = float("-inf")
         self._pause_s = RETRY_S
         self.read_at_s = float("-inf")
@@ -89,6 +95,7 @@ class MarketSeries:
             if digest == self.digest or newest < (self.newest_open_ms or -1):
                 return
             self.digest, self.newest_open_ms = digest, newest
+            self.problem, self.unknown = "", False
             self.changes += 1
             self._pause_s = RETRY_S
             if self.forming is not None and self.forming.open_time_ms <= newest:
@@ -104,6 +111,27 @@ class MarketSeries:
                 self.forming = candle
                 self.changes += 1
 
+    def refuse(self, error: ExchangeError) -> bool:
+        """The exchange has no answer for this series alone; whether that is news."""
+        unknown = isinstance(error, Rejected) and error.code == UNKNOWN_SYMBOL
+        return self._take_problem(_unknown_text(self.symbol, error) if unknown else str(error), unknown=unknown)
+
+    def lack(self) -> None:
+        """The exchange has answered: it has no closed candle, of a market that is new or has not been traded."""
+        self._take_problem(f"the exchange has no closed candle of {self.symbol} {self.interval} yet", unknown=False)
+
+    def answer(self) -> None:
+        """The exchange has an answer for this series."""
+        self._take_problem("", unknown=False)
+
+    def _take_problem(self, problem: str, *, unknown: bool) -> bool:
+        with self._lock:
+            if problem == self.problem:
+                return False
+            self.problem, self.unknown = problem, unknown
+            self.changes += 1
+            return True
+
     def news(self) -> SeriesNews:
         with self._lock:
             return SeriesNews(
@@ -113,6 +141,7 @@ class MarketSeries:
                 self.changes,
                 self.heard_ms,
                 self.problem,
+                self.unknown,
                 self.forming,
                 self.forming_event_ms,
             )
@@ -120,7 +149,8 @@ class MarketSeries:
     def take(self, news: SeriesNews) -> None:
         """What another process knows of this series, its count of changes too: both name the same state alike."""
         with self._lock:
-            self.changes, self.heard_ms, self.problem = news.changes, news.heard_ms, news.problem
+            self.changes, self.heard_ms = news.changes, news.heard_ms
+            self.problem, self.unknown = news.problem, news.unknown
             self.forming, self.forming_event_ms = news.forming, news.forming_event_ms
 
     def may_ask(self, now_s: float) -> bool:
@@ -137,6 +167,13 @@ class MarketSeries:
         with self._lock:
             self._asked_at_s = now_s
             self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)
+
+
+def _unknown_text(symbol: Symbol, error: ExchangeError) -> str:
+    told = f"{error.code}: {error.msg}" if isinstance(error, Rejected) else str(error)
+    return (
+        f"the exchange does not know {symbol} ({told}); look for a typo in SYMBOLS, or whether the market was delisted"
+    )
 
 
 def joined(older: Candles, newer: Candles, limit: int) -> Candles:

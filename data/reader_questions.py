@@ -41,7 +41,8 @@ class ReaderQuestions:
         try:
             page = self._gateway.klines(symbol, interval, start_ms=start_ms, limit=limit, deadline_s=_READER_DEADLINE_S)
         except Rejected as error:
-            series.problem = str(error)
+            series.refuse(error)
+            series.asked_in_vain(self._clock.monotonic())
             return None
         except ExchangeError as error:
             self._silent_until_s = self._clock.monotonic() + self._pause_s

@@ -30,6 +30,7 @@ _TITLES = {
     502: "The exchange gave no usable answer",
     503: "Not ready yet",
 }
+_NO_MARKET = "There is no such market here"
 _DATABASE = "The database cannot be used"
 _UNEXPECTED = "An error that nobody foresaw. It has been written to the log, under the request's number below."
 _LONGEST_PATH = 80
@@ -119,11 +120,19 @@ def _page(status: int, message: str, retry_after_s: int | None, request_id: str,
         return render_template(
             "error.html",
             status=status,
-            title=_DATABASE if isinstance(error, StoreError) else _TITLES.get(status, "That did not work"),
+            title=_title(status, error, about_market=about_market),
             message=message,
             retry_after_s=retry_after_s,
             request_id=request_id,
             here=request.full_path if request.query_string else request.path,
-            symbols=market.symbols if asked_wrongly else (),
+            symbols=[symbol for symbol in market.symbols if symbol not in market.unknown] if asked_wrongly else (),
             intervals=market.intervals if isinstance(error, InvalidInput) and "interval" in request.args else (),
         )
+
+
+def _title(status: int, error: DashboardError | None, *, about_market: bool) -> str:
+    if isinstance(error, StoreError):
+        return _DATABASE
+    if about_market and isinstance(error, NotFound):
+        return _NO_MARKET
+    return _TITLES.get(status, "That did not work")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from flask import Blueprint, Response
 
 from routes.budgets import budget
@@ -13,6 +15,7 @@ bp = Blueprint("health", __name__)
 
 _RETRY_S = 2
 _SHOWN_SERIES = 20
+_SHOWN_WARNINGS = 5
 
 
 @bp.get("/health")
@@ -26,9 +29,13 @@ def health() -> Response:
 @bp.get(READY_ROUTE)
 @budget(p95_ms=25, size_bytes=2_000)
 def ready() -> Response:
-    """200 once every followed market has candles and every part is in place, else 503 with what is waited for."""
-    waiting = waiting_for(services())
-    response = _answer({"ready": not waiting, "waiting_for": waiting}, 503 if waiting else 200)
+    """200 once every followed market has candles and every part is in place, else 503 with what is waited for.
+
+    A market that the exchange does not know, or has nothing of, is a warning: the others are not held up by it.
+    """
+    parts = services()
+    waiting, warnings = waiting_for(parts), warnings_of(parts)
+    response = _answer({"ready": not waiting, "waiting_for": waiting, "warnings": warnings}, 503 if waiting else 200)
     if waiting:
         response.headers["Retry-After"] = str(_RETRY_S)
     return response
@@ -37,16 +44,41 @@ def ready() -> Response:
 def waiting_for(parts: Services) -> list[str]:
     """What is not in place yet, in words."""
     market = parts.market
-    empty = [
-        f"candles of {symbol} {interval}"
-        for symbol in market.symbols
-        for interval in market.intervals
-        if market.freshness(symbol, interval).state == "empty"
-    ]
+    series = [(symbol, interval) for symbol in market.symbols for interval in market.intervals]
+    empty = [pair for pair in series if market.freshness(*pair).state == "empty"]
+    if len(empty) < len(series):
+        empty = [pair for pair in empty if not market.problem(*pair)]
+    told = [f"candles of {symbol} {interval}" for symbol, interval in empty]
     start = [parts.connection.waiting_for] if parts.connection.waiting_for else []
-    if len(empty) > _SHOWN_SERIES:
-        empty = [f"{', '.join(empty[:_SHOWN_SERIES])}, and of {len(empty) - _SHOWN_SERIES} more"]
-    return [*start, *parts.waiting(), *empty]
+    if len(told) > _SHOWN_SERIES:
+        told = [f"{', '.join(told[:_SHOWN_SERIES])}, and of {len(told) - _SHOWN_SERIES} more"]
+    return [*start, *parts.waiting(), *told]
+
+
+def warnings_of(parts: Services) -> list[str]:
+    """Which followed markets the exchange has no answer for, and why; the unknown ones in one sentence."""
+    market = parts.market
+    unknown = market.unknown
+    others = [
+        problem
+        for symbol in market.symbols
+        if symbol not in unknown
+        for interval in market.intervals
+        if (problem := market.problem(symbol, interval))
+    ]
+    if len(others) > _SHOWN_WARNINGS:
+        others = [*others[:_SHOWN_WARNINGS], f"and {len(others) - _SHOWN_WARNINGS} more of that kind"]
+    return [*([unknown_sentence(unknown)] if unknown else []), *others]
+
+
+def unknown_sentence(unknown: Sequence[str]) -> str:
+    """What to do about markets that the exchange does not know."""
+    named = ", ".join(unknown[:_SHOWN_SERIES])
+    more = f" and {len(unknown) - _SHOWN_SERIES} more" if len(unknown) > _SHOWN_SERIES else ""
+    return (
+        f"the exchange does not know {named}{more}: look for a typo in SYMBOLS, or whether the market was delisted; "
+        "all others are followed"
+    )
 
 
 def _answer(value: object, status: int) -> Response:

@@ -17,7 +17,7 @@ from routes.market_view import Age, Quote
 from routes.overview_settled import Settled, settled
 from routes.services import ForecastFace, MarketFace, Services, SkillFace
 from routes.wording import Trend
-from utils.errors import NotReady, StoreError
+from utils.errors import NotFound, NotReady, StoreError
 
 _NO_AGE = Age("empty", "never", None)
 
@@ -93,6 +93,8 @@ def _candles(services: Services, interval: Interval) -> tuple[dict[Symbol, Candl
             known[symbol] = services.market.candles(symbol, interval)
         except NotReady as error:
             waiting[symbol] = str(error)
+        except NotFound:
+            waiting[symbol] = services.market.problem(symbol, interval)
     return known, waiting
 
 

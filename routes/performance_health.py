@@ -59,6 +59,7 @@ def health(
         _answers(now, broken),
         _errors(now),
         _streams(sources.get("feed", {})),
+        *_markets(sources.get("market") or {}),
         _exchange(sources.get("exchange", {}), metrics.get("at_ms", 0)),
         _memory(process, memory_limit_percent),
         _cpu(process),
@@ -108,6 +109,17 @@ def _streams(feed: Mapping[str, Any]) -> Check:
         return Check("Streams", "late", "not opened yet")
     state = str(feed.get("state", "starting"))
     return Check("Streams", states.get(state, "stale"), str(feed.get("text") or state))
+
+
+def _markets(market: Mapping[str, Any]) -> tuple[Check, ...]:
+    """Of those that the exchange has no answer for, the first one's reason."""
+    if not market:
+        return ()
+    problems: Mapping[str, str] = market["problems"]
+    if not problems:
+        return (Check("Markets", "live", f"{count(market['symbols'])} followed, none refused by the exchange"),)
+    more = f"; and {len(problems) - 1} more of {count(market['symbols'])}" if len(problems) > 1 else ""
+    return (Check("Markets", "late", f"{next(iter(problems.values()))}{more}"),)
 
 
 def _exchange(exchange: Mapping[str, Any], now_ms: int) -> Check:

@@ -49,7 +49,8 @@ def model_panel(sources: Mapping[str, Any], functions: Sequence[Mapping[str, Any
         if report["name"] in ("forecast", "forecasts")
         for fraction in ("p50", "p99")
     ]
-    return Panel("Models", (*facts, *facts_of(_mapping(sources.get("forecaster")))))
+    shown = (*facts, *facts_of(_mapping(sources.get("forecaster"))))
+    return Panel("Models", shown, glance=f"{count(cache.get('models', 0))} in memory")
 
 
 def exchange_panel(exchange: Mapping[str, Any], feed: Mapping[str, Any], now_ms: int) -> Panel:
@@ -74,7 +75,7 @@ def exchange_panel(exchange: Mapping[str, Any], feed: Mapping[str, Any], now_ms:
         Fact("Event loop late", _lag(exchange)),
         Fact("Last problem", str(exchange.get("last_error") or feed.get("last_error") or "none")),
     )
-    return Panel("Exchange", facts)
+    return Panel("Exchange", facts, glance=f"weight {used:,} of {limit:,}")
 
 
 def _streams(feed: Mapping[str, Any]) -> str:
@@ -169,7 +170,7 @@ def database_panel(database: Mapping[str, Any], store: Mapping[str, Any]) -> Pan
         Fact("Slowest", seconds_text(database.get("slowest_s") if asked else None)),
         *facts_of(_mapping(store)),
     )
-    return Panel("Database", facts)
+    return Panel("Database", facts, glance=f"{count(asked)} statements, {count(database.get('errors', 0))} failed")
 
 
 def compression_panel(compression: Mapping[str, Any], dictionaries: Mapping[str, Any]) -> Panel:
@@ -244,7 +245,7 @@ def limits_panel(limits: Mapping[str, Any]) -> tuple[Panel, ...]:
         Fact("Refused on all others", count(limits["cheap"])),
         Fact("Addresses counted, each by route", count(limits["remembered"])),
     )
-    return (Panel("Requests refused as too many", facts),)
+    return (Panel("Requests refused as too many", facts, glance=count(limits["dear"] + limits["cheap"])),)
 
 
 def redis_words(redis: Mapping[str, Any]) -> str:

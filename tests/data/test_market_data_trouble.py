@@ -9,13 +9,16 @@ from pathlib import Path
 import pytest
 
 from data.binance_gateway import BinanceGateway
+from data.candles import Candles
+from data.interval import Interval
+from data.kline_page import KlinePage
 from data.market_data import MarketData
 from data.symbol import Symbol
 from tests.support.exchange import RunningExchange
 from tests.support.market import BTC, ETH, market_over, running_gateway
 from tests.support.market_at_noon import M1, NOON, clock, exchange, gateway, market
 from utils.clock import ManualClock
-from utils.errors import ExchangeUnavailable, NotReady
+from utils.errors import ExchangeUnavailable, NotFound, NotReady, Rejected
 
 __all__ = ["clock", "exchange", "gateway", "market"]
 
@@ -67,17 +70,42 @@ def test_after_an_outage_the_reader_sees_new_candles_again(
 
 
 def test_one_market_that_the_exchange_does_not_know_leaves_the_others_alone(
-    gateway: BinanceGateway, tmp_path: Path
+    gateway: BinanceGateway, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     unknown = Symbol("NOSUCHUSDT")
-    with market_over(gateway, tmp_path, symbols=(unknown, BTC)) as market:
+    with market_over(gateway, tmp_path, symbols=(unknown, BTC), intervals=(M1, Interval.H1)) as market:
         market.prime()
+        market.prime()
+        said = [record.getMessage() for record in caplog.records if unknown in record.getMessage()]
+        assert len(said) == 1, "once, whatever the number of intervals and of questions"
+        assert "look for a typo in SYMBOLS" in said[0]
+        assert (market.unknown, market.known) == ((unknown,), (BTC,))
         assert len(market.candles(BTC, M1)) == 100
         assert market.ticker(BTC) is not None
         assert list(market.problems()) == [unknown]
         assert "-1121" in market.problems()[unknown]
-        with pytest.raises(NotReady, match="Invalid symbol"):
-            market.candles(unknown, M1)
+        before = market.status().reader_calls
+        for _ in range(3):
+            with pytest.raises(NotFound, match=r"does not know NOSUCHUSDT \(-1121: Invalid symbol\.\)"):
+                market.candles(unknown, M1)
+        assert market.status().reader_calls <= before + 1
+
+
+def test_a_market_that_was_refused_is_taken_back_when_it_tells_of_itself(market: MarketData) -> None:
+    refused = Rejected("the exchange refused klines", code=-1121, msg="Invalid symbol.")
+    market.on_refused(BTC, M1, refused)
+    before = market.changes(M1)
+    assert list(market.unknown) == [BTC]
+    market.prime()
+    assert not market.unknown
+    assert not market.problems()
+    assert market.changes(M1) != before
+
+
+def test_a_market_of_which_the_exchange_has_nothing_yet_says_so(market: MarketData) -> None:
+    market.on_page(BTC, M1, KlinePage(Candles.empty(BTC, M1), None), NOON - M1.ms)
+    assert market.problem(BTC, M1) == "the exchange has no closed candle of BTCUSDT 1m yet"
+    assert market.unknown == ()
 
 
 def test_bad_data_never_reaches_the_store(exchange: RunningExchange, market: MarketData) -> None:

@@ -175,6 +175,6 @@ def test_health_and_readiness(replay: Replay, client: FlaskClient) -> None:
     ready = replay.app.extensions["parts"].connection._ready
     ready.set()
     try:
-        assert get(client, "/ready") == {"ready": True, "waiting_for": []}
+        assert get(client, "/ready") == {"ready": True, "waiting_for": [], "warnings": []}
     finally:
         ready.clear()

@@ -116,8 +116,10 @@ class Replay:
 
 
 @contextmanager
-def replayed_app(folder: Path, symbols: Sequence[str] = SYMBOLS, **overrides: str) -> Iterator[Replay]:
-    """`create_app` as it is, no network: its market is told real hourly candles, its model is a small real one."""
+def replayed_app(folder: Path, symbols: Sequence[str] = SYMBOLS, /, **overrides: str) -> Iterator[Replay]:
+    """`create_app` as it is, no network: its market is told real hourly candles, its model is a small real one.
+
+    With another `symbols` among the settings it follows markets that nothing is told of."""
     real = {Symbol(name): real_candles(name, "1h", -1100) for name in symbols}
     first = next(iter(real.values()))
     clock = ManualClock(first.last_open_time_ms)
