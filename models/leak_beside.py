@@ -8,10 +8,10 @@ from dataclasses import replace
 import numpy as np
 
 from data.candles import FLOAT_COLUMNS, Candles
+from models.altered_candles import REPLACEMENTS, with_other_future
 from models.input_source import context_of
-from models.leak_checks import REPLACEMENTS
 from models.leak_findings import Check, Finding
-from models.pipeline import with_other_future, written_in
+from models.pipeline import written_in
 from models.scale_inputs import ScaleInputs
 from models.season import Season, fit_season
 from models.spec import ModelSpec

@@ -10,14 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.candles import Candles
+from models.altered_candles import REPLACEMENTS, with_other_candle, with_other_future
 from models.leak_findings import Check, Finding, counted, verdict
-from models.pipeline import Pipeline, with_other_candle, with_other_future
+from models.pipeline import Pipeline
 from models.samples import Ints, Samples
 from models.scaling import fit_scaler
 
 Floats = NDArray[np.float64]
-REPLACEMENTS = ((1, 0.03), (2, 0.0005))
-"""(seed, volatility per candle) of the futures that replace the real one: one wild, one nearly still."""
 
 
 def check_future(pipeline: Pipeline, markets: Sequence[Candles], fractions: Sequence[float]) -> Check:

@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.candles import Candles
+from models.altered_candles import REPLACEMENTS, with_other_future
 from models.inputs import input_matrix
-from models.leak_checks import REPLACEMENTS, check_scaler_numbers
+from models.leak_checks import check_scaler_numbers
 from models.leak_findings import Check, Finding
-from models.pipeline import Pipeline, with_other_future
+from models.pipeline import Pipeline
 from models.registry import GRAPH, RegistryEntry
 from models.samples import Inputs, cut, data_hash, gather
 from models.spec import ModelSpec

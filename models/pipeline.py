@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from data.candles import FLOAT_COLUMNS, Candles
+from data.candles import Candles
 from data.features import FEATURES
 from models.baseline import horizon_returns
 from models.inputs import INPUTS, input_matrix
-from models.samples import Inputs, Ints, Samples, known_sigma, usable_ends
+from models.samples import Inputs, Ints, Samples, joined, known_sigma
 from models.scale_catalogue import OWN
 from models.scale_inputs import CONTEXT
 from models.scaling import fit_scaler
@@ -50,23 +50,13 @@ class Pipeline:
 
     def gather(self, markets: Sequence[Candles], horizons: Sequence[int], window: int, warm_up: int) -> Samples:
         """What `models.samples.gather` gives, by these steps."""
-        features, sigmas, targets, ends, offset = [], [], [], [], 0
-        for candles in markets:
-            matrix, sigma = self.inputs(candles, self.features), self.sigma(candles)
-            usable = usable_ends(candles, matrix, window, warm_up)
-            ends.append(usable[np.isfinite(sigma[usable])] + offset)
-            features.append(matrix)
-            sigmas.append(sigma)
-            targets.append(self.targets(candles, horizons))
-            offset += len(candles)
-        return Samples(
-            symbols=tuple(candles.symbol for candles in markets),
-            features=np.concatenate(features),
-            sigma=np.concatenate(sigmas),
-            returns=np.concatenate(targets),
-            open_time_ms=np.concatenate([candles.open_time_ms for candles in markets]),
-            market=np.repeat(np.arange(len(markets), dtype=np.int32), [len(candles) for candles in markets]),
-            ends=np.concatenate(ends),
+        return joined(
+            markets,
+            window=window,
+            warm_up=warm_up,
+            inputs=lambda candles: self.inputs(candles, self.features),
+            sigma=self.sigma,
+            targets=lambda candles: self.targets(candles, horizons),
         )
 
 
@@ -106,28 +96,3 @@ def located(path: Path, name: str) -> str:
     starts = (f'"{name}":', f"def {name}(")
     at = next((number for number, line in enumerate(lines, 1) if line.strip().startswith(starts)), None)
     return file if at is None else f"{file}:{at}"
-
-
-def with_other_future(candles: Candles, row: int, seed: int, volatility: float) -> Candles:
-    """The same candles up to and with `row`; every one after it replaced by a walk of that volatility per candle."""
-    random = np.random.default_rng(seed)
-    count = len(candles) - row - 1
-    close = candles.close[row] * np.exp(np.cumsum(random.normal(0.0, volatility, count)))
-    opened = np.concatenate([candles.close[row : row + 1], close])[:-1]
-    high = np.maximum(opened, close) * np.exp(random.exponential(volatility, count))
-    low = np.minimum(opened, close) * np.exp(-random.exponential(volatility, count))
-    volume = random.lognormal(3.0, 1.0, count)
-    later = [opened, high, low, close, volume, volume * close, np.round(volume), 0.3 * volume, 0.3 * volume * close]
-    columns = [
-        np.concatenate([getattr(candles, name)[: row + 1], column])
-        for name, column in zip(FLOAT_COLUMNS, later, strict=True)
-    ]
-    return Candles.from_columns(candles.symbol, candles.interval, candles.open_time_ms.copy(), columns)
-
-
-def with_other_candle(candles: Candles, row: int) -> Candles:
-    """The same candles but for one, whose prices are 1 % higher and whose volumes are doubled."""
-    columns = [getattr(candles, name).copy() for name in FLOAT_COLUMNS]
-    for place, column in enumerate(columns):
-        column[row] *= 1.01 if place < FLOAT_COLUMNS.index("volume") else 2.0
-    return Candles.from_columns(candles.symbol, candles.interval, candles.open_time_ms.copy(), columns)

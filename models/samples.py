@@ -82,15 +82,35 @@ def gather(
     half_life: float,
     inputs: Inputs = input_matrix,
 ) -> Samples:
-    """Computes each market once; the windows themselves are cut later, batch by batch."""
+    """What a model learns from: its inputs, sigma by `half_life`, and the returns to each horizon."""
+    return joined(
+        markets,
+        window=window,
+        warm_up=warm_up,
+        inputs=lambda candles: inputs(candles, names),
+        sigma=lambda candles: known_sigma(candles, half_life),
+        targets=lambda candles: horizon_returns(candles, horizons),
+    )
+
+
+def joined(
+    markets: Sequence[Candles],
+    *,
+    window: int,
+    warm_up: int,
+    inputs: Callable[[Candles], NDArray[np.float32]],
+    sigma: Callable[[Candles], NDArray[np.float64]],
+    targets: Callable[[Candles], NDArray[np.float64]],
+) -> Samples:
+    """Computes each market once: inputs (n, f), sigma (n,), targets (n, h). Windows are cut later, batch by batch."""
     features, sigmas, returns, ends, offset = [], [], [], [], 0
     for candles in markets:
-        matrix, sigma = inputs(candles, names), known_sigma(candles, half_life)
+        matrix, own_sigma = inputs(candles), sigma(candles)
         usable = usable_ends(candles, matrix, window, warm_up)
-        ends.append(usable[np.isfinite(sigma[usable])] + offset)
+        ends.append(usable[np.isfinite(own_sigma[usable])] + offset)
         features.append(matrix)
-        sigmas.append(sigma)
-        returns.append(horizon_returns(candles, horizons))
+        sigmas.append(own_sigma)
+        returns.append(targets(candles))
         offset += len(candles)
     return Samples(
         symbols=tuple(candles.symbol for candles in markets),

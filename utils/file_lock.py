@@ -1,4 +1,4 @@
-"""File lock: one at a time of all threads and processes that change the same files; it ends with who holds it."""
+"""File lock: one at a time of all threads and processes, kept by the kernel: it ends with who holds it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
+AVAILABLE = os.name == "posix"
+"""Whether the system has `flock`."""
 _HERE = threading.Lock()
 """For threads of this process where the system has no `flock`."""
 
@@ -16,7 +19,7 @@ _HERE = threading.Lock()
 def held(path: Path) -> Iterator[None]:
     """Waits until nobody else holds the lock of that file, which is made where it is absent. OSError where it cannot
     be."""
-    if os.name != "posix":
+    if not AVAILABLE:
         with _HERE:
             yield
         return
@@ -28,3 +31,19 @@ def held(path: Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+def taken(path: Path) -> IO[bytes] | None:
+    """The file, locked until it is closed or this process ends; None where another process or object holds it, or
+    where the system has no such locks. Waits for nobody."""
+    if not AVAILABLE:
+        return None
+    import fcntl
+
+    file = path.open("ab")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        return None
+    return file

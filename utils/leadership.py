@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Protocol
 
+from utils import file_lock
 from utils.errors import ConfigError
 
 log = logging.getLogger(__name__)
@@ -42,7 +43,9 @@ class Leadership:
         return self._lock_file is not None
 
     def start(self) -> None:
-        """Begins to lead at once where nobody does, so that a single process never follows."""
+        """Begins to lead at once where nobody does, so that a single process never follows. Raises ConfigError."""
+        if not file_lock.AVAILABLE:
+            raise ConfigError("several workers need file locks, which this platform has not; set WORKERS=1")
         self._path.parent.mkdir(parents=True, exist_ok=True)
         if self._try():
             return
@@ -67,7 +70,7 @@ class Leadership:
                 return
 
     def _try(self) -> bool:
-        self._lock_file = locked(self._path)
+        self._lock_file = file_lock.taken(self._path)
         if self._lock_file is None:
             return False
         log.info("this process leads")
@@ -83,18 +86,3 @@ class Leadership:
     def _end_all(self) -> None:
         while self._running:
             self._running.pop().close()
-
-
-def locked(path: Path) -> IO[bytes] | None:
-    """The file, locked until it is closed or this process ends; None where another holds it. Raises ConfigError."""
-    try:
-        import fcntl
-    except ImportError:
-        raise ConfigError("several workers need file locks, which this platform has not; set WORKERS=1") from None
-    file = path.open("ab")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        file.close()
-        return None
-    return file

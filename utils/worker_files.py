@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
+from utils import file_lock
 from utils.repeating import Repeating
 
 log = logging.getLogger(__name__)
@@ -80,7 +81,7 @@ class WorkerFiles:
     def _take_number(self) -> bool:
         self._folder.mkdir(parents=True, exist_ok=True)
         for number in (*self._wanted, *range(MOST_WORKERS)):
-            lock_file = _locked(self._lock_path(number))
+            lock_file = file_lock.taken(self._lock_path(number))
             if lock_file is not None:
                 self._number, self._lock_file = number, lock_file
                 return True
@@ -91,7 +92,7 @@ class WorkerFiles:
         for number in range(MOST_WORKERS):
             if number == self._number or not self._path(number, name).exists():
                 continue
-            free = _locked(self._lock_path(number))
+            free = file_lock.taken(self._lock_path(number))
             if free is None:
                 yield number
             else:
@@ -107,18 +108,3 @@ class WorkerFiles:
 
     def _path(self, number: int, name: str) -> Path:
         return self._folder / f"worker-{number}.{name}"
-
-
-def _locked(path: Path) -> IO[bytes] | None:
-    """The file, locked until it is closed; None where another process or object holds it, or nobody can."""
-    try:
-        import fcntl
-    except ImportError:  # not on this platform
-        return None
-    file = path.open("ab")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        file.close()
-        return None
-    return file

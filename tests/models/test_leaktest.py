@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from data.candles import Candles
 from data.interval import Interval
 from models import leak_shuffle, leaktest
+from models.altered_candles import with_other_candle, with_other_future
 from models.kline_files import markets as read
 from models.leak_checks import check_future, check_scaler, check_scaler_numbers, check_split, check_targets
 from models.leak_findings import Check
@@ -23,7 +24,7 @@ from models.leak_models import check_forecasts, check_gap
 from models.leak_plants import Plant, plants
 from models.leak_shuffle import check_shuffled
 from models.leaktest import caught, leak_test
-from models.pipeline import real_pipeline, with_other_candle, with_other_future
+from models.pipeline import real_pipeline
 from models.registry import Registry
 from models.scaling import fit_scaler
 from models.significance import Bounds

@@ -8,7 +8,7 @@ import pytest
 from data.candles import FLOAT_COLUMNS, Candles
 from data.interval import Interval
 from data.symbol import Symbol
-from models.pipeline import with_other_future
+from models.altered_candles import with_other_future
 from models.scale_catalogue import OWN
 from models.scale_inputs import CONTEXT, KNOWN, ScaleInputs
 from models.scale_series import HISTORY

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from data.interval import Interval
 from data.symbol import Symbol
+from models.altered_candles import with_other_future
 from models.folds import folds
 from models.input_source import CONTEXT_MARKET, InputSource, check_inputs, inputs_for, training_source
 from models.inputs import input_matrix
 from models.kinds import MAX_DIFFERENCE, Task, Trained, fit
 from models.leak_beside import check_beside, with_context
-from models.pipeline import with_other_future
 from models.recipe import preset
 from models.samples import Samples, decided, gather
 from models.scale_inputs import CONTEXT, KNOWN, ScaleInputs

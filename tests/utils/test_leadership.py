@@ -5,6 +5,9 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
+import pytest
+
+from utils.errors import ConfigError
 from utils.leadership import Leadership
 
 
@@ -51,3 +54,11 @@ def test_a_follower_can_end_without_ever_leading(tmp_path: Path) -> None:
     second.close()
     first.close()
     assert notes == ["+follow", "-follow"]
+
+
+def test_without_file_locks_nobody_leads_and_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("utils.file_lock.AVAILABLE", False)
+    notes: list[str] = []
+    with pytest.raises(ConfigError, match="set WORKERS=1"):
+        Leadership(tmp_path / "lock", follow=Noted("follow", notes), lead=[Noted("lead", notes)]).start()
+    assert notes == []
