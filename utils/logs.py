@@ -20,7 +20,6 @@ from utils.errors import ConfigError
 from utils.performance_monitor import current_trace
 from utils.redaction import Redaction
 
-LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 LOG_FILE = "dashboard.log"
 
 MAX_BYTES = 5 * 1024 * 1024

@@ -10,7 +10,7 @@ from threading import Lock
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One request; `at_ms` is the exchange's time, `real_s` its monotonic clock. Status 0: a fault of transport."""
+    """One request; `at_ms` is the exchange's time. Status 0: a fault of transport."""
 
     method: str
     path: str
@@ -18,7 +18,6 @@ class Entry:
     weight: int
     status: int
     at_ms: int
-    real_s: float
 
     def param(self, name: str) -> str | None:
         return dict(self.params).get(name)

@@ -6,7 +6,7 @@ function rememberTheme(theme) {
   document.cookie = `theme=${theme}; path=/; max-age=31536000; samesite=lax${location.protocol === "https:" ? "; secure" : ""}`;
 }
 
-export function currentTheme() {
+function currentTheme() {
   const chosen = root.dataset.theme;
   if (chosen === "light" || chosen === "dark") return chosen;
   return matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
@@ -27,7 +27,7 @@ function themeToggle() {
   });
 }
 
-export function ageText(seconds) {
+function ageText(seconds) {
   if (seconds < 5) return "just now";
   if (seconds < 60) return `${Math.floor(seconds)} s ago`;
   if (seconds < 3600) return `${Math.floor(seconds / 60)} min ago`;
@@ -47,7 +47,7 @@ export function ages(scope = document) {
   }
 }
 
-export function keepTime(scope = document) {
+function keepTime(scope = document) {
   const made = scope.querySelector("[data-now]") ?? (scope.dataset?.now ? scope : null);
   const difference = made ? Number(made.dataset.now) - Date.now() : 0;
   offset = Math.abs(difference) > SAME_TIME_MS ? difference : 0;
