@@ -13,7 +13,7 @@ _CACHE_KEYS = frozenset({"hits", "misses"})
 _DICTIONARIES = "dictionaries"
 """Answers that browsers hold: a read is a browser that names one; each was made for a reader: no load has a time."""
 _SHARED = "redis"
-"""The level below the data cache: what it holds is the server's to tell, and clearing the data cache clears it."""
+"""The level below the data cache: the server tells what it holds, and clearing the data cache clears it."""
 
 _NAMES = {_SHARED: "Shared cache (Redis)", _DICTIONARIES: "Compression dictionaries"}
 
@@ -65,12 +65,17 @@ def _cache(name: str, source: Mapping[str, Any], clearable: Collection[str]) -> 
         entries=count(source.get("entries", source.get("models"))),
         size=wording.size(size),
         filled=size / most * 100 if size is not None and most else None,
-        evictions=count(source.get("evictions")),
+        evictions=_evicted(name, source.get("evictions")),
         loads=count(loads),
         load_time=seconds_text(took_s / loads if loads and took_s is not None else None),
         age=_ages(source.get("age_median_s"), source.get("age_oldest_s")),
         cleared_with="with the data cache" if name == _SHARED else "",
     )
+
+
+def _evicted(name: str, evictions: int | None) -> str:
+    """A server that several use does not tell whose keys it dropped."""
+    return f"{count(evictions)} of anyone’s" if name == _SHARED and evictions else count(evictions)
 
 
 def _as_cache(name: str, source: Any) -> Any:

@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 from routes import wording
 from routes.budgets import Breach
-from routes.performance_panels import redis_words
 from routes.performance_parts import count, percent, seconds_text
+from routes.performance_redis import redis_words
 from utils.minutes import Minute
 
 State = Literal["live", "late", "stale"]

@@ -32,10 +32,10 @@ from routes.performance_panels import (
     model_panel,
     other_panels,
     process_panel,
-    redis_panel,
     statement_rows,
 )
 from routes.performance_parts import Headline, Panel, count, percent, seconds_text
+from routes.performance_redis import redis_panel
 from routes.performance_routes import RouteRow, SlowRow, breach_text, route_rows, slow_rows
 from routes.performance_workers import WorkerRow, exchange_of_all, process_of_all, worker_rows
 from routes.services import Services

@@ -1,4 +1,4 @@
-"""Performance panels: models, exchange, process, database, compression and the shared cache."""
+"""Performance panels: models, exchange, process, database, compression and whatever else reports itself."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from typing import Any
 
 from routes import wording
 from routes.performance_caches import is_cache
-from routes.performance_parts import Fact, Panel, count, facts_of, heading, percent, seconds_text
+from routes.performance_parts import Fact, Panel, count, facts_of, found_text, heading, percent, seconds_text
 from utils.dictionaries import DCZ
-from utils.metrics_export import shared_cache_up
 
 _OWN_PANELS = frozenset(
     {
@@ -196,13 +195,8 @@ def _difference_facts(made: Mapping[str, int] | None, dictionaries: Mapping[str,
     return (
         Fact("Of these, as what differs", count(0 if made is None else made["count"]) + sizes),
         Fact("Earlier answers held", held),
-        Fact("Named by browsers and held", _known(int(dictionaries["found"]), int(dictionaries["unknown"]))),
+        Fact("Named by browsers and held", found_text(int(dictionaries["found"]), int(dictionaries["unknown"]))),
     )
-
-
-def _known(found: int, unknown: int) -> str:
-    asked = found + unknown
-    return f"{wording.percent(found / asked, 1)} of {count(asked)}" if asked else wording.NOTHING
 
 
 def statement_rows(database: Mapping[str, Any]) -> tuple[StatementRow, ...]:
@@ -219,23 +213,6 @@ def statement_rows(database: Mapping[str, Any]) -> tuple[StatementRow, ...]:
     )
 
 
-def redis_panel(redis: Mapping[str, Any]) -> tuple[Panel, ...]:
-    """The cache that several processes share; none where REDIS_URL is not set."""
-    if not redis:
-        return ()
-    facts = (
-        Fact("State", redis_words(redis)),
-        Fact("Hears of changes", "yes" if redis["hears"] else "no; own copies are trusted for a second"),
-        Fact("Questions", f"{count(redis['calls'])}, {count(redis['failures'])} failed"),
-        Fact("Not asked while it was down", count(redis["refused"])),
-        Fact("Loads left to another process", count(redis["waited"])),
-        Fact("Values not readable", count(redis["undecodable"])),
-        Fact("Slowest question", seconds_text(redis["slowest_s"] if redis["calls"] else None)),
-        Fact("Last problem", redis["last_problem"] or "none"),
-    )
-    return (Panel("Shared cache (Redis)", facts),)
-
-
 def limits_panel(limits: Mapping[str, Any]) -> tuple[Panel, ...]:
     """Who was told to ask less often; nothing where nobody counts it."""
     if not limits:
@@ -246,14 +223,6 @@ def limits_panel(limits: Mapping[str, Any]) -> tuple[Panel, ...]:
         Fact("Addresses counted, each by route", count(limits["remembered"])),
     )
     return (Panel("Requests refused as too many", facts, glance=count(limits["dear"] + limits["cheap"])),)
-
-
-def redis_words(redis: Mapping[str, Any]) -> str:
-    """Whether it is used."""
-    if shared_cache_up(redis):
-        return "in use"
-    problem = f" ({redis['last_problem']})" if redis["last_problem"] else ""
-    return f"cannot be used{problem}; each process loads for itself"
 
 
 def other_panels(sources: Mapping[str, Any]) -> tuple[Panel, ...]:

@@ -94,6 +94,12 @@ def count(value: int | float | None) -> str:
     return wording.NOTHING if value is None else f"{value:,.0f}"
 
 
+def found_text(found: int, missed: int) -> str:
+    """`97.2 % of 1,204`."""
+    asked = found + missed
+    return f"{wording.percent(found / asked, 1)} of {count(asked)}" if asked else wording.NOTHING
+
+
 def seconds_text(seconds: float | None) -> str:
     """Milliseconds, whatever their size."""
     return wording.NOTHING if seconds is None else wording.milliseconds(seconds * 1000)

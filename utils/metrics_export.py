@@ -269,6 +269,26 @@ def _field_metrics(sources: Sources) -> Iterator[Metric]:
     up = shared_cache_up(sources.get("redis") or {})
     if up is not None:
         yield gauge("dashboard_shared_cache_up", "1 while the shared cache answers and is heard.", float(up))
+    yield from _server_metrics((sources.get("redis") or {}).get("server") or {})
+
+
+_SERVER: tuple[tuple[str, Literal["counter", "gauge"], str, str], ...] = (
+    ("memory_bytes", "gauge", "memory_bytes", "Memory the Redis server uses."),
+    ("max_memory_bytes", "gauge", "memory_limit_bytes", "Its maxmemory; 0 for none."),
+    ("keys", "gauge", "keys", "Keys of our database of it, whosesoever."),
+    ("evictions", "counter", "evicted_keys", "Keys it dropped for want of room, whosesoever."),
+    ("expired", "counter", "expired_keys", "Keys whose time was over."),
+    ("hits", "counter", "keyspace_hits", "Reads of anyone that found a key."),
+    ("misses", "counter", "keyspace_misses", "Reads of anyone that found none."),
+)
+
+
+def _server_metrics(server: Mapping[str, Any]) -> Iterator[Metric]:
+    """What the server of the shared cache tells of itself: every worker tells the same."""
+    for field, family, name, text in _SERVER:
+        if (value := _number(server, field)) is not None:
+            kind = CounterMetricFamily if family == "counter" else GaugeMetricFamily
+            yield kind(f"dashboard_shared_cache_server_{name}", text, value=value)
 
 
 def _exchange_metrics(exchange: Mapping[str, Any], now_ms: int) -> Iterator[Metric]:

@@ -19,11 +19,12 @@ from utils.redis_debts import RedisDebts
 from utils.redis_listener import RedisListener
 from utils.redis_scripts import BEGIN, CLEAR, FINISH, READ, WRITE, Script
 from utils.redis_stats import RedisStats
+from utils.redis_watch import RedisWatch
 from utils.second_level import FirstLevel, Found
 
 log = logging.getLogger(__name__)
 
-_FORMAT = 1
+_FORMAT = 2
 _GENERATION_MS = 600_000
 _LONGEST_LOAD_S = 300.0
 """A load that took longer is not shared: the generation that it began under may have been forgotten."""
@@ -91,7 +92,9 @@ class RedisLevel:
         self._first_level: FirstLevel | None = None
         self._awaited = Awaited()
         self._debts = RedisDebts()
-        self._hits = self._misses = self._waited = self._undecodable = self._outdated = 0
+        self._watch = RedisWatch(url, prefix=lambda: self._prefix, deadline_s=deadline_s, clock=used)
+        self._hits = self._misses = self._waited = self._undecodable = self._outdated = self._loads = 0
+        self._load_time_s = 0.0
 
     def attach(self, first_level: FirstLevel) -> None:
         self._first_level = first_level
@@ -102,10 +105,12 @@ class RedisLevel:
         self._outdate_all()
 
     def start(self) -> None:
-        """Begin to listen to the other processes, in a thread."""
+        """Begin to listen to the other processes, and to watch the server, each in a thread."""
         self._listener.start()
+        self._watch.start()
 
     def close(self) -> None:
+        self._watch.close()
         self._listener.close()
         self._connection.close()
 
@@ -149,7 +154,7 @@ class RedisLevel:
             self._debts.owe_everything()
 
     def stats(self) -> RedisStats:
-        connection = self._connection
+        connection, held = self._connection, self._watch.newest
         return RedisStats(
             breaker=str(connection.breaker.state),
             hears=self._listener.hears,
@@ -163,6 +168,15 @@ class RedisLevel:
             outdated=self._outdated,
             slowest_s=connection.slowest_s,
             last_problem=connection.last_problem,
+            loads=self._loads,
+            load_time_s=self._load_time_s,
+            entries=held.entries,
+            size_bytes=held.size_bytes,
+            age_median_s=held.age_median_s,
+            age_oldest_s=held.age_oldest_s,
+            evictions=None if held.server is None else held.server.evictions,
+            asked_s=self._watch.age_s(),
+            server=held.server,
         )
 
     def _found_or_ticket(self, key: Hashable, text: str) -> Found | _Ticket | None:
@@ -199,8 +213,10 @@ class RedisLevel:
         content, live_ms = b"", 0
         try:
             value = load()
+            took_s = self._timer() - began_s
+            self._loads, self._load_time_s = self._loads + 1, self._load_time_s + took_s
             seconds = fresh_s(value)
-            if self._timer() - began_s <= _LONGEST_LOAD_S:
+            if took_s <= _LONGEST_LOAD_S:
                 content, live_ms = self._shared(value, seconds)
         finally:
             if ticket is not None:
@@ -246,7 +262,7 @@ class RedisLevel:
     def _found(self, text: str, answer: list[Any]) -> Found | None:
         content: bytes = answer[0]
         try:
-            value = self._codecs.decode(content.partition(b"\n")[2])
+            value = self._codecs.decode(content.partition(b"\n")[2].partition(b"\n")[2])
         except ValueError as error:
             self._undecodable += 1
             log.warning("the shared value of %s cannot be read and is forgotten: %s", text, error)

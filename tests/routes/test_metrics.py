@@ -25,6 +25,7 @@ from utils.histogram import EDGES_S, percentile_s
 from utils.metrics_export import OTHERS, MetricsExport, labelled
 from utils.performance_monitor import PerformanceMonitor, performance_monitor
 from utils.redis_stats import RedisStats
+from utils.redis_watch import RedisServerFacts
 
 ROOT = Path(__file__).resolve().parents[2]
 RULES, RULE_TESTS = ROOT / "docs/prometheus/alerts.yml", ROOT / "docs/prometheus/alerts_test.yml"
@@ -169,7 +170,9 @@ def test_a_part_that_fails_takes_only_its_own_metrics_away() -> None:
 def with_shared_cache(breaker: str) -> str:
     """A scrape of a program that was given a Redis."""
     monitor = PerformanceMonitor()
-    stats = RedisStats(breaker, True, 40, 3, 135, 9, 9, 0, 0, 0, 0.05, "ConnectionError")
+    facts = RedisServerFacts("7", 60.0, 2, 3 << 20, 0, "noeviction", 12, 5, 6, 7, 8)
+    held = {"entries": 4, "age_median_s": 30.0, "evictions": 5, "server": facts}
+    stats = RedisStats(breaker, True, 40, 3, 135, 9, 9, 0, 0, 0, 0.05, "ConnectionError", **held)  # type: ignore[arg-type]  # each is of its own
     monitor.add_source("redis", lambda: stats)
     return MetricsExport(monitor).page()[0].decode()
 
@@ -178,6 +181,10 @@ def test_a_shared_cache_that_is_gone_is_scraped_and_where_there_is_none_nothing_
     up, down = with_shared_cache("closed"), with_shared_cache("open")
     assert (value(up, "dashboard_shared_cache_up"), value(down, "dashboard_shared_cache_up")) == (1, 0)
     assert value(down, "dashboard_shared_cache_refused_total") == 135
+    assert value(down, "dashboard_cache_entries", cache="redis") == 4
+    assert value(down, "dashboard_cache_entry_age_median_seconds", cache="redis") == 30
+    assert value(down, "dashboard_shared_cache_server_memory_bytes") == 3 << 20
+    assert value(down, "dashboard_shared_cache_server_evicted_keys_total") == 5
     assert "dashboard_shared_cache" not in client.get("/metrics").get_data(as_text=True)
 
 
@@ -204,7 +211,7 @@ def test_every_metric_of_dashboard_and_rules_is_in_a_real_scrape(client: FlaskCl
 
 def test_the_dashboard_draws_all_that_is_told_of_the_shared_cache() -> None:
     told = {name for name in sample_names(with_shared_cache("open")) if name.startswith("dashboard_shared_cache")}
-    assert len(told) == 4
+    assert len(told) == 11
     assert {name for name in told if name not in DASHBOARD.read_text("utf-8")} == set()
 
 

@@ -17,8 +17,9 @@ from routes.performance_health import health
 from routes.performance_history import area, compare, courses
 from routes.performance_memory import guard_panel, holders
 from routes.performance_page import _headlines
-from routes.performance_panels import exchange_panel, redis_panel
+from routes.performance_panels import exchange_panel
 from routes.performance_parts import Fact
+from routes.performance_redis import redis_panel
 from routes.performance_routes import route_rows, slices, split_text
 from tests.support.browser import Replay
 from tests.support.pages import client, replay
@@ -292,6 +293,40 @@ def test_the_shared_cache_has_a_row_that_says_with_what_it_is_cleared() -> None:
     (row,) = cache_rows({"redis": {"hits": 3, "misses": 1, "breaker": "closed"}}, ("data_cache",))[:1]
     assert (row.name, row.hit_rate, row.clearable) == ("Shared cache (Redis)", 75.0, False)
     assert row.cleared_with == "with the data cache"
+
+
+SERVER = {"version": "7.0.15", "uptime_s": 7200.0, "clients": 5, "memory_bytes": 3 << 20, "max_memory_bytes": 12 << 20,
+          "policy": "allkeys-lru", "keys": 1204, "evictions": 12, "expired": 4312, "hits": 3, "misses": 1}  # fmt: skip
+HELD = {"entries": 40, "size_bytes": 2 << 20, "age_median_s": 30.0, "age_oldest_s": 400.0, "evictions": 12,
+        "loads": 4, "load_time_s": 0.2, "asked_s": 7.0, "server": SERVER}  # fmt: skip
+
+
+def test_the_shared_cache_tells_what_the_server_holds_and_whose_it_dropped() -> None:
+    (row,) = cache_rows({"redis": REDIS | HELD}, ())
+    assert (row.entries, row.size, row.evictions) == ("40", "2.0 MiB", "12 of anyone’s")
+    assert (row.loads, row.load_time, row.age) == ("4", "50.00 ms", "30 s, at most 6 min")
+    (panel,) = redis_panel(REDIS | HELD)
+    facts = {fact.name: fact for fact in panel.facts}
+    assert facts["Server"].text == "Redis 7.0.15, up 2 h, 5 connections"
+    assert facts["Its memory"] == Fact("Its memory", "3.0 MiB of 12.0 MiB, then allkeys-lru", 25.0)
+    assert facts["Its keys"].text == "1,204, 40 of them values of ours"
+    assert facts["Keys it evicted, that expired"].text == "12, 4,312"
+    assert facts["Its reads that found a key"].text == "75.0 % of 4"
+    assert facts["It was asked"].text == "7 s ago"
+
+
+def test_a_server_that_tells_nothing_of_itself_has_a_panel_too() -> None:
+    silent = dict.fromkeys(SERVER) | {"version": "", "policy": "", "keys": 20_000}
+    uncounted = HELD | {"entries": None, "evictions": None, "size_bytes": None, "age_median_s": None, "server": silent}
+    (row,) = cache_rows({"redis": REDIS | uncounted}, ())
+    assert {row.entries, row.size, row.evictions, row.age} == {wording.NOTHING}
+    (panel,) = redis_panel(REDIS | uncounted)
+    facts = {fact.name: fact.text for fact in panel.facts}
+    assert facts["Server"] == "tells nothing of itself"
+    assert facts["Its memory"] == facts["Its reads that found a key"] == wording.NOTHING
+    assert facts["Its keys"] == "20,000, ours not counted"
+    unlimited = redis_panel(REDIS | HELD | {"server": SERVER | {"max_memory_bytes": 0}})[0].facts
+    assert Fact("Its memory", "3.0 MiB, without a limit of its own") in unlimited
 
 
 def test_a_shared_cache_that_is_gone_is_seen_at_a_glance() -> None:

@@ -115,7 +115,7 @@ def test_a_value_is_fresh_for_the_same_time_everywhere(server: RedisServer, proc
     assert other.get_or_load(KEY, never, ttl_s=lambda value: -float(str(value))) == 1
     assert len(other) == 0, "its own rule says that it is not fresh"
     with redis.Redis.from_url(server.url) as client:
-        assert 499_000 < client.pttl(f"dashboard:1:test:value:{json.dumps(KEY, separators=(',', ':'))}") <= 500_000
+        assert 499_000 < client.pttl(f"dashboard:2:test:value:{json.dumps(KEY, separators=(',', ':'))}") <= 500_000
 
 
 def test_everything_in_redis_ends_by_itself_but_the_epochs(server: RedisServer, process: Process) -> None:
@@ -124,19 +124,19 @@ def test_everything_in_redis_ends_by_itself_but_the_epochs(server: RedisServer, 
     one.get_or_load(("plain", "a"), lambda: 2)
     with redis.Redis.from_url(server.url) as client:
         lasting = [key for key in client.scan_iter() if client.ttl(key) == -1]
-    assert lasting == [b"dashboard:1:test:epochs"]
+    assert lasting == [b"dashboard:2:test:epochs"]
 
 
 def test_an_unreadable_value_is_forgotten_and_loaded_again(server: RedisServer, process: Process) -> None:
     (one, _), (other, level) = process(server.url), process(server.url)
     one.set(KEY, made_candles(10))
-    name = f"dashboard:1:test:value:{json.dumps(KEY, separators=(',', ':'))}"
+    name = f"dashboard:2:test:value:{json.dumps(KEY, separators=(',', ':'))}"
     with redis.Redis.from_url(server.url) as client:
         kept = client.get(name)
         assert isinstance(kept, bytes)
         client.set(name, kept[:-1] + b"?", keepttl=True)
-        client.publish("dashboard:1:test:news", b"\xff not ours")
-        client.publish("dashboard:1:test:news", b"[]")
+        client.publish("dashboard:2:test:news", b"\xff not ours")
+        client.publish("dashboard:2:test:news", b"[]")
     assert other.get_or_load(KEY, lambda: "again") == "again"
     assert level.stats().undecodable == 1
     assert other.get(KEY) == "again"
