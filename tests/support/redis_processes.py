@@ -46,12 +46,15 @@ Process = Callable[..., tuple[DataCache, RedisLevel]]
 
 
 @pytest.fixture
-def process() -> Iterator[Process]:
-    """As many as a test likes: a cache and its level are all that a process has of its own."""
+def process(request: pytest.FixtureRequest) -> Iterator[Process]:
+    """As many as a test likes: a cache and its level are all that a process has of its own. A module whose server
+    answers all the time sets PATIENT: on a busy machine 50 ms pass without anything being wrong."""
     with ExitStack() as ending:
 
         def begin(url: str, *, hears: bool = True, **options: object) -> tuple[DataCache, RedisLevel]:
             settings: dict[str, object] = {"namespace": "test", "regions": ("candles", "plain"), "codecs": CODECS}
+            if getattr(request.module, "PATIENT", False):
+                settings["deadline_s"] = PATIENCE_S
             level = RedisLevel(url, **(settings | options))  # type: ignore[arg-type]  # the options under test
             cache = DataCache("test")
             cache.configure(second_level=level)

@@ -27,6 +27,8 @@ from utils.redis_level import RedisLevel
 
 __all__ = ["process", "running", "server"]
 
+PATIENT = True
+
 
 def test_what_one_process_loads_the_other_finds(server: RedisServer, process: Process) -> None:
     (one, _), (other, level) = process(server.url), process(server.url)

@@ -24,6 +24,8 @@ from tests.support.servers import RedisServer
 
 __all__ = ["process", "running", "server"]
 
+PATIENT = True
+
 
 ROOT = Path(__file__).resolve().parents[2]
 
