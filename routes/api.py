@@ -14,7 +14,7 @@ from data.indicator_catalogue import CATALOGUE
 from data.interval import Interval
 from data.symbol import Symbol
 from routes.budgets import budget
-from routes.digits import significant, significant_or_none
+from routes.digits import computed, significant, significant_or_none
 from routes.forecast_score import calibrated, shown_horizons
 from routes.forms import parse_interval, parse_limit, parse_model, parse_names, parse_symbol
 from routes.gathered import MOMENT_S, Gathered, chart_version, forming_bar, gather, symbol_version
@@ -138,7 +138,7 @@ def forecast_json(parts: Services, gathered: Gathered) -> dict[str, Any]:
         "prices": significant(forecast.prices),
         "baseline_prices": significant(forecast.baseline_prices),
         "calibration": calibration_json(parts, forecast),
-        "novelty": None if forecast.novelty is None else asdict(forecast.novelty),
+        "novelty": None if forecast.novelty is None else computed(asdict(forecast.novelty)),
         "mix": mix_json(forecast),
         "score": score_json(gathered.scores[forecast.symbol, int(forecast.horizons[-1])]),
         "scores": {
@@ -160,7 +160,7 @@ def calibration_json(parts: Services, forecast: ForecastFace) -> dict[str, Any] 
         "outcomes_of_training": stretch.split,
         "outcomes_since": stretch.outcomes,
         "uncalibrated_prices": significant(raw),
-        "coverage": {ahead: asdict(found[ahead]) for ahead in horizons},
+        "coverage": {ahead: computed(asdict(found[ahead])) for ahead in horizons},
     }
 
 
@@ -169,8 +169,13 @@ def mix_json(forecast: ForecastFace) -> dict[str, Any] | None:
     mix = forecast.mix
     if mix is None:
         return None
-    told = {"version": mix.version, "weighed_ms": mix.weighed_ms, "left_out": mix.left_out}
-    return {"weights": dict(mix.weights), "digests": dict(zip(dict(mix.weights), mix.digests, strict=True)), **told}
+    return {
+        "weights": computed(dict(mix.weights)),
+        "digests": dict(zip(dict(mix.weights), mix.digests, strict=True)),
+        "version": mix.version,
+        "weighed_ms": mix.weighed_ms,
+        "left_out": mix.left_out,
+    }
 
 
 def score_json(skill: SkillFace) -> dict[str, Any] | None:

@@ -15,6 +15,7 @@ from models.ledger_chain import Verification
 from models.ledger_scores import Latest, LedgerModel, interval_95
 from models.ledger_sums import Detail
 from routes import tables, wording
+from routes.digits import computed, significant_or_none
 from routes.forecast_score import models_digest, shown_horizons, trade_cost
 from routes.ledger_answers import of_ledger
 from routes.services import Services, SkillFace
@@ -151,18 +152,13 @@ def cell_row(cell: Cell) -> dict[str, Any]:
                 cell.model.interval.next_open_ms(cell.latest.last_open_time_ms),
                 cell.latest.made_at_ms,
                 cell.latest.last_close,
-                cell.median,
-                cell.low,
-                cell.high,
+                *map(significant_or_none, (cell.median, cell.low, cell.high)),
                 cell.clears_cost,
                 cell.skill.count,
                 cell.skill.blocks,
-                cell.skill.skill_fraction,
-                low,
-                high,
+                *map(significant_or_none, (cell.skill.skill_fraction, low, high)),
                 cell.verdict,
-                cell.skill.coverage_50,
-                cell.skill.coverage_90,
+                *map(significant_or_none, (cell.skill.coverage_50, cell.skill.coverage_90)),
             ),
             strict=True,
         )
@@ -183,12 +179,12 @@ def forecasts_json(services: Services, interval: Interval) -> dict[str, Any]:
         "chain": chain_json(chain(services)),
         "columns": CSV_COLUMNS,
         "rows": [list(cell_row(cell).values()) for table in found for cell in table.cells],
-        "models": _models_json(services, found),
+        "models": computed(_models_json(services, found)),
     }
 
 
 def chain_json(found: Verification) -> dict[str, Any]:
-    """The same as `forecasts_page.chain_view` says in words."""
+    """The same as `chain_view.chain_view` says in words."""
     broken = found.broken
     return {
         "intact": found.intact,

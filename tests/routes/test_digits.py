@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
-from routes.digits import significant, significant_or_none
+from routes.digits import computed, significant, significant_or_none
 from routes.strict_json import dumps
 
 
@@ -37,3 +39,16 @@ def test_the_error_is_below_half_a_unit_of_the_eighth_digit_and_the_shape_stays(
 def test_what_is_not_known_stays_so() -> None:
     assert significant_or_none(None) is None
     assert significant_or_none(1 / 3) == 0.33333333
+    values = np.random.default_rng(1).lognormal(0, 8, 1000)
+    assert [significant_or_none(value) for value in values.tolist()] == significant(values).tolist()
+    assert math.isnan(significant_or_none(math.nan) or 0.0)
+
+
+def test_every_float_is_rounded_however_deep() -> None:
+    told = {"shares": [1 / 3, None, 7], "text": "1.23456789012", "far": False, "inner": ({"loss": 2 / 3},)}
+    assert computed(told) == {
+        "shares": [0.33333333, None, 7],
+        "text": "1.23456789012",
+        "far": False,
+        "inner": [{"loss": 0.66666667}],
+    }

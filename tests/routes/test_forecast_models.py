@@ -185,3 +185,25 @@ def test_an_ensemble_is_among_the_models_of_a_market(replay: Replay, client: Fla
     parts.data_cache.clear()
     told = get(client, "/api/v1/forecast/BTCUSDT?model=mix", 503)
     assert "the members of ensemble mix (gone, lost) cannot be used" in told["message"]
+
+
+def floats(value: object, name: str = "") -> Iterator[tuple[str, float]]:
+    """Every float of an answer, with the name it stands under."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from floats(item, key)
+    elif isinstance(value, list):
+        for item in value:
+            yield from floats(item, name)
+    elif isinstance(value, float):
+        yield name, value
+
+
+@pytest.mark.parametrize("address", ["forecast/BTCUSDT?model=challenger", "forecasts", "indicators/BTCUSDT?limit=20"])
+def test_what_is_computed_has_eight_digits_everywhere(client: FlaskClient, address: str) -> None:
+    body = get(client, f"/api/v1/{address}")
+    if address == "forecasts":
+        body["rows"] = [dict(zip(body["columns"], row, strict=True)) for row in body["rows"]]
+    told = [one for one in floats(body) if one[0] != "last_close"]
+    assert len(told) > 20
+    assert [one for one in told if float(f"{one[1]:.8g}") != one[1]] == []
