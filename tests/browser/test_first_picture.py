@@ -57,7 +57,7 @@ def test_without_a_script_it_is_there_as_well(browser: Browser, address: str, pa
     where, words = WAITING[path]
     page = browser.new_page(java_script_enabled=False)
     page.goto(address + path)
-    page.locator(where).get_by_text(words).wait_for()
+    page.locator(where).get_by_text(words).last.wait_for()
     page.wait_for_timeout(100)
     assert page.evaluate(_NOW, where) == "visible"
     page.close()

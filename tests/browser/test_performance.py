@@ -95,6 +95,38 @@ def test_a_cache_is_cleared_without_script(site: Site) -> None:
         assert parts.data_cache.stats().entries == 0
 
 
+def test_a_phone_shows_each_section_as_a_name_and_a_figure_that_open_by_the_keyboard(site: Site) -> None:
+    with opened(site, "/performance", width=390, java_script_enabled=False) as page:
+        folds = page.locator("details.fold")
+        assert folds.count() > 10
+        assert not page.get_by_role("table").count(), "nothing is open"
+        assert page.evaluate("document.documentElement.scrollHeight") < 3200
+        routes = page.locator("#routes summary")
+        assert routes.is_visible()
+        assert "over budget" in routes.inner_text()
+        routes.focus()
+        page.keyboard.press("Enter")
+        page.get_by_role("region", name="Routes: timings").wait_for()
+
+
+def test_a_wide_screen_has_every_section_whole_and_no_fold_to_stop_at(site: Site) -> None:
+    with opened(site, "/performance", java_script_enabled=False) as page:
+        assert page.get_by_role("heading", name="Caches", exact=True).count() == 1
+        assert page.get_by_role("region", name="Caches").is_visible()
+        assert not page.locator("details.fold > summary:visible").count()
+        stops = [page.keyboard.press("Tab") or page.evaluate("document.activeElement.id") for _ in range(20)]
+        assert "caches" in stops
+        assert not {f"{one}-fold" for one in ("routes", "caches-card", "history", "part-process")} & set(stops)
+
+
+def test_a_cache_that_was_cleared_on_a_phone_is_open_again(site: Site) -> None:
+    with opened(site, "/performance", width=390, java_script_enabled=False) as page:
+        page.locator("#caches-card summary").click()
+        page.get_by_role("button", name="Clear the cache Data cache").click()
+        page.wait_for_url("**/performance#caches")
+        page.get_by_role("button", name="Clear the cache Data cache").wait_for()
+
+
 @pytest.mark.parametrize("script", [True, False])
 def test_the_process_is_recorded_by_a_click_and_looked_into_by_another(site: Site, script: bool) -> None:
     with opened(site, "/performance", java_script_enabled=script) as page:
