@@ -125,9 +125,9 @@ class Database:
     def query_stats(self) -> QueryStats:
         return self._queries.stats()
 
-    def failing_s(self) -> float | None:
-        """For how long nothing asked of it has gone well; None where it answers."""
-        return self._queries.failing_s()
+    def failing(self) -> tuple[float, str] | None:
+        """For how many seconds nothing asked of it has gone well, and what is wrong; None where it answers."""
+        return self._queries.failing()
 
     def close(self) -> None:
         """Close every connection that is not in use; one that is gets closed when its block ends."""
@@ -172,10 +172,11 @@ class Database:
         try:
             yield
         except self._failures as error:
-            self._queries.failed()
+            reason = plain_text(error)
+            self._queries.failed(reason)
             if self.path is not None:
                 doubt(self.path, getattr(error, "orig", None) or error)
-            raise StoreError(plain_text(error)) from error
+            raise StoreError(reason) from error
 
 
 def connect(

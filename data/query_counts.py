@@ -49,6 +49,7 @@ class QueryCounts:
 
     def __init__(self, engine: sa.Engine, timer: Callable[[], float]) -> None:
         self.errors = 0
+        self._reason = ""
         self._failed_s: float | None = None
         self._failing_since_s: float | None = None
         self._timer = timer
@@ -59,17 +60,18 @@ class QueryCounts:
         sa.event.listen(engine, "before_cursor_execute", self._before)
         sa.event.listen(engine, "after_cursor_execute", self._after)
 
-    def failed(self) -> None:
+    def failed(self, reason: str) -> None:
         """A transaction, or the way to one, came to nothing."""
         self.errors += 1
+        self._reason = reason
         self._failed_s = self._timer()
         if self._failing_since_s is None:
             self._failing_since_s = self._failed_s
 
-    def failing_s(self) -> float | None:
-        """For how long nothing has gone well; None where the newest statement did."""
+    def failing(self) -> tuple[float, str] | None:
+        """For how many seconds nothing has gone well, and what is wrong; None where the newest statement went well."""
         since_s = self._failing_since_s
-        return None if since_s is None else self._timer() - since_s
+        return None if since_s is None else (self._timer() - since_s, self._reason)
 
     def stats(self) -> QueryStats:
         since_s = None if self._failed_s is None else self._timer() - self._failed_s

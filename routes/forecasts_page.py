@@ -17,10 +17,12 @@ from routes.forecast_score import models_digest, shown_horizons, trade_cost
 from routes.forecast_table import Cell, ModelTable, chain, detail, forecast_tables
 from routes.forecast_weather import WeatherView, weather_view
 from routes.forecasts_choice import chosen_horizon, chosen_table, told_instead
+from routes.ledger_answers import silence_mark
 from routes.mix_wording import making_of, seen_sentence
 from routes.score_charts import Chart
 from routes.services import Services
 from routes.wording import MIN_SCORED, SHAPES, Trend, Verdict
+from utils.last_known import Silence
 
 MOST_ROWS = 100
 """Markets and models on one page; the search narrows them down, the files hold all."""
@@ -115,6 +117,7 @@ class ForecastsPage:
     course: Chart | None
     weather: WeatherView | None
     least: int
+    silence: Silence | None
     at_ms: int
 
 
@@ -125,6 +128,7 @@ def forecasts_version(services: Services) -> str:
         *(models_digest(services, interval) for interval in services.market.intervals),
         str(services.clock.now_ms() // _VERSION_EACH_MS),
         services.exchange.name,
+        silence_mark(services),
         services.app_version,
     )
     return xxhash.xxh3_64_hexdigest("|".join(parts).encode())
@@ -177,6 +181,7 @@ def forecasts_page(
         course=score_charts.course_chart(looked.course) if looked else None,
         weather=weather_view(looked.weather, interval) if looked else None,
         least=MIN_SCORED,
+        silence=services.known.silence,
         at_ms=services.clock.now_ms(),
     )
 

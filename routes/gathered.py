@@ -13,6 +13,7 @@ from data.symbol import Symbol
 from models.one_look import one_look
 from routes import market_view
 from routes.forecast_score import Scores, models_digest, scores
+from routes.ledger_answers import silence_mark
 from routes.overview_page import feed_state
 from routes.services import IndicatorsFace, Services
 
@@ -41,6 +42,7 @@ def symbol_version(services: Services, symbol: Symbol, interval: Interval) -> st
         age.state,
         age.text,
         feed_state(services),
+        silence_mark(services),
         services.exchange.name,
         models_digest(services, interval),
         services.ledger.version,

@@ -34,6 +34,12 @@ def of_ledger(
         return cast(T, silent.last())
 
 
+def silence_mark(services: Services) -> str:
+    """Part of the version of pages that show such answers: changes when the database falls silent or speaks again."""
+    silence = services.known.silence
+    return "" if silence is None else f"silent since {silence.since_ms}"
+
+
 class _Silent(Exception):
     """The database does not answer."""
 

@@ -17,11 +17,12 @@ from models.search_request import search_request
 from models.spec import ModelSpec, parse_id
 from routes import score_charts
 from routes.budgets import budget
-from routes.ensemble_page import EnsembleForm, ensemble_card, ensemble_form
+from routes.ensemble_page import EnsembleCard, EnsembleForm, ensemble_form
 from routes.ensemble_rows import ensemble_rows
 from routes.forms import parse_whole, theme_of
+from routes.last_card import last_card
 from routes.loss_curve import CURVE_HEIGHT, CURVE_WIDTH
-from routes.model_card import found, model_card
+from routes.model_card import found
 from routes.model_diff import model_diff
 from routes.model_life import HEIGHT, WIDTH
 from routes.models_page import models_page, models_version
@@ -58,12 +59,13 @@ def diff() -> Response:
 @budget(p95_ms=250, size_bytes=60_000, queries=60)
 def card(model_id: str) -> Response:
     def render(parts: Services) -> str:
-        if (mix := ensemble_card(parts, model_id)) is not None:
-            return render_template("ensemble.html", card=mix)
+        seen = last_card(parts, model_id)
+        if isinstance(seen.card, EnsembleCard):
+            return render_template("ensemble.html", card=seen.card, silence=seen.silence)
         size: dict[str, Any] = {"curve_width": CURVE_WIDTH, "curve_height": CURVE_HEIGHT}
         size |= {"life_width": WIDTH, "life_height": HEIGHT, "units": UNITS}
         size |= {"chart_width": score_charts.WIDTH, "chart_height": score_charts.HEIGHT}
-        return render_template("model.html", card=model_card(parts, model_id), **size)
+        return render_template("model.html", card=seen.card, silence=seen.silence, **size)
 
     return _respond(("model", model_id), render)
 

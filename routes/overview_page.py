@@ -12,12 +12,13 @@ from models.ensemble_entry import EnsembleEntry
 from models.one_look import one_look
 from routes import market_view
 from routes.forecast_score import models_digest
-from routes.ledger_answers import of_ledger
+from routes.ledger_answers import of_ledger, silence_mark
 from routes.market_view import Age
 from routes.overview_columns import Column, columns_of, sorted_rows
 from routes.overview_rows import Board, Breadth, Row, gather_board, owners, with_news
 from routes.services import Services
 from utils.errors import InvalidInput
+from utils.last_known import Silence
 
 PER_PAGE = 100
 """Rows of one page, so that what it costs does not grow with the number of markets."""
@@ -43,6 +44,7 @@ class OverviewPage:
     breadth: Breadth | None
     exchange: str
     feed_state: str
+    silence: Silence | None
     model: str
     newest: Age
     at_ms: int
@@ -56,6 +58,7 @@ def overview_version(services: Services, interval: Interval) -> str:
         _seen(services, interval, now_ms),
         services.exchange.name,
         feed_state(services),
+        silence_mark(services),
         models_digest(services, interval),
         services.ledger.version,
         services.app_version,
@@ -113,6 +116,7 @@ def overview_page(
         breadth=board.breadth,
         exchange=services.exchange.name,
         feed_state=feed_state(services),
+        silence=services.known.silence,
         model=_model_text(services, interval),
         newest=max((row.age for row in rows), key=lambda age: age.at_ms or 0),
         at_ms=now_ms,

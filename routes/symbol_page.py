@@ -18,6 +18,7 @@ from routes.market_view import Age, Quote
 from routes.readings import ReadingGroup, readings
 from routes.services import Services
 from routes.svg import CandleChart, candle_chart
+from utils.last_known import Silence
 
 _FALLBACK_CANDLES = 96
 _KEPT_S = 900.0
@@ -56,6 +57,7 @@ class SymbolPage:
     no_forecast: str
     models: tuple[Opinion, ...]
     chart: CandleChart | None
+    silence: Silence | None
     at_ms: int
 
 
@@ -89,6 +91,7 @@ def symbol_page(services: Services, symbol: Symbol, interval: Interval, model_id
         no_forecast=gathered.reason,
         models=opinions(services, gathered),
         chart=settled.chart,
+        silence=services.known.silence,
         at_ms=now_ms,
     )
 

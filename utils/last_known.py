@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import asdict, dataclass
 from typing import Any, Generic, TypeVar
 
 from utils.clock import Clock, SystemClock
@@ -41,14 +41,46 @@ class Known(Generic[T]):
 class LastKnown:
     """Keeps the newest value of each name, of two hundred of them at most."""
 
-    def __init__(self, clock: Clock | None = None, *, failing_s: Callable[[], float | None] = lambda: None) -> None:
-        """`failing_s`: for how many seconds the database has not answered, as far as it knows."""
+    def __init__(
+        self, clock: Clock | None = None, *, failing: Callable[[], tuple[float, str] | None] = lambda: None
+    ) -> None:
+        """`failing`: for how many seconds the database has not answered, as far as it knows, and why."""
         self._clock = clock or SystemClock()
-        self._failing_s = failing_s
+        self._failing = failing
         self._lock = threading.Lock()
         self._kept: dict[Hashable, tuple[Any, int]] = {}
         self._failed: tuple[float, str] | None = None
         self._since_ms: int | None = None
+        self._noticed: Silence | None = None
+        self._follows = False
+
+    @property
+    def silence(self) -> Silence | None:
+        """That the database does not answer, as far as anybody noticed who asked it; pages that live on memory ask
+        nothing themselves. One failure is none yet: not before a second has passed without an answer."""
+        if not self._follows:
+            self._notice()
+        return self._noticed
+
+    def follow(self, words: Mapping[str, Any] | None) -> None:
+        """Another process asks the database all the time: from now on what it noticed holds here."""
+        self._follows = True
+        self._noticed = None if words is None else Silence(**words)
+
+    def told(self) -> Mapping[str, Any] | None:
+        """What was noticed here, as JSON can say it, for processes that seldom ask."""
+        self._follows = False
+        silence = self.silence
+        return None if silence is None else asdict(silence)
+
+    def _notice(self) -> None:
+        failing = self._failing()
+        with self._lock:
+            if failing is None or failing[0] < PAUSE_S:
+                self._noticed = None
+            elif self._noticed is None:
+                since_ms = self._clock.now_ms() - round(1000 * failing[0])
+                self._noticed = Silence(since_ms, None, failing[1])
 
     def read(self, name: Hashable, load: Callable[[], T]) -> Known[T]:
         """What `load` answers; while it raises StoreError, what it answered last."""
@@ -61,7 +93,8 @@ class LastKnown:
             with self._lock:
                 self._failed = (self._clock.monotonic(), str(error))
                 if self._since_ms is None:
-                    self._since_ms = self._clock.now_ms() - round(1000 * (self._failing_s() or 0.0))
+                    failing_s, _ = self._failing() or (0.0, "")
+                    self._since_ms = self._clock.now_ms() - round(1000 * failing_s)
             return self._instead(name, str(error))
         with self._lock:
             self._kept.pop(name, None)

@@ -64,7 +64,7 @@ def assemble(settings: Settings, clock: Clock, worker: Worker | None = None) -> 
     )
     files = worker_files(settings, worker)
     reports = worker_reports(files, recorder, clock)
-    known = LastKnown(clock, failing_s=database.failing_s)
+    known = LastKnown(clock, failing=database.failing)
     services = _services(settings, clock, market, models, connection, feed, pages, recorder, reports, known)
     return Parts(
         database=database,

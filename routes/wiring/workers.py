@@ -83,12 +83,14 @@ class Beside:
             "ledger": self.parts.ledger.changes,
             "alerts": self.parts.watch.alerts.words(),
             "cleared": dict(self.parts.services.clearing.counts),
+            "silence": self.parts.services.known.told(),
         }
 
     def take(self, told: Mapping[str, Any]) -> None:
         self.parts.ledger.told_changes(told["ledger"])
         self.parts.watch.alerts.follow(told["alerts"])
         self.parts.services.clearing.follow(told["cleared"])
+        self.parts.services.known.follow(told["silence"])
 
     def heard(self, word: str) -> None:
         """Something was changed through another process, or a cache was cleared there."""

@@ -55,7 +55,7 @@ def test_what_was_read_before_is_shown_and_since_when_nothing_was(
     client = app.test_client()
     watch: Watch = app.extensions["alerts"]
     watch.alerts.check()
-    before = {address: text_of(client, address) for address in ("/models", "/alerts")}
+    before = {address: text_of(client, address) for address in ("/models", "/alerts", "/models/tiny")}
     assert "not answer since" not in "".join(before.values())
     clock.tick(90)
     server.stop("immediate")
@@ -71,6 +71,10 @@ def test_what_was_read_before_is_shown_and_since_when_nothing_was(
         assert "No model can serve" not in models
         assert "The models’ folder is empty" not in models
         assert "too few to say" in models, "the live skill as it was"
+        card = text_of(client, "/models/tiny")
+        assert re.search(NOTE, card), card[:900]
+        assert "It was last read 2026-01-01 00:00 UTC" in card
+        assert "Can it be believed?" in card
         assert all(rule.title in alerts for rule in PRESETS)
         assert "There is no rule" not in alerts
         assert client.get("/alerts/live").status_code == 200
@@ -79,6 +83,7 @@ def test_what_was_read_before_is_shown_and_since_when_nothing_was(
     clock.tick(PAUSE_S)
     assert "not answer since" not in text_of(client, "/models")
     assert "not answer since" not in text_of(client, "/alerts")
+    assert "not answer since" not in text_of(client, "/models/tiny")
 
 
 def test_what_was_never_read_is_said_to_be_unknown(server: PostgresServer, app: Flask, clock: ManualClock) -> None:
@@ -90,6 +95,8 @@ def test_what_was_never_read_is_said_to_be_unknown(server: PostgresServer, app: 
         assert "not known" in models
         assert "too few to say" not in models
         assert "last read" not in models
+        card = text_of(client, "/models/tiny", 503)
+        assert "The database cannot be used" in card
         refused = text_of(client, "/alerts", 503)
         assert "The database cannot be used" in refused
         assert "restart" in refused or "start it" in refused or "next try" in refused
@@ -108,7 +115,9 @@ def test_what_was_never_read_is_said_to_be_unknown(server: PostgresServer, app: 
         server.start()
 
 
-def test_prices_forecasts_and_metrics_go_on(server: PostgresServer, tmp_path: Path) -> None:
+def test_prices_forecasts_and_metrics_go_on(
+    server: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Scores alone come from the database: as they were read last, or not known."""
     with replayed_app(tmp_path, ("BTCUSDT", "ETHUSDT"), database_url=server.new_database()) as made:
         client, pages = made.app.test_client(), made.app.extensions["services"].pages
@@ -124,13 +133,21 @@ def test_prices_forecasts_and_metrics_go_on(server: PostgresServer, tmp_path: Pa
         pages.clear()
         assert "not known" not in text_of(client, "/")
         text_of(client, "/symbol/BTCUSDT")
+        text_of(client, "/forecasts")
         made.clock.tick(PAUSE_S)
         server.stop("immediate")
         try:
             made.app.extensions["services"].ledger.told_changes(99)
             pages.clear()
-            assert "not known" not in text_of(client, "/"), "as they were"
+            monkeypatch.setattr("utils.last_known.PAUSE_S", 0.0)  # the database's own clock is the machine's
+            for address in ("/", "/live", "/symbol/BTCUSDT", "/forecasts"):
+                assert "The database has not answered since" in text_of(client, address), address
+            assert "not known" not in text_of(client, "/").replace("read last, or not known", ""), "as they were"
             market = text_of(client, "/symbol/BTCUSDT")
             assert "No outcomes yet" in market or "scored" in market
         finally:
             server.start()
+        for address in ("/", "/symbol/BTCUSDT"):
+            text_of(client, "/models")  # whoever asks it anything
+            pages.clear()
+            assert "not answered since" not in text_of(client, address), "and it answers again"

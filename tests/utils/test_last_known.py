@@ -14,7 +14,7 @@ def refuse() -> int:
 
 def test_the_last_value_and_since_when() -> None:
     clock = ManualClock(10_000)
-    known = LastKnown(clock, failing_s=lambda: 2.0)
+    known = LastKnown(clock, failing=lambda: (2.0, "gone"))
     assert known.read("a", lambda: 1).value == 1
     clock.tick(5)
     silent = known.read("a", refuse)
@@ -47,3 +47,26 @@ def test_what_is_kept_is_bounded() -> None:
         known.read(number, lambda: 1)
     assert len(known._kept) == last_known.MOST_KEPT
     assert known.read(0, refuse).value is None, "the oldest"
+
+
+def test_pages_that_ask_nothing_hear_of_a_silence_that_lasts() -> None:
+    clock, failing = ManualClock(10_000), list[tuple[float, str]]()
+    known = LastKnown(clock, failing=lambda: failing[0] if failing else None)
+    seen = [known.silence]
+    for told in ((PAUSE_S / 2, "gone"), (PAUSE_S, "gone"), (PAUSE_S + 7.002, "gone")):
+        failing[:] = [told]
+        seen.append(known.silence)
+        clock.tick(7)
+    failing.clear()
+    silence = Silence(16_000, None, "gone")
+    assert [*seen, known.silence] == [None, None, silence, silence, None], "a single failure is none; it has one moment"
+
+
+def test_one_process_tells_the_others() -> None:
+    clock = ManualClock(10_000)
+    leads, follows = LastKnown(clock, failing=lambda: (2.0, "gone")), LastKnown(clock, failing=lambda: (9.0, "old"))
+    follows.follow(leads.told())
+    assert follows.silence == leads.silence == Silence(8_000, None, "gone")
+    follows.follow(None)
+    assert not follows.silence, "whoever seldom asks does not hear that it answers again"
+    assert follows.told(), "and tells what it noticed itself as soon as it leads"
