@@ -100,10 +100,7 @@ class MarketFeed:
     @property
     def state(self) -> FeedState:
         """That of the status alone: every version of a page asks for it, and a status grows with the connections."""
-        state = self._current_state(self._connected)
-        if state != self._state[0] or self._state[1] is None:
-            self._state = (state, self._clock.now_ms())
-        return state
+        return self._noted_state()
 
     def status(self) -> FeedStatus:
         counters, state = self._counters, self.state
@@ -126,6 +123,13 @@ class MarketFeed:
             last_error=counters.last_error,
             each_connection=tuple(group.status() for group in self._groups),
         )
+
+    def _noted_state(self) -> FeedState:
+        """The present state; where it is another one than before, since when."""
+        state = self._current_state(self._connected)
+        if state != self._state[0] or self._state[1] is None:
+            self._state = (state, self._clock.now_ms())
+        return state
 
     @property
     def _connected(self) -> int:
@@ -279,4 +283,4 @@ class MarketFeed:
         except DashboardError as error:
             self._counters.last_error = str(error)
             log.warning("catching up failed: %s", error)
-        self.status()
+        self._noted_state()  # also while nobody looks, or a state would be said to last since somebody did

@@ -6,7 +6,6 @@ by the number and the start time of its process. One whose process is gone by th
 
 from __future__ import annotations
 
-import logging
 import math
 import threading
 from collections.abc import Callable, Sequence
@@ -24,9 +23,8 @@ from models.training_estimate import MIN_WINDOWS, Estimate, estimate
 from models.training_history import TrainingHistory
 from models.training_request import TrainingRequest, WrongFields
 from utils.clock import Clock
-from utils.errors import DashboardError, InvalidInput, NotReady
-
-log = logging.getLogger(__name__)
+from utils.errors import InvalidInput, NotReady
+from utils.repeating import tried
 
 LOOK_S = 0.5
 """How often a running training is looked at; an empty queue costs nothing."""
@@ -203,11 +201,8 @@ class TrainingRunner:
 
     def _run(self) -> None:
         while not self._closing:
-            try:
-                self.step()
-            except (DashboardError, OSError) as error:
+            if not tried(self.step, "looking after trainings"):
                 self._unsure = True
-                log.error("trainings could not be looked after: %s", error)  # noqa: TRY400 - the tree's texts suffice
             self._wake.wait(LOOK_S if self._running or self._unsure else TICK_S if self._tick is not None else None)
             self._wake.clear()
         self._running.leave()

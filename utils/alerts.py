@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol
 from utils.alert_news import Alert, News, Place, amount, duration, headline, message
 from utils.alert_rules import Rule
 from utils.clock import Clock
-from utils.errors import DashboardError
+from utils.repeating import tried
 
 log = logging.getLogger(__name__)
 
@@ -209,18 +209,9 @@ class Alerts:
     def _run(self) -> None:
         while not self._closing:
             for step in (self.check, self._courier.deliver_due, self._courier.check_targets):
-                _tried(step)
+                tried(step, "alerts")
             self._wake.wait(self._period_s)
             self._wake.clear()
-
-
-def _tried(step: Callable[[], object]) -> None:
-    try:
-        step()
-    except DashboardError as error:
-        log.warning("alerts: %s; trying again", error)
-    except Exception:  # a reading that fails today must not end the watch for good
-        log.exception("alerts: an unforeseen error; trying again")
 
 
 def _values(rule: Rule, readings: Readings) -> dict[str, float]:

@@ -2,12 +2,31 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 
+from utils.errors import DashboardError
+
+log = logging.getLogger(__name__)
+
+
+def tried(work: Callable[[], object], name: str) -> bool:
+    """Whether `work` was done. What it raises is logged: who does something again and again must outlive one failure,
+    or the dashboard would go on without it and nobody would know."""
+    try:
+        work()
+    except DashboardError as error:
+        log.warning("%s: %s; trying again", name, error)
+        return False
+    except Exception:
+        log.exception("%s: an unforeseen error; trying again", name)
+        return False
+    return True
+
 
 class Repeating:
-    """Calls `work` every `period_s` seconds, from `start` to `close`; what `work` raises ends the thread."""
+    """Calls `work` every `period_s` seconds, from `start` to `close`, whatever it raises (see `tried`)."""
 
     def __init__(self, work: Callable[[], object], *, name: str, period_s: float, at_once: bool = False) -> None:
         """`at_once`: the first time when it is started, not a period later. `name` is the thread's."""
@@ -38,6 +57,6 @@ class Repeating:
 
     def _repeat(self) -> None:
         if self._at_once:
-            self._work()
+            tried(self._work, self._name)
         while not self._ending.wait(self._period_s):
-            self._work()
+            tried(self._work, self._name)

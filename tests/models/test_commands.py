@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from data.candles import FLOAT_COLUMNS, Candles
-from models import evaluate
+from models import building, evaluate
 from models.registry import Registry
 from models.spec import QUANTILES
 from tests.support import tiny_model
@@ -92,6 +92,15 @@ def test_the_command_leaves_a_whole_model(trained: Path) -> None:
     assert entry.report["search"] == {"study": "found", "trials": 7}
     # the day's rhythm of volatility was planted: it must be found, and on the test period
     assert entry.report["test"][0]["skill_fraction"] > 0.02
+
+
+def test_a_skill_of_exactly_nothing_is_told_as_such() -> None:
+    period = {"validation": "2024-01-01 … 2024-02-01", "test": "2024-02-02 … 2024-03-01"}
+    scores = [{"horizon": ahead, "skill_fraction": skill} for ahead, skill in ((1, 0.0), (6, 0.012), (24, None))]
+    report = {"graph_bytes": 1, "parameters": 1, "training_s": 1, "data": period, "validation": scores, "test": []}
+    _, validation, test = building._told(Path("walk"), report).splitlines()
+    assert validation.endswith(": skill +0.00 % at 1, +1.20 % at 6 candles ahead")
+    assert test.endswith(": skill unknown: too few candles")
 
 
 def test_a_network_is_trained_without_what_keras_would_load_beside_itself(training: tuple[Path, str]) -> None:

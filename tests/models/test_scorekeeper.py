@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,7 @@ from data.candles import Candles
 from data.database import connect
 from data.interval import Interval
 from data.symbol import Symbol
+from models.forecast import Forecast
 from models.forecaster import Forecaster
 from models.ledger import Ledger
 from models.registry import Registry
@@ -69,3 +70,25 @@ def test_a_close_is_noticed_in_a_thread_of_its_own(parts: tuple[Feed, Ledger, Sc
     keeper.start()
     keeper.close()
     assert ledger.counts()["forecasts"] == 4
+
+
+def test_an_unforeseen_error_does_not_end_the_thread(
+    parts: tuple[Feed, Ledger, Scorekeeper], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    _, ledger, keeper = parts
+    written, asked = ledger.append, []
+
+    def append(forecasts: Sequence[Forecast]) -> int:
+        asked.append(len(forecasts))
+        if len(asked) == 1:
+            raise RuntimeError("a fault of ours")
+        return written(forecasts)
+
+    monkeypatch.setattr(ledger, "append", append)
+    keeper.notice(MARKETS[0], Interval.H1)
+    keeper.notice(MARKETS[0], Interval.M15)  # a round of its own
+    keeper.start()
+    keeper.close()
+    assert "an unforeseen error" in caplog.text
+    assert asked == [2, 2]
+    assert ledger.counts()["forecasts"] == 2

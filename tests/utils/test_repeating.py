@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+from utils.errors import StoreError
 from utils.repeating import Repeating
 
 PATIENCE_S = 90.0
@@ -41,3 +42,23 @@ def test_a_long_period_is_not_waited_for_at_the_end_nor_at_once() -> None:
     later.start()
     later.close()
     assert did.is_set(), "its period has not passed"
+
+
+@pytest.mark.parametrize("error", [StoreError("the disk is full"), RuntimeError("a fault of ours")], ids=repr)
+def test_what_the_work_raises_is_logged_and_the_next_turn_comes(
+    error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    done = threading.Event()
+    turns = iter([error])
+
+    def work() -> None:
+        if (failed := next(turns, None)) is not None:
+            raise failed
+        done.set()
+
+    repeating = Repeating(work, name="of-a-test", period_s=0.001, at_once=True)
+    repeating.start()
+    assert done.wait(PATIENCE_S)
+    repeating.close()
+    assert "of-a-test: " in caplog.text
+    assert str(error) in caplog.text
