@@ -31,7 +31,7 @@ def server() -> Iterator[PostgresServer]:
 
 @pytest.fixture
 def url(server: PostgresServer) -> str:
-    return server.new_database()
+    return server.empty_database()
 
 
 @pytest.fixture
