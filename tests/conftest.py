@@ -1,7 +1,9 @@
-"""What several layers share: an empty database of each kind, and which files parallel workers take first."""
+"""What several layers share: an empty database of each kind, one thread for sums, and which files come first."""
 
 from __future__ import annotations
 
+import gc
+import os
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +11,24 @@ from pathlib import Path
 import pytest
 
 from tests.support.servers import PostgresServer, postgres_server
+
+_ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+def pytest_configure() -> None:
+    """One thread for each worker's sums, before NumPy is imported: there is a worker per core already.
+
+    Threads of BLAS wait for each other in loops that use their core up: a check of a model took 24 s of processor time
+    beside other work with two of them, and 9 s with one.
+    """
+    for name in _ONE_THREAD:
+        os.environ.setdefault(name, "1")
+
+
+def pytest_collection_finish() -> None:
+    """Modules and tests stay to the end: Python need not look through them for cycles again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

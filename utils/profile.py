@@ -8,6 +8,7 @@ import sys
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -146,6 +147,7 @@ def frame_name(function: str, file: str) -> str:
     return f"{function} {_short(file)}"
 
 
+@lru_cache(maxsize=4096)  # a profile names the same few hundred files thousands of times
 def _short(file: str) -> str:
     path = Path(file)
     if "site-packages" in path.parts:

@@ -7,9 +7,9 @@ from statistics import NormalDist
 
 import numpy as np
 import pytest
+import scipy  # its parts are imported when they are asked for
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import stats
 
 from models.metrics import (
     brier,
@@ -45,7 +45,9 @@ def test_many_quantiles_of_a_normal_give_its_known_crps() -> None:
     forecast = np.array([NormalDist().inv_cdf(level) for level in levels])
     for outcome in (0.0, 0.7, -2.0):
         # Gneiting & Raftery 2007, eq. 21
-        exact = outcome * (2 * stats.norm.cdf(outcome) - 1) + 2 * stats.norm.pdf(outcome) - 1 / np.sqrt(np.pi)
+        exact = (
+            outcome * (2 * scipy.stats.norm.cdf(outcome) - 1) + 2 * scipy.stats.norm.pdf(outcome) - 1 / np.sqrt(np.pi)
+        )
         assert crps(outcome, forecast, levels) == pytest.approx(exact, abs=2e-4)
 
 
@@ -53,7 +55,7 @@ def test_many_quantiles_of_a_normal_give_its_known_crps() -> None:
 @settings(max_examples=60, deadline=None)
 def test_scores_are_proper(shift: float, stretch: float) -> None:
     """The true quantiles have the lowest expected score, by integration over the true distribution."""
-    outcomes = stats.norm.ppf((np.arange(2000) + 0.5) / 2000)
+    outcomes = scipy.stats.norm.ppf((np.arange(2000) + 0.5) / 2000)
     wrong = shift + stretch * NORMAL
     for score in (pinball_loss, crps):
         truth = score(outcomes, np.broadcast_to(NORMAL, (2000, 5)), LEVELS).mean()
@@ -61,12 +63,12 @@ def test_scores_are_proper(shift: float, stretch: float) -> None:
 
 
 def test_a_calibrated_forecast_fills_each_bin_with_its_width() -> None:
-    outcomes = stats.norm.ppf((np.arange(10_000) + 0.5) / 10_000)
+    outcomes = scipy.stats.norm.ppf((np.arange(10_000) + 0.5) / 10_000)
     flat = pit_histogram(outcomes, np.broadcast_to(NORMAL, (10_000, 5)), LEVELS)
     assert [one.share for one in flat] == pytest.approx([one.expected for one in flat], abs=2e-4)
     assert [one.expected for one in flat] == pytest.approx([0.05, 0.2, 0.25, 0.25, 0.2, 0.05])
     narrow = pit_histogram(outcomes, np.broadcast_to(0.5 * NORMAL, (10_000, 5)), LEVELS)
-    assert narrow[0].share == pytest.approx(stats.norm.cdf(0.5 * NORMAL[0]), abs=2e-4)
+    assert narrow[0].share == pytest.approx(scipy.stats.norm.cdf(0.5 * NORMAL[0]), abs=2e-4)
     assert narrow[0].share > 3 * narrow[0].expected
 
 
@@ -74,7 +76,7 @@ def test_a_calibrated_forecast_fills_each_bin_with_its_width() -> None:
 @settings(max_examples=80, deadline=None)
 def test_the_chance_of_a_rise_of_a_normal_is_exact(mean: float, spread: float) -> None:
     found = probability_up(mean + spread * NORMAL, LEVELS)
-    assert float(found) == pytest.approx(stats.norm.sf(-mean / spread), abs=1e-6)
+    assert float(found) == pytest.approx(scipy.stats.norm.sf(-mean / spread), abs=1e-6)
 
 
 def test_the_chance_of_a_rise_passes_through_the_quantiles() -> None:
@@ -87,7 +89,7 @@ def test_the_chance_of_a_rise_passes_through_the_quantiles() -> None:
 
 def test_the_normal_distribution_is_scipys() -> None:
     x = np.linspace(-9, 9, 2001)
-    assert normal_cdf(x) == pytest.approx(stats.norm.cdf(x), abs=1e-7)
+    assert normal_cdf(x) == pytest.approx(scipy.stats.norm.cdf(x), abs=1e-7)
 
 
 def test_brier_by_hand() -> None:
@@ -100,12 +102,12 @@ def test_brier_by_hand() -> None:
 @settings(max_examples=60, deadline=None)
 def test_ranks_and_their_correlation_are_scipys(values: list[int], random: Random) -> None:
     other = [random.randint(-4, 4) for _ in values]
-    assert ranks(values) == pytest.approx(stats.rankdata(values))
+    assert ranks(values) == pytest.approx(scipy.stats.rankdata(values))
     ours = rank_correlation(values, other)
     if len(set(values)) == 1 or len(set(other)) == 1:
         assert ours is None
     else:
-        assert ours == pytest.approx(stats.spearmanr(values, other).statistic, abs=1e-9)
+        assert ours == pytest.approx(scipy.stats.spearmanr(values, other).statistic, abs=1e-9)
 
 
 def test_rank_ic_over_time() -> None:
@@ -122,6 +124,6 @@ def test_rank_ic_over_time() -> None:
     assert 0.2 < good.mean < 0.4
     assert good.count == 500
     assert abs(none.mean) < 4 * none.standard_error
-    by_hand = [stats.spearmanr(knowing[moments == t], outcome[moments == t]).statistic for t in range(500)]
+    by_hand = [scipy.stats.spearmanr(knowing[moments == t], outcome[moments == t]).statistic for t in range(500)]
     assert good.mean == pytest.approx(np.mean(by_hand))
     assert rank_ic_by_time(knowing[:4], outcome[:4], moments[:4], 1) is None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
@@ -12,10 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from data.symbol import Symbol
-from models.architectures import Head, build
-from models.export import export, parity
 from models.graph import OPSET
-from models.keras_library import keras
 from models.kinds import MAX_DIFFERENCE, Task, fit
 from models.recipe import LIMITS, Recipe
 from models.samples import Samples
@@ -27,15 +24,21 @@ from tests.support import tiny_model
 from utils.errors import InvalidInput, ModelCorrupt
 from utils.model_utils import session_of
 
+if TYPE_CHECKING:  # five seconds that every worker would wait, also those that run other files
+    from models.keras_library import keras
+
 FEATURES = 5
-HEAD = Head(HORIZONS, tiny_model.NAIVE.astype(np.float32), 2)
 KINDS = pytest.mark.parametrize("kind", NETWORKS)
 
 
 def network(kind: Kind, *, randomised: bool, window: int = 16, seed: int = 3) -> keras.Model:
+    from models.architectures import Head, build
+    from models.keras_library import keras
+
     keras.utils.set_random_seed(seed)
+    head = Head(HORIZONS, tiny_model.NAIVE.astype(np.float32), 2)
     mean, std = np.linspace(-1, 1, FEATURES).tolist(), np.linspace(0.5, 2, FEATURES).tolist()
-    model = build(kind, window, mean, std, HEAD, units=6, dropout=0.1)
+    model = build(kind, window, mean, std, head, units=6, dropout=0.1)
     if randomised:
         random = np.random.default_rng(seed)
         model.set_weights([random.normal(0, _spread(weight), weight.shape) for weight in model.get_weights()])
@@ -45,6 +48,12 @@ def network(kind: Kind, *, randomised: bool, window: int = 16, seed: int = 3) ->
 def _spread(weight: Any) -> float:
     """As trained ones have: larger ones blow up single precision's own rounding, layer by layer."""
     return float(0.7 / np.sqrt(max(1, np.prod(weight.shape[:-1]))))
+
+
+def export(model: keras.Model, kind: Kind) -> bytes:
+    from models.export import export as graph_of
+
+    return graph_of(model, kind)
 
 
 @lru_cache
@@ -82,6 +91,8 @@ def test_quantiles_never_cross_whatever_the_weights_and_inputs(kind: Kind) -> No
 @KINDS
 @pytest.mark.parametrize("window", [4, 16, 64])
 def test_the_graph_answers_as_keras_does(kind: Kind, window: int) -> None:
+    from models.export import parity
+
     model, content = exported(kind, window)
     for count in (1, 2, 32):
         assert parity(model, content, windows(count, window)) <= MAX_DIFFERENCE
@@ -124,6 +135,8 @@ def test_the_graph_is_pinned_and_deterministic(kind: Kind) -> None:
 
 def test_a_dilated_tcn_read_at_its_last_step_gives_the_same_numbers() -> None:
     """The strided layers hold the weights of a causal convolution with dilations 1 and 4."""
+    from models.keras_library import keras
+
     model, _ = exported(Kind.TCN)
     given = windows(3)
     scaled = keras.Model(model.input, model.get_layer("scale").output).predict_on_batch(given)
@@ -144,6 +157,8 @@ def causal(values: Any, kernel: Any, bias: Any, *, dilation: int) -> Any:
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras' own, while it saves
 @KINDS
 def test_a_network_survives_its_keras_file(kind: Kind, tmp_path: Path) -> None:
+    from models.keras_library import keras
+
     model, _ = exported(kind)
     model.save(tmp_path / "net.keras")
     loaded = keras.models.load_model(tmp_path / "net.keras")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -11,11 +12,12 @@ from numpy.typing import NDArray
 from models.graph import ML_DOMAIN, Graph
 from models.kinds import Task
 from models.samples import Samples
-from models.scale_trees import KNOTS, Trees, fit_trees_beside, forecast_of
 from models.spec import HORIZONS, QUANTILES
 from models.tree_graph import Tree, compact_attributes
-from models.tree_kinds import drawn_places
 from utils.model_utils import session_of
+
+if TYPE_CHECKING:  # scikit-learn is loaded when it is needed, not by every worker
+    from models.scale_trees import Trees
 
 ROWS, INPUTS = 800, 3
 Rows = NDArray[np.float32]
@@ -28,6 +30,8 @@ def inputs() -> Rows:
 @cache
 def trees() -> Trees:
     """Of outcomes as wide as the first input says."""
+    from models.scale_trees import fit_trees_beside
+
     rows = inputs()
     noise = np.random.default_rng(2).normal(size=(ROWS, len(HORIZONS)))
     outcomes = noise * np.exp(rows[:, :1]) * np.sqrt(np.array(HORIZONS))
@@ -65,6 +69,8 @@ def test_a_tree_without_a_branch_always_answers_its_leaf() -> None:
 
 
 def test_quantiles_are_in_order_at_every_horizon_and_wide_where_outcomes_are() -> None:
+    from models.scale_trees import KNOTS, forecast_of
+
     assert len(trees().knots) == KNOTS
     wild = np.random.default_rng(3).normal(0, 10, (500, INPUTS)).astype(np.float32)
     assert np.all(np.diff(forecast_of(trees(), wild, HORIZONS), axis=2) >= 0)
@@ -74,6 +80,8 @@ def test_quantiles_are_in_order_at_every_horizon_and_wide_where_outcomes_are() -
 
 @pytest.mark.parametrize("stride", [1, 4])
 def test_rows_are_drawn_by_their_weight_each_once(stride: int) -> None:
+    from models.tree_kinds import drawn_places
+
     weights = np.where(np.arange(8000) < 4000, 1.0, 3.0)
     places = drawn_places(weights, stride, 7)
     assert len(np.unique(places)) == len(places) == 8000 // stride

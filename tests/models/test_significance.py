@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy  # its parts are imported when they are asked for
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import special, stats
 
 from models.significance import (
     diebold_mariano,
@@ -23,20 +23,20 @@ from utils.errors import InvalidInput
 @given(st.floats(0.0, 25.0), st.integers(1, 20_000))
 @settings(max_examples=80, deadline=None)
 def test_the_tail_of_students_t_is_scipys(statistic: float, freedom: int) -> None:
-    assert student_tail(statistic, freedom) == pytest.approx(stats.t.sf(statistic, freedom), rel=1e-8, abs=1e-300)
+    assert student_tail(statistic, freedom) == pytest.approx(scipy.stats.t.sf(statistic, freedom), rel=1e-8, abs=1e-300)
 
 
 @given(st.floats(0.001, 0.999), st.floats(0.5, 400.0), st.floats(0.5, 400.0))
 @settings(max_examples=80, deadline=None)
 def test_the_incomplete_beta_function_is_scipys(x: float, a: float, b: float) -> None:
-    assert incomplete_beta(x, a, b) == pytest.approx(special.betainc(a, b, x), rel=1e-8, abs=1e-12)
+    assert incomplete_beta(x, a, b) == pytest.approx(scipy.special.betainc(a, b, x), rel=1e-8, abs=1e-12)
 
 
 @given(st.integers(1, 3000), st.data())
 @settings(max_examples=60, deadline=None)
 def test_bounds_of_a_share_are_scipys(count: int, data: st.DataObject) -> None:
     hits = data.draw(st.integers(0, count))
-    trial = stats.binomtest(hits, count)
+    trial = scipy.stats.binomtest(hits, count)
     ours, theirs = wilson(hits, count), trial.proportion_ci(0.95, method="wilson")
     assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=1e-9)
     assert ours.low <= hits / count <= ours.high
@@ -97,8 +97,8 @@ def test_diebold_mariano_without_dependence_is_a_paired_t_test() -> None:
     cautious = 1.96 / (1.96 + 2.9694 * b + 0.416 * b**2 - 0.5324 * b**3)
     expected = cautious * difference.mean() / np.sqrt(long_run_variance(difference, lags) / 59)
     assert found.statistic == pytest.approx(expected)
-    assert found.p_value == pytest.approx(2 * stats.t.sf(abs(expected), 59))
-    plain = stats.ttest_rel(ours, theirs)
+    assert found.p_value == pytest.approx(2 * scipy.stats.t.sf(abs(expected), 59))
+    plain = scipy.stats.ttest_rel(ours, theirs)
     assert difference.mean() / np.sqrt(long_run_variance(difference, 0) / 59) == pytest.approx(plain.statistic)
 
 
