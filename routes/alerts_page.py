@@ -162,7 +162,7 @@ def _rule_row(rule: Rule, judged: Sequence[Judged]) -> RuleRow:
 
 def _seen(one: Judged) -> Seen:
     value = "not measured" if one.value is None else amount(one.rule, one.value)
-    since = "" if one.state == "ok" else f"for {duration(one.since_s)}"
+    since = "" if one.state == "ok" else f"for {duration(round(one.since_s))}"
     return Seen(one.subject, value, _WORDS[one.state], _LOOKS[one.state], since)
 
 

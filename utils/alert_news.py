@@ -69,12 +69,16 @@ def condition(rule: Rule) -> str:
     return f"{name}{whose} {COMPARISONS[rule.comparison]} {amount(rule, rule.threshold)}{lasting}"
 
 
+_WHOLE_FROM_S = 10
 _DURATIONS: Sequence[tuple[int, str]] = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 
 
 def duration(seconds: float) -> str:
-    """`45 s`, `15 min`, `1 h 30 min`: the largest unit and what is left in the next."""
+    """`0.25 s`, `45 s`, `15 min`, `1 h 30 min`: the largest unit and what is left in the next, two digits of a few
+    seconds."""
     whole = round(seconds)
+    if whole < _WHOLE_FROM_S:
+        return f"{float(f'{seconds:.2g}'):f}".rstrip("0").rstrip(".") + " s"
     place = next((place for place, (unit_s, _) in enumerate(_DURATIONS) if whole >= unit_s), len(_DURATIONS) - 1)
     parts, left = list[str](), whole
     for unit_s, name in _DURATIONS[place : place + 2]:
