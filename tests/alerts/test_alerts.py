@@ -287,5 +287,6 @@ def test_words_have_units() -> None:
     assert condition(RULE) == "p95 of a route above 250 ms for 1 min"
     assert condition(replace(RULE, for_s=0.3)).endswith("above 250 ms for 0.3 s")
     assert amount(Rule("k", "t", "model_skill_percent", "<", -1.5, 0.0), -1.5) == "−1.5 %"
-    lasting = {0: "0 s", 0.004: "0.004 s", 0.3: "0.3 s", 1.5: "1.5 s", 2.0: "2 s", 45.4: "45 s", 81: "1 min 21 s", 900: "15 min", 5_400: "1 h 30 min", 172_830: "2 d"}
+    lasting = {0: "0 s", 0.004: "0.004 s", 0.3: "0.3 s", 1.5: "1.5 s", 2.0: "2 s", 45.4: "45 s", 81: "1 min 21 s"}
+    lasting |= {900: "15 min", 5_400: "1 h 30 min", 172_830: "2 d"}
     assert [duration(seconds) for seconds in lasting] == list(lasting.values())
