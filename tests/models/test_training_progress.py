@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,8 @@ from models import train
 from models.training_progress import epochs_told, progress_file, read_progress
 from utils.clock import ManualClock
 from utils.errors import InvalidInput
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_only_whole_lines_are_read_and_the_rest_later(tmp_path: Path) -> None:
@@ -89,3 +93,25 @@ def test_a_training_that_fails_says_why_in_its_last_line(
     last = json.loads(path.read_text().splitlines()[-1])
     assert last["stage"] == "failed"
     assert told in last["message"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="who is ended where memory runs out is Linux' own")
+def test_the_command_of_a_job_gives_way_to_the_pages(tmp_path: Path) -> None:
+    program = """
+import os, sys
+from pathlib import Path
+from models import train
+train._trained = lambda *_: f"{os.nice(0)} {Path('/proc/self/oom_score_adj').read_text().strip()}"
+sys.exit(train.main(["--model", "tcn", *sys.argv[1:]]))
+"""
+    asked = ["--progress-file", str(tmp_path / "progress")]
+    usual, giving_way = (_said(program, *arguments) for arguments in ([], asked))
+    assert giving_way == (min(usual[0] + 10, 19), 800)
+
+
+def _said(program: str, *arguments: str) -> tuple[int, int]:
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=400, check=True
+    )
+    niceness, oom_score = done.stdout.split()
+    return int(niceness), int(oom_score)
