@@ -15,6 +15,7 @@ from data.symbol import Symbol
 from models.baseline import horizon_returns
 from models.inputs import input_matrix
 
+_DAY_MS = 86_400_000
 Ints = NDArray[np.int64]
 Inputs = Callable[[Candles, Sequence[str]], NDArray[np.float32]]
 """A market's named inputs, (n, f); NaN while they warm up."""
@@ -135,13 +136,11 @@ def _range_variance(candles: Candles) -> NDArray[np.float64]:
     return np.asarray(np.square(np.log(candles.high / candles.low)) / (4.0 * np.log(2.0)))
 
 
-def recency(samples: Samples, half_life_days: float) -> NDArray[np.float32]:
+def recency(open_time_ms: Ints, half_life_days: float) -> NDArray[np.float64]:
     """(n,) weights, 1 for the newest, halved every `half_life_days`; all 1 where that is 0."""
-    if half_life_days <= 0:
-        return np.ones(len(samples.open_time_ms), dtype=np.float32)
-    age_days = (samples.open_time_ms.max() - samples.open_time_ms) / 86_400_000
-    weights: NDArray[np.float32] = np.exp2(-age_days / half_life_days).astype(np.float32)
-    return weights
+    if half_life_days <= 0 or not len(open_time_ms):
+        return np.ones(len(open_time_ms))
+    return np.asarray(np.exp2((open_time_ms - open_time_ms.max()) / (_DAY_MS * half_life_days)))
 
 
 def cut(features: NDArray[np.float32], ends: Ints, window: int) -> NDArray[np.float32]:

@@ -17,18 +17,16 @@ from numpy.typing import NDArray
 
 from models.keras_library import keras
 from models.kinds import Task
-from models.samples import Samples
+from models.samples import Samples, recency
 from models.scale_head import PER_KNOT, bent, interpolation, knots_of
 from models.scale_inputs import CONTEXT
 from models.scaling import fit_scaler
 from utils.errors import InvalidInput
 
 Floats = NDArray[np.float32]
-Ints = NDArray[np.int64]
 Net = list[Floats]
 """Kernel and bias of each hidden layer, then the output's kernel, the linear skip's kernel, and the bias."""
 CLIP = 4.0
-_DAY_MS = 86_400_000
 _SMALL = 0.05
 _FAR = 5.0
 """Stage 1's targets are cut so many deviations from their mean."""
@@ -92,10 +90,10 @@ def fit_scale(task: Task, plan: Plan, on_member: OnMember = lambda number, loss,
     gate = np.array([name in CONTEXT for name in task.features], dtype=np.float32)
     rows = task.train
     inputs = standardised(task.samples.features[rows], mean, std, gate)
-    recency = _recency(task.samples.open_time_ms[rows], plan.half_life_days)
+    newer = recency(task.samples.open_time_ms[rows], plan.half_life_days)
     knots = knots_of(task.horizons)
     places = [task.horizons.index(one) for one in knots]
-    ranges = _fit_ranges(task, plan, inputs, gate, recency, knots)
+    ranges = _fit_ranges(task, plan, inputs, gate, newer, knots)
     seen, unseen = (answers(ranges, one) for one in (inputs, inputs * (1.0 - gate)))
     weights = row_weights(task, plan.half_life_days)
     targets = task.samples.scaled[rows][:, places].astype(np.float32)
@@ -155,10 +153,10 @@ def _fit_ranges(
     plan: Plan,
     inputs: Floats,
     gate: Floats,
-    recency: NDArray[np.float64],
+    newer: NDArray[np.float64],
     knots: Sequence[int],
 ) -> Net:
-    """Outputs are standardised: mean 0 and deviation 1 over the training rows."""
+    """Outputs are standardised: mean 0 and deviation 1 over the training rows. `newer` (n,): the weight of each row."""
     targets = coming_ranges(task.samples, knots, [task.horizons.index(one) for one in knots])[task.train]
     centre, spread = np.nanmean(targets, axis=0), np.nanstd(targets, axis=0)
     scaled = np.nan_to_num(np.clip((targets - centre) / np.where(spread > 0, spread, 1.0), -_FAR, _FAR))
@@ -170,7 +168,7 @@ def _fit_ranges(
         return tf.reduce_mean(weight[:, None] * tf.where(error < 1.0, 0.5 * tf.square(error), error - 0.5))
 
     start = _start(inputs.shape[1], one.hidden, len(knots), plan.seed)
-    columns = [inputs, scaled.astype(np.float32), (recency / recency.mean()).astype(np.float32)]
+    columns = [inputs, scaled.astype(np.float32), (newer / newer.mean()).astype(np.float32)]
     return _descend(start, one, columns, loss, plan.seed)[0]
 
 
@@ -283,12 +281,5 @@ def _descend(
 def row_weights(task: Task, half_life_days: float) -> Floats:
     """(n,) of the training rows, 1 in the mean: the newer and the more volatile, the more."""
     rows = task.train
-    weights = np.sqrt(task.samples.sigma[rows]) * _recency(task.samples.open_time_ms[rows], half_life_days)
+    weights = np.sqrt(task.samples.sigma[rows]) * recency(task.samples.open_time_ms[rows], half_life_days)
     return np.asarray(weights / weights.mean(), dtype=np.float32)
-
-
-def _recency(open_time_ms: Ints, half_life_days: float) -> NDArray[np.float64]:
-    """(n,) 1 for the newest, halved every `half_life_days`; all 1 where that is 0."""
-    if half_life_days <= 0 or not len(open_time_ms):
-        return np.ones(len(open_time_ms))
-    return np.asarray(np.exp2((open_time_ms - open_time_ms.max()) / (_DAY_MS * half_life_days)))

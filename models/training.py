@@ -83,7 +83,7 @@ class _Feed:
         self._targets = tf.constant(samples.scaled.astype(np.float32))
         self._offsets = tf.range(1 - recipe.window, 1, dtype=tf.int64)
         self._recipe = recipe
-        self._weights = tf.constant(recency(samples, recipe.half_life_days))
+        self._weights = tf.constant(recency(samples.open_time_ms, recipe.half_life_days).astype(np.float32))
 
     def training(self, ends: Ints) -> Any:
         recipe = self._recipe

@@ -63,7 +63,7 @@ def knots(horizons: Sequence[int], most: int = KNOTS) -> tuple[int, ...]:
 
 def drawn(recipe: Recipe, task: Task) -> Ints:
     """Every stride-th training window on average, recent ones more often."""
-    weights = recency(task.samples, recipe.half_life_days)[task.train]
+    weights = recency(task.samples.open_time_ms, recipe.half_life_days)[task.train].astype(np.float32)
     return task.train[drawn_places(weights, recipe.stride, recipe.seed)]
 
 

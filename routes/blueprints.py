@@ -62,6 +62,7 @@ def register(app: Flask, *, asset_host: AssetHost | None = None) -> None:
         "percent": wording.percent,
         "compact": wording.compact,
         "duration": wording.duration,
+        "sentence": wording.sentence,
     }
     app.jinja_env.globals |= {
         "split_so_far": split_so_far,
@@ -87,4 +88,4 @@ def _shared() -> dict[str, Any]:
 def _notice(text: str) -> str:
     """Without the words that the banner begins with anyway."""
     first, colon, rest = text.partition(": ")
-    return rest[:1].upper() + rest[1:] if colon and first.casefold() == _BANNER.casefold() else text
+    return wording.sentence(rest) if colon and first.casefold() == _BANNER.casefold() else text

@@ -65,8 +65,8 @@ def parse_names(text: str | None, known: Sequence[str]) -> tuple[str, ...]:
     names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
     unknown = [name for name in names if name not in known]
     if unknown or not names:
-        shown = ", ".join(repr(name[:40]) for name in unknown[:5]) or "names is empty and"
-        raise InvalidInput(f"{shown} unknown; indicators are {', '.join(known)}")
+        given = ", ".join(repr(name[:40]) for name in unknown[:5]) or repr(text[:40])
+        raise InvalidInput(f"names is {given}; use some of {', '.join(known)}")
     return names
 
 

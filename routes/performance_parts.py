@@ -59,7 +59,7 @@ def heading(name: str) -> str:
     words = name
     for suffix in _UNITS:
         words = words.removesuffix(suffix)
-    return (words[:1].upper() + words[1:]).replace("_", " ")
+    return wording.sentence(words).replace("_", " ")
 
 
 def facts_of(source: Mapping[str, Any], *leave_out: str) -> tuple[Fact, ...]:

@@ -32,6 +32,11 @@ _MINUTE_S, _HOUR_S, _DAY_S = 60, 3_600, 86_400
 _UNITS = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
 
 
+def sentence(words: str) -> str:
+    """The same words beginning with a capital; what has none stays as it is."""
+    return words[:1].upper() + words[1:]
+
+
 def finite(value: float | None) -> bool:
     return value is not None and math.isfinite(value)
 

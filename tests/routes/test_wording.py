@@ -151,3 +151,7 @@ def test_every_indicator_is_in_exactly_one_choice() -> None:
     assert sorted(columns) == sorted(NAMES)
     assert len({choice.id for choice in choices()}) == len(choices())
     assert len({choice.title for choice in choices()}) == len(choices())
+
+
+def test_a_sentence_begins_with_a_capital() -> None:
+    assert [wording.sentence(words) for words in ("too few", "", "90 % of", "über")] == ["Too few", "", "90 % of", "Über"]
