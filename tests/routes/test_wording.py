@@ -154,4 +154,5 @@ def test_every_indicator_is_in_exactly_one_choice() -> None:
 
 
 def test_a_sentence_begins_with_a_capital() -> None:
-    assert [wording.sentence(words) for words in ("too few", "", "90 % of", "über")] == ["Too few", "", "90 % of", "Über"]
+    words = ("too few", "", "90 % of", "über")
+    assert [wording.sentence(one) for one in words] == ["Too few", "", "90 % of", "Über"]
