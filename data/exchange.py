@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import ipaddress
 import logging
 import ssl
 import threading
@@ -16,6 +15,7 @@ from data import venue as venues
 from data.simulated_process import SimulatedProcess, Simulation
 from utils.clock import SystemClock
 from utils.errors import ConfigError
+from utils.loopback import is_loopback
 
 __all__ = ["Exchange", "SimulatedProcess", "Simulation", "choose", "probe"]
 
@@ -128,7 +128,7 @@ def check_url(name: str, url: str, secure: str) -> str:
         raise ConfigError(
             f"{name} is {_without_login(url)!r}; use {secure}://host or, on this machine, {plain}://127.0.0.1:port"
         )
-    if parts.scheme == plain and not _is_loopback(host):
+    if parts.scheme == plain and not is_loopback(host):
         raise ConfigError(
             f"{name} is {url!r}: {plain} without encryption is only for this machine; use {secure}://{host}"
         )
@@ -212,13 +212,6 @@ def _ping(rest_url: str, timeout_s: float) -> int:
         log.info("%s answers something that is not an exchange's ping", host)
         return _SILENT
     return answer.status
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _without_login(url: str) -> str:

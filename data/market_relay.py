@@ -217,6 +217,8 @@ class MarketFollower:
                     self._listen(told)
             except OSError:
                 pass
+            except Exception:  # without this thread the market would stand still here, and no page would say so
+                log.exception("what the process with the feed told could not be taken over; asking it anew")
             finally:
                 self._socket = None
             self._closing.wait(_RETRY_S)

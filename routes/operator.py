@@ -6,7 +6,8 @@ from flask import current_app, request
 from werkzeug.exceptions import Forbidden
 
 from routes.login import asks_for_password
-from routes.security import host_name, is_loopback
+from routes.security import host_name
+from utils.loopback import is_loopback
 
 _FOREIGN = frozenset({"cross-site", "same-site"})
 

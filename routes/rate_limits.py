@@ -16,6 +16,7 @@ from flask.globals import request_ctx
 
 from utils.clock import Clock
 from utils.errors import TooManyRequests
+from utils.loopback import is_loopback
 from utils.token_buckets import TokenBuckets
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -107,10 +108,5 @@ def source_of(address: str) -> str:
     return str(parsed.ipv4_mapped or ipaddress.ip_network((parsed, NETWORK_BITS), strict=False))
 
 
-@lru_cache(maxsize=1024)
-def on_this_machine(address: str) -> bool:
-    try:
-        parsed = ipaddress.ip_address(source_of(address) if "." in address else address)
-    except ValueError:
-        return False
-    return parsed.is_loopback
+on_this_machine = lru_cache(maxsize=1024)(is_loopback)
+"""Remembered by address: it is asked with every request."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Callable, Iterable
 from functools import lru_cache
@@ -17,6 +16,7 @@ from routes.login import require_login
 from routes.session_store import Sessions
 from utils.clock import Clock, SystemClock
 from utils.errors import ConfigError
+from utils.loopback import is_loopback
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -192,13 +192,3 @@ def _is_ours(origin: str | None, fetch_site: str | None) -> bool:
     if origin is None:
         return fetch_site is not None
     return origin == f"{request.scheme}://{request.host}"
-
-
-def is_loopback(host: str) -> bool:
-    name = host.strip("[]").lower()
-    if name == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False

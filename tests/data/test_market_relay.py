@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import math
+import socket
+import threading
 from dataclasses import astuple
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import orjson
+import pytest
 
 from data.candles import Candle
 from data.exchange import TESTNET, Exchange
 from data.interval import Interval
-from data.market_relay import exchange_words, series_news, series_words
+from data.market_relay import MarketFollower, exchange_words, series_news, series_words
 from data.market_series import MarketSeries
 from data.symbol import Symbol
 
@@ -50,3 +56,33 @@ def test_the_exchange_crosses_without_its_process() -> None:
     told = Exchange(**words)
     assert told == TESTNET
     told.close()
+
+
+def test_what_cannot_be_read_is_logged_and_the_next_word_is_taken(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    taken = threading.Event()
+
+    class Market:
+        def follow(self, *, following: bool) -> None: ...
+
+        def take_ticker_changes(self, counts: dict[str, int]) -> None:
+            assert counts == {"BTCUSDT": 3}
+            taken.set()
+
+    side: Any = SimpleNamespace(market=Market(), feed=SimpleNamespace(told=None))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as teller:
+        teller.bind(str(tmp_path / "feed"))
+        teller.listen()
+        teller.settimeout(90)
+        follower = MarketFollower(tmp_path / "feed", side, on_more=lambda _: None)
+        follower.start()
+        try:
+            for words in (b"this is no JSON\n", b'{"ticker_changes": {"BTCUSDT": 3}}\n'):
+                told, _ = teller.accept()
+                with told:
+                    told.sendall(words)
+            assert taken.wait(90)
+        finally:
+            follower.close()
+    assert "could not be taken over" in caplog.text
