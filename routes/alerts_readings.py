@@ -15,8 +15,8 @@ from routes.metrics import ModelSkill, feed_age_s
 from routes.services import Services
 from routes.wording import MIN_SCORED
 from utils.histogram import BUCKETS, percentile_s
-from utils.metrics_export import is_cache, shared_cache_up
 from utils.minutes import READY_ROUTE, added
+from utils.part_metrics import is_cache, shared_cache_up
 from utils.performance_monitor import PerformanceMonitor
 from utils.worker_reports import WorkerReport
 

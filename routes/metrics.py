@@ -18,7 +18,8 @@ from models.champions import interval_of
 from routes.budgets import budget
 from routes.services import Services
 from utils.last_known import Known
-from utils.metrics_export import MetricsExport, gauge, labelled, method_and_route
+from utils.metric_families import gauge, labelled
+from utils.metrics_export import MetricsExport, method_and_route
 from utils.metrics_workers import WorkerMetrics
 from utils.performance_monitor import PerformanceMonitor
 from utils.worker_files import WorkerFiles

@@ -7,7 +7,7 @@ from typing import Any
 
 from routes import wording
 from routes.performance_parts import Fact, Panel, count, found_text, seconds_text
-from utils.metrics_export import shared_cache_up
+from utils.part_metrics import shared_cache_up
 
 
 def redis_panel(redis: Mapping[str, Any]) -> tuple[Panel, ...]:

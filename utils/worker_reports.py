@@ -13,11 +13,11 @@ import numpy as np
 import orjson
 
 from utils.clock import Clock
-from utils.metrics_export import is_cache
 from utils.minute_codec import minute_of, words_of
 from utils.minute_history import Floats
 from utils.minute_recorder import MinuteRecorder
 from utils.minutes import Minute, beside
+from utils.part_metrics import is_cache
 from utils.performance_monitor import PerformanceMonitor
 from utils.slow_requests import MOST, SlowRequest
 from utils.system_info import sample_values

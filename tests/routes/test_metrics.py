@@ -22,7 +22,8 @@ from tests.support.browser import Replay, replayed_app
 from tests.support.scraping import equip, equipped_anew, families, promtool, sample_names, value
 from utils.clock import ManualClock
 from utils.histogram import EDGES_S, percentile_s
-from utils.metrics_export import OTHERS, MetricsExport, labelled
+from utils.metric_families import OTHERS, labelled
+from utils.metrics_export import MetricsExport
 from utils.performance_monitor import PerformanceMonitor, performance_monitor
 from utils.redis_stats import RedisStats
 from utils.redis_watch import RedisServerFacts
