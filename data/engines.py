@@ -8,13 +8,15 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError
 
-from data.store_errors import BUSY_TIMEOUT_S, WRITER_WAIT_S
+from data.store_errors import WRITER_WAIT_S
 
 _POOL_SIZE = 4
 _POOL_OVERFLOW = 28
 _POSTGRES_DRIVER = "postgresql+psycopg"
 _POSTGRES_NAMES = ("postgres", "postgresql")
 _POSTGRES_OVERFLOW = 12
+CONNECT_S = 5
+"""How long a connection to PostgreSQL is waited for, in whole seconds, of which it makes two at least."""
 _POSTGRES_OPTIONS = {
     "default_transaction_isolation": r"repeatable\ read",
     "lock_timeout": f"{round(WRITER_WAIT_S)}s",
@@ -62,6 +64,8 @@ def with_driver(url: sa.URL) -> sa.URL:
 
 
 def _postgres_engine(url: sa.URL) -> sa.Engine:
+    from data.postgres_connection import use_timed  # it imports psycopg, which only its users should wait for
+
     options = " ".join(f"-c {name}={value}" for name, value in _POSTGRES_OPTIONS.items())
     engine = sa.create_engine(
         url,
@@ -70,8 +74,9 @@ def _postgres_engine(url: sa.URL) -> sa.Engine:
         pool_timeout=WRITER_WAIT_S,
         pool_pre_ping=True,
         pool_recycle=1800,
-        connect_args={"connect_timeout": round(BUSY_TIMEOUT_S), "application_name": "dashboard", "options": options},
+        connect_args={"connect_timeout": CONNECT_S, "application_name": "dashboard", "options": options},
     )
+    use_timed(engine)
     sa.event.listen(engine, "begin", _begin_postgres)
     return engine
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 BUSY_TIMEOUT_S = 5.0
-"""How long SQLite waits for another program's lock, and PostgreSQL for a connection."""
+"""How long SQLite waits for another program's lock."""
 TRAINER_PATIENCE_S = 120.0
 """How long a training or check waits for the dashboard's lock: it has worked for long, and nobody waits for it."""
 WRITER_WAIT_S = 30.0
@@ -18,6 +18,8 @@ _PLAIN_TEXTS = (
     ("not a database", "the file is not a database; restart, which moves it aside and begins a new one"),
     ("no space left", "the disk of the database server is full; free some space, reading goes on meanwhile"),
     ("refused", "the database server does not answer; start it, or correct the address in DATABASE_URL"),
+    ("has not answered", "the database server does not answer; look whether it runs and can be reached"),
+    ("timeout expired", "the database server does not answer; look whether it runs and can be reached"),
     ("resolve host", "the name of the database server is unknown; correct the address in DATABASE_URL"),
     ("password authentication", "the database server refuses this user or password; correct DATABASE_URL"),
     ("too many clients", "the database server has no connection left; raise its max_connections"),

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import sqlalchemy as sa
 
+from data import engines, postgres_connection
 from data.candle_rows import WriteCount
 from data.candle_store import CandleStore
 from data.database import Database, connect
 from data.interval import Interval
 from data.symbol import Symbol
 from tests.support.made_candles import made_candles
+from tests.support.relay import Relay, relay
 from tests.support.servers import PostgresServer, free_port, postgres_server
 from utils.errors import StoreError
 
 METADATA = sa.MetaData()
 NOTES = sa.Table("notes", METADATA, sa.Column("id", sa.Integer, primary_key=True), sa.Column("text", sa.String))
+PATIENT_S = 30.0
+"""What a busy machine may need beside."""
 COUNT = sa.select(sa.func.count()).select_from(NOTES)
 
 
@@ -143,3 +148,51 @@ def test_errors_show_neither_values_nor_the_password(server: PostgresServer, dat
 
 def test_its_size_is_what_the_server_says(database: Database) -> None:
     assert database.file_size_bytes > 1_000_000
+
+
+@pytest.fixture
+def wall(server: PostgresServer, url: str) -> Iterator[tuple[Relay, str]]:
+    """A relay to the server, and the database's address through it."""
+    with relay(server.port) as made:
+        yield made, url.replace(f":{server.port}/", f":{made.port}/")
+
+
+def test_a_server_that_falls_silent_is_noticed_by_the_next_question(
+    wall: tuple[Relay, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its connections stay open: whoever asks on one of them would wait for ever."""
+    between, address = wall
+    monkeypatch.setattr(postgres_connection, "PING_S", 0.2)
+    monkeypatch.setattr(engines, "CONNECT_S", 2)
+    database = connect(address)
+    database.create_tables(METADATA)
+    between.fall_silent()
+    began_s = time.monotonic()
+    with pytest.raises(StoreError, match="server does not answer; look whether it runs"), database.read() as reader:
+        reader.execute(COUNT)
+    assert 2 < time.monotonic() - began_s < 2.2 + PATIENT_S
+    between.speak()
+    with database.read() as reader:
+        assert reader.execute(COUNT).scalar_one() == 0
+    database.close()
+
+
+def test_a_server_that_falls_silent_in_the_middle_of_a_statement(
+    wall: tuple[Relay, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    between, address = wall
+    database = connect(address)
+    database.create_tables(METADATA)
+    monkeypatch.setattr(postgres_connection, "SILENT_S", 0.3)
+
+    def ask() -> None:
+        with database.read() as reader:
+            between.fall_silent()
+            reader.execute(COUNT)
+
+    with pytest.raises(StoreError, match="server does not answer"):
+        ask()
+    between.speak()
+    with database.read() as reader:
+        assert reader.execute(COUNT).scalar_one() == 0, "on another connection"
+    database.close()

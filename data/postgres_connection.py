@@ -1,0 +1,60 @@
+"""PostgreSQL connection: a psycopg connection on which no wait for the server is endless, and a ping is short.
+
+The server ends long statements itself (`statement_timeout`), but one that is frozen, or behind a wall that drops
+packets, ends nothing: its connections stay open, and who waits for an answer on one would wait for ever. Import this
+where PostgreSQL is used: it imports psycopg.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import psycopg
+import sqlalchemy as sa
+from psycopg.abc import PQGen
+from psycopg.errors import _WaitTimeout  # what `wait` raises; its name is pinned by a test
+
+RV = TypeVar("RV")
+
+SILENT_S = 65.0
+"""Longer than the server lets any statement or transaction of ours last: after that nobody is there."""
+PING_S = 2.0
+"""How long a pooled connection has to show that it lives, before a new one is opened."""
+_LOOK_S = 0.1
+"""How often psycopg looks up from waiting, as by itself."""
+
+
+class TimedConnection(psycopg.Connection[Any]):
+    """Closes itself, and raises OperationalError, where the server says nothing for SILENT_S, or for PING_S while
+    `pinging`."""
+
+    pinging = False
+
+    def wait(self, gen: PQGen[RV], interval: float = _LOOK_S, timeout: float | None = None) -> RV:
+        patience_s = PING_S if self.pinging else SILENT_S
+        try:
+            return super().wait(gen, interval, patience_s if timeout is None else timeout)
+        except _WaitTimeout:
+            if timeout is not None:
+                raise
+            self.close()  # what would come of the question, nobody could tell from the answer to the next one
+            raise psycopg.OperationalError(f"the server has not answered for {patience_s:g} s") from None
+
+
+def use_timed(engine: sa.Engine) -> None:
+    """Has an engine open such connections, and ping them within PING_S."""
+    dialect, ping = engine.dialect, engine.dialect.do_ping
+
+    def timed_ping(connection: Any) -> bool:
+        connection.pinging = True
+        try:
+            return ping(connection)
+        finally:
+            connection.pinging = False
+
+    dialect.do_ping = timed_ping  # type: ignore[method-assign, assignment]  # the pool asks it of this very dialect
+    sa.event.listen(engine, "do_connect", _connect)
+
+
+def _connect(_dialect: Any, _record: Any, arguments: Any, options: Any) -> TimedConnection:
+    return TimedConnection.connect(*arguments, **options)
