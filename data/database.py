@@ -129,6 +129,15 @@ class Database:
         """For how many seconds nothing asked of it has gone well, and what is wrong; None where it answers."""
         return self._queries.failing()
 
+    def answered_s(self) -> float | None:
+        """How many seconds ago it answered a statement; None where it never did."""
+        return self._queries.answered_s()
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether a server has it, which may fall silent; a file answers or fails."""
+        return self.engine.dialect.name == "postgresql"
+
     def close(self) -> None:
         """Close every connection that is not in use; one that is gets closed when its block ends."""
         self.engine.dispose()

@@ -52,6 +52,7 @@ class QueryCounts:
         self._reason = ""
         self._failed_s: float | None = None
         self._failing_since_s: float | None = None
+        self._answered_s: float | None = None
         self._timer = timer
         self._count = 0
         self._total_s = self._slowest_s = 0.0
@@ -73,6 +74,10 @@ class QueryCounts:
         since_s = self._failing_since_s
         return None if since_s is None else (self._timer() - since_s, self._reason)
 
+    def answered_s(self) -> float | None:
+        """How long ago a statement went well; None before the first."""
+        return None if self._answered_s is None else self._timer() - self._answered_s
+
     def stats(self) -> QueryStats:
         since_s = None if self._failed_s is None else self._timer() - self._failed_s
         known = [StatementStats(sql, *counts) for sql, counts in self._statements.copy().items()]
@@ -93,7 +98,8 @@ class QueryCounts:
 
     def _after(self, *args: Any) -> None:
         _, _, statement, _, context, _ = args
-        seconds = self._timer() - context._started
+        now_s = self._answered_s = self._timer()
+        seconds = now_s - context._started
         count_query()
         self._failing_since_s = None
         self._count += 1

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any, Generic, TypeVar
 
+from utils.aside import Aside
 from utils.clock import Clock, SystemClock
 from utils.errors import StoreError
 
 T = TypeVar("T")
 
+log = logging.getLogger(__name__)
+
 PAUSE_S = 1.0
 """How long nobody asks again after a failure: a server that is not reached costs each who asks five seconds."""
 
+PATIENCE_S = 0.5
+"""How long a reader waits where there is something to show instead."""
+_LATE = "the database server does not answer; look whether it runs and can be reached"
 
 MOST_KEPT = 200
 """Answers that are kept, of up to a hundred markets each; the one that was read longest ago goes first."""
@@ -39,14 +47,28 @@ class Known(Generic[T]):
 
 
 class LastKnown:
-    """Keeps the newest value of each name, of two hundred of them at most."""
+    """Keeps the newest value of each name, of two hundred of them at most.
+
+    A server that drops packets says neither yes nor no, and its connection fails only after seconds. Given
+    `patience_s`, who asks for what is known waits no longer than that while the database answers nobody: the question
+    goes on in a thread of its own, one for all, and its answer is there for the next reader.
+    """
 
     def __init__(
-        self, clock: Clock | None = None, *, failing: Callable[[], tuple[float, str] | None] = lambda: None
+        self,
+        clock: Clock | None = None,
+        *,
+        failing: Callable[[], tuple[float, str] | None] = lambda: None,
+        answered_s: Callable[[], float | None] = lambda: None,
+        patience_s: float | None = None,
     ) -> None:
-        """`failing`: for how many seconds the database has not answered, as far as it knows, and why."""
+        """`failing`: for how many seconds the database has not answered, as far as it knows, and why; `answered_s`: how
+        long ago it answered anybody; None for not at all. Without `patience_s` every question is waited for."""
         self._clock = clock or SystemClock()
         self._failing = failing
+        self._answered_s = answered_s
+        self._patience_s = patience_s
+        self._late = 0
         self._lock = threading.Lock()
         self._kept: dict[Hashable, tuple[Any, int]] = {}
         self._failed: tuple[float, str] | None = None
@@ -87,6 +109,25 @@ class LastKnown:
         failed = self._failed
         if failed is not None and self._clock.monotonic() - failed[0] < PAUSE_S:
             return self._instead(name, failed[1])
+        if self._late and self._is_silent():
+            return self._instead(name, _LATE)
+        if self._patience_s is None or (name not in self._kept and failed is None):
+            return self._ask(name, load)
+        return self._ask_aside(name, load, self._patience_s)
+
+    def _ask_aside(self, name: Hashable, load: Callable[[], T], patience_s: float) -> Known[T]:
+        began_ms = self._clock.now_ms()
+        asked = Aside(partial(self._ask, name, load), ended=self._came_back)
+        over = asked.within(patience_s, goes_on=lambda: not self._is_silent())
+        with self._lock:
+            if not (over or asked.over):
+                asked.left = True
+                self._late += 1
+                if self._since_ms is None:
+                    self._since_ms = began_ms
+        return self._instead(name, _LATE) if asked.left else asked.result()
+
+    def _ask(self, name: Hashable, load: Callable[[], T]) -> Known[T]:
         try:
             value = load()
         except StoreError as error:
@@ -103,6 +144,17 @@ class LastKnown:
                 del self._kept[next(iter(self._kept))]
             self._failed = self._since_ms = None
         return Known(value)
+
+    def _came_back(self, asked: Aside[Known[Any]]) -> None:
+        with self._lock:
+            self._late -= asked.left
+        if asked.left and asked.error is not None:
+            log.error("a question to the database that nobody waited for any more failed", exc_info=asked.error)
+
+    def _is_silent(self) -> bool:
+        """Whether it has answered nobody for as long as anybody waits: one slow statement is no silence."""
+        answered_s = self._answered_s()
+        return answered_s is None or answered_s >= (self._patience_s or 0.0)
 
     def _instead(self, name: Hashable, reason: str) -> Known[T]:
         value, read_ms = self._kept.get(name, (None, None))

@@ -51,6 +51,14 @@ class RequestTrace:
         """Seconds that the innermost running span has taken so far by itself; of the request, outside of any."""
         return max(0.0, time.perf_counter() - self.open_s - self.inner_s)
 
+    def absorb(self, part: RequestTrace) -> None:
+        """Takes over what another thread did for this request while this one waited for it."""
+        for name, seconds in part.spans.items():
+            self.spans[name] = self.spans.get(name, 0.0) + seconds
+        self.inner_s += sum(part.spans.values())
+        self.queries += part.queries
+        self.weight += part.weight
+
 
 def stage_seconds(spans: dict[str, float]) -> dict[str, float]:
     """The same by stage."""

@@ -24,7 +24,7 @@ from utils.access_log import AccessLog
 from utils.build_id import build_id
 from utils.clock import Clock
 from utils.data_cache import data_cache
-from utils.last_known import LastKnown
+from utils.last_known import PATIENCE_S, LastKnown
 from utils.minute_recorder import MinuteRecorder
 from utils.performance_monitor import performance_monitor
 from utils.profile_recorder import ProfileRecorder
@@ -64,7 +64,12 @@ def assemble(settings: Settings, clock: Clock, worker: Worker | None = None) -> 
     )
     files = worker_files(settings, worker)
     reports = worker_reports(files, recorder, clock)
-    known = LastKnown(clock, failing=database.failing)
+    known = LastKnown(
+        clock,
+        failing=database.failing,
+        answered_s=database.answered_s,
+        patience_s=PATIENCE_S if database.is_remote else None,
+    )
     services = _services(settings, clock, market, models, connection, feed, pages, recorder, reports, known)
     return Parts(
         database=database,

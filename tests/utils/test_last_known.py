@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.redis_processes import eventually
 from utils import last_known
 from utils.clock import ManualClock
 from utils.errors import StoreError
-from utils.last_known import PAUSE_S, LastKnown, Silence
+from utils.last_known import PAUSE_S, Known, LastKnown, Silence
+from utils.request_trace import RequestTrace, count_query, traced, tracing
 
 
 def refuse() -> int:
@@ -70,3 +78,96 @@ def test_one_process_tells_the_others() -> None:
     follows.follow(None)
     assert not follows.silence, "whoever seldom asks does not hear that it answers again"
     assert follows.told(), "and tells what it noticed itself as soon as it leads"
+
+
+class Server:
+    """A database that answers at once, or not until it is let."""
+
+    def __init__(self) -> None:
+        self.speaking = threading.Event()
+        self.speaking.set()
+        self.asked = 0
+        self.answered_s: float | None = None
+
+    def load(self) -> int:
+        self.asked += 1
+        assert self.speaking.wait(90)
+        return self.asked
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    made = Server()
+    yield made
+    made.speaking.set()
+
+
+def test_a_silent_server_holds_up_nobody_who_can_be_shown_what_is_known(server: Server) -> None:
+    clock = ManualClock(10_000)
+    known = LastKnown(clock, patience_s=0.05, answered_s=lambda: server.answered_s)
+    assert known.read("a", server.load) == Known(1)
+    clock.tick(2)
+    server.speaking.clear()
+    told = known.read("a", server.load)
+    assert told.value == 1
+    assert told.silence is not None
+    assert (told.silence.since_ms, told.silence.read_ms) == (12_000, 10_000)
+    assert "does not answer" in told.silence.reason
+    clock.tick(2)
+    for name in ("a", "b"):
+        again = known.read(name, server.load)
+        assert again.silence is not None
+        assert (again.silence.since_ms, again.value) == (12_000, {"a": 1, "b": None}[name])
+    assert server.asked == 2, "one asks for all"
+    server.speaking.set()
+    eventually(lambda: known._late == 0)
+    assert known.read("a", server.load) == Known(3)
+    assert known.read("b", server.load) == Known(4)
+
+
+def test_one_slow_statement_is_no_silence(server: Server) -> None:
+    known = LastKnown(ManualClock(), patience_s=0.05, answered_s=lambda: 0.01)
+    assert known.read("a", server.load) == Known(1)
+    server.speaking.clear()
+    threading.Timer(0.3, server.speaking.set).start()
+    assert known.read("a", server.load) == Known(2), "the server answers others: this one is waited for"
+
+
+def test_what_nobody_knows_is_waited_for_and_while_it_fails_one_asks_for_all(server: Server) -> None:
+    clock = ManualClock()
+    known = LastKnown(clock, patience_s=0.05)
+    server.speaking.clear()
+    threading.Timer(0.2, server.speaking.set).start()
+    assert known.read("a", server.load) == Known(1), "there is nothing to show instead"
+    assert known.read("a", refuse).silence is not None
+    server.speaking.clear()
+    clock.tick(PAUSE_S)
+    assert known.read("new", server.load).value is None, "nor is a new name waited for while it fails"
+    assert known.read("other", server.load).value is None
+    assert server.asked == 2
+    server.speaking.set()
+    eventually(lambda: known._late == 0)
+    assert known.read("other", server.load) == Known(3)
+
+
+def test_what_is_asked_aside_fails_for_its_asker_and_counts_for_its_request(server: Server) -> None:
+    known = LastKnown(ManualClock(), patience_s=90.0)
+    assert known.read("a", server.load) == Known(1)
+
+    def ask() -> int:
+        with traced("database"):
+            count_query()
+        return 2
+
+    trace = RequestTrace("id", time.perf_counter())
+    with tracing(trace), traced("score"):
+        assert known.read("a", ask) == Known(2)
+    assert trace.queries == 1
+    assert set(trace.spans) == {"database", "score"}
+
+    def fail() -> int:
+        raise KeyError("of the program, not of the database")
+
+    with pytest.raises(KeyError, match="of the program"):
+        known.read("a", fail)
+    assert known.read("a", refuse).value == 2
