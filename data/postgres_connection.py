@@ -7,12 +7,13 @@ where PostgreSQL is used: it imports psycopg.
 
 from __future__ import annotations
 
+import threading
 from typing import Any, TypeVar
 
 import psycopg
 import sqlalchemy as sa
 from psycopg.abc import PQGen
-from psycopg.errors import _WaitTimeout  # what `wait` raises; its name is pinned by a test
+from psycopg.errors import ConnectionTimeout, _WaitTimeout  # what `wait` raises; the version is pinned
 
 RV = TypeVar("RV")
 
@@ -53,8 +54,33 @@ def use_timed(engine: sa.Engine) -> None:
             connection.pinging = False
 
     dialect.do_ping = timed_ping  # type: ignore[method-assign, assignment]  # the pool asks it of this very dialect
-    sa.event.listen(engine, "do_connect", _connect)
+    sa.event.listen(engine, "do_connect", _Door().open)
 
 
-def _connect(_dialect: Any, _record: Any, arguments: Any, options: Any) -> TimedConnection:
-    return TimedConnection.connect(*arguments, **options)
+class _Door:
+    """Where connections are opened. After one that nobody answered in time, one at a time knocks, and everybody else is
+    told so at once: of many readers who each wait for seconds no thread would be left for pages that need no database.
+    """
+
+    def __init__(self) -> None:
+        self._silent = False
+        self._knocking = threading.Lock()
+
+    def open(self, _dialect: Any, _record: Any, arguments: Any, options: Any) -> TimedConnection:
+        if not self._silent:
+            return self._knock(arguments, options)
+        if not self._knocking.acquire(blocking=False):
+            raise psycopg.OperationalError("the server has not answered yet, and is being asked")
+        try:
+            return self._knock(arguments, options)
+        finally:
+            self._knocking.release()
+
+    def _knock(self, arguments: Any, options: Any) -> TimedConnection:
+        try:
+            opened = TimedConnection.connect(*arguments, **options)
+        except psycopg.OperationalError as error:
+            self._silent = isinstance(error, ConnectionTimeout)
+            raise
+        self._silent = False
+        return opened

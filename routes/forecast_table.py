@@ -209,7 +209,12 @@ def _models_json(services: Services, found: Sequence[ModelTable]) -> list[dict[s
     """Of all models what the page shows of the chosen one."""
     models = [table.model for table in found]
     every = {ahead for model in models for ahead in shown_horizons(model.horizons)}
-    details = services.ledger.details(models, every, COURSE_POINTS)
+    details = of_ledger(
+        services,
+        ("forecast details", tuple(model.key for model in models)),
+        lambda: services.ledger.details(models, every, COURSE_POINTS),
+        ttl_s=_KEPT_S,
+    )
     return [_model_json(table, details) for table in found]
 
 

@@ -18,7 +18,7 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 PAUSE_S = 1.0
-"""How long nobody asks again after a failure: a server that is not reached costs each who asks five seconds."""
+"""How long nobody asks again after a failure."""
 
 PATIENCE_S = 0.5
 """How long a reader waits where there is something to show instead."""

@@ -6,11 +6,14 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from data.candle_store import StoreStats
 from routes.memory_use import memory_use
 from routes.wiring.caches import MB
 from routes.wiring.parts import Parts
 from utils.content_encoding import compression
 from utils.data_cache import data_cache
+from utils.errors import StoreError
+from utils.last_known import Known
 from utils.model_cache import model_cache
 from utils.performance_monitor import performance_monitor
 
@@ -26,7 +29,7 @@ def add_sources(parts: Parts) -> None:
         "exchange": parts.gateway.status,
         "feed": parts.feed.status,
         "market": parts.market.status,
-        "store": parts.store.stats,
+        "store": partial(_last_known, parts),
         "database": parts.database.query_stats,
         "memory_guard": parts.memory_guard.stats,
         "memory_holders": partial(
@@ -47,3 +50,11 @@ def add_sources(parts: Parts) -> None:
         sources["asset_host"] = parts.asset_host.stats
     for name, read in sources.items():
         performance_monitor.add_source(name, read)
+
+
+def _last_known(parts: Parts) -> StoreStats:
+    """What the database holds, or held when it answered last: neither page nor scrape waits for one that is silent."""
+    known: Known[StoreStats] = parts.services.known.read("store", parts.store.stats)
+    if known.value is None:
+        raise StoreError(known.silence.reason if known.silence is not None else "")
+    return known.value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
 from html import unescape
 from pathlib import Path
@@ -14,6 +15,8 @@ from flask.testing import FlaskClient
 from routes.alerts import Watch
 from tests.support import tiny_model
 from tests.support.browser import replayed_app
+from tests.support.redis_processes import eventually
+from tests.support.relay import relay
 from tests.support.servers import PostgresServer, postgres_server
 from tests.support.whole_app import whole_app
 from utils.alert_rules import PRESETS
@@ -56,7 +59,7 @@ def test_what_was_read_before_is_shown_and_since_when_nothing_was(
     watch: Watch = app.extensions["alerts"]
     watch.alerts.check()
     before = {address: text_of(client, address) for address in ("/models", "/alerts", "/models/tiny")}
-    assert "not answer since" not in "".join(before.values())
+    assert "not answered since" not in "".join(before.values())
     clock.tick(90)
     server.stop("immediate")
     try:
@@ -81,9 +84,9 @@ def test_what_was_read_before_is_shown_and_since_when_nothing_was(
     finally:
         server.start()
     clock.tick(PAUSE_S)
-    assert "not answer since" not in text_of(client, "/models")
-    assert "not answer since" not in text_of(client, "/alerts")
-    assert "not answer since" not in text_of(client, "/models/tiny")
+    assert "not answered since" not in text_of(client, "/models")
+    assert "not answered since" not in text_of(client, "/alerts")
+    assert "not answered since" not in text_of(client, "/models/tiny")
 
 
 def test_what_was_never_read_is_said_to_be_unknown(server: PostgresServer, app: Flask, clock: ManualClock) -> None:
@@ -113,6 +116,34 @@ def test_what_was_never_read_is_said_to_be_unknown(server: PostgresServer, app: 
         assert "No rule was broken yet" not in alerts
     finally:
         server.start()
+
+
+def test_a_server_that_drops_packets_holds_up_no_page_that_has_something_to_show(
+    server: PostgresServer, tmp_path: Path
+) -> None:
+    """A connection to it takes five seconds to fail, a ping of an open one two."""
+    with relay(server.port) as wall:
+        address = server.new_database().replace(f":{server.port}/", f":{wall.port}/")
+        with replayed_app(tmp_path, ("BTCUSDT", "ETHUSDT"), database_url=address) as made:
+            client, parts = made.app.test_client(), made.app.extensions["services"]
+            addresses = ("/", "/symbol/BTCUSDT", "/forecasts", "/models", "/performance", "/api/v1/forecasts")
+            for one in addresses:
+                text_of(client, one)
+            made.clock.tick(PAUSE_S)
+            wall.fall_silent()
+            parts.ledger.told_changes(99)
+            parts.pages.clear()
+            began_s = time.monotonic()
+            shown = [text_of(client, one) for one in addresses]
+            scraped = client.get("/metrics").text
+            assert time.monotonic() - began_s < 4, "half a second, and what a busy machine needs"
+            assert "not answered since" in shown[3]
+            assert "not known" not in shown[0], "scores as they were"
+            assert "dashboard_store_candles" in scraped
+            wall.speak()
+            eventually(lambda: parts.known._late == 0)
+            made.clock.tick(PAUSE_S)
+            assert "not answered since" not in text_of(client, "/models")
 
 
 def test_prices_forecasts_and_metrics_go_on(
