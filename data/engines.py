@@ -64,7 +64,7 @@ def with_driver(url: sa.URL) -> sa.URL:
 
 
 def _postgres_engine(url: sa.URL) -> sa.Engine:
-    from data.postgres_connection import use_timed  # it imports psycopg, which only its users should wait for
+    from data.postgres_connection import Door, pinged  # it imports psycopg, which only its users should wait for
 
     options = " ".join(f"-c {name}={value}" for name, value in _POSTGRES_OPTIONS.items())
     engine = sa.create_engine(
@@ -76,7 +76,9 @@ def _postgres_engine(url: sa.URL) -> sa.Engine:
         pool_recycle=1800,
         connect_args={"connect_timeout": CONNECT_S, "application_name": "dashboard", "options": options},
     )
-    use_timed(engine)
+    door = Door()
+    sa.event.listen(engine, "do_connect", lambda _dialect, _record, arguments, options: door.open(arguments, options))
+    engine.dialect.do_ping = pinged(engine.dialect.do_ping)  # type: ignore[method-assign, assignment]  # what the pool asks
     sa.event.listen(engine, "begin", _begin_postgres)
     return engine
 

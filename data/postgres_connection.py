@@ -8,10 +8,10 @@ where PostgreSQL is used: it imports psycopg.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import psycopg
-import sqlalchemy as sa
 from psycopg.abc import PQGen
 from psycopg.errors import ConnectionTimeout, _WaitTimeout  # what `wait` raises; the version is pinned
 
@@ -42,22 +42,20 @@ class TimedConnection(psycopg.Connection[Any]):
             raise psycopg.OperationalError(f"the server has not answered for {patience_s:g} s") from None
 
 
-def use_timed(engine: sa.Engine) -> None:
-    """Has an engine open such connections, and ping them within PING_S."""
-    dialect, ping = engine.dialect, engine.dialect.do_ping
+def pinged(ping: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    """The same question of whether a connection lives, which has to be answered within PING_S."""
 
-    def timed_ping(connection: Any) -> bool:
+    def timed(connection: TimedConnection) -> bool:
         connection.pinging = True
         try:
             return ping(connection)
         finally:
             connection.pinging = False
 
-    dialect.do_ping = timed_ping  # type: ignore[method-assign, assignment]  # the pool asks it of this very dialect
-    sa.event.listen(engine, "do_connect", _Door().open)
+    return timed
 
 
-class _Door:
+class Door:
     """Where connections are opened. After one that nobody answered in time, one at a time knocks, and everybody else is
     told so at once: of many readers who each wait for seconds no thread would be left for pages that need no database.
     """
@@ -66,7 +64,8 @@ class _Door:
         self._silent = False
         self._knocking = threading.Lock()
 
-    def open(self, _dialect: Any, _record: Any, arguments: Any, options: Any) -> TimedConnection:
+    def open(self, arguments: Any, options: Any) -> TimedConnection:
+        """With the arguments of `psycopg.connect`. OperationalError where nobody opens."""
         if not self._silent:
             return self._knock(arguments, options)
         if not self._knocking.acquire(blocking=False):
