@@ -61,7 +61,7 @@ def health(
         _streams(sources.get("feed", {})),
         *_markets(sources.get("market") or {}),
         _exchange(sources.get("exchange", {}), metrics.get("at_ms", 0)),
-        _memory(process, memory_limit_percent),
+        _memory(process, memory_limit_percent, sources.get("memory_guard") or {}),
         _cpu(process),
         _loop(sources.get("exchange", {})),
         _database(sources.get("database", {})),
@@ -134,13 +134,16 @@ def _exchange(exchange: Mapping[str, Any], now_ms: int) -> Check:
     return Check("Exchange", "late" if share > _WEIGHT_WORRIES else "live", text)
 
 
-def _memory(process: Mapping[str, Any], limit_percent: float) -> Check:
+def _memory(process: Mapping[str, Any], limit_percent: float, guard: Mapping[str, Any]) -> Check:
     if not process:
         return Check("Memory", "live", "not read yet")
     used = float(process["memory_percent"])
     text = (
         f"{wording.size(process['rss_bytes'])} here, {used:.0f} % of the machine (trimmed above {limit_percent:.0f} %)"
     )
+    if guard.get("in_vain") and guard["max_rss_bytes"]:
+        told = f"above MAX_RSS_MB {guard['max_rss_bytes'] / 1e6:,.0f} even with nothing kept: give it more"
+        return Check("Memory", "late", f"{wording.size(process['rss_bytes'])} here, {told}")
     state: State = "stale" if used > limit_percent else "late" if used > limit_percent * _MEMORY_NEARLY else "live"
     return Check("Memory", state, text)
 

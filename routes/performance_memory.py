@@ -48,7 +48,7 @@ def guard_panel(guard: Mapping[str, Any]) -> tuple[Panel, ...]:
     reports = guard["last_reports"]
     facts = [
         Fact("Trims when the machine is above", percent(guard["max_percent"])),
-        Fact("Or this process is above", wording.size(limit) if limit else "no limit of its own"),
+        Fact("Or this process is above", _limit(limit)),
         Fact("The machine is at", percent(guard["used_percent"], 1), guard["used_percent"]),
         Fact("This process is at", wording.size(guard["rss_bytes"]), _share(guard["rss_bytes"], limit)),
         Fact("Times trimmed", count(guard["rounds"])),
@@ -62,6 +62,13 @@ def guard_panel(guard: Mapping[str, Any]) -> tuple[Panel, ...]:
             glance=f"machine {percent(guard['used_percent'])} of {percent(guard['max_percent'])}",
         ),
     )
+
+
+def _limit(max_rss_bytes: float) -> str:
+    """As the setting is written beside as the page writes sizes."""
+    if not max_rss_bytes:
+        return "no limit of its own"
+    return f"{wording.size(max_rss_bytes)} (MAX_RSS_MB {max_rss_bytes / 1e6:,.0f})"
 
 
 def _share(rss_bytes: float | None, limit: float) -> float | None:

@@ -32,10 +32,11 @@ class MemoryReading:
 
 @dataclass(frozen=True, slots=True)
 class TrimStep:
-    """A cache that can shrink: `trim` is given the fraction to drop (0 … 1), answers how much went in its own unit."""
+    """A cache that can shrink: `trim` is given the fraction to drop (0 … 1), answers how many of `unit` went."""
 
     name: str
     trim: Callable[[float], int]
+    unit: str = "bytes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,8 @@ class TrimReport:
 class MemoryGuardStats:
     """Since the start. `cool_down_s` is the pause now kept between two rounds of trimming.
 
-    `max_rss_bytes` is 0 where this process may hold what the machine has.
+    `max_rss_bytes` is 0 where this process may hold what the machine has. `in_vain`: the last round dropped everything,
+    and memory was short all the same.
     """
 
     max_percent: float
@@ -62,6 +64,7 @@ class MemoryGuardStats:
     rss_bytes: int | None
     rounds: int
     cool_down_s: float
+    in_vain: bool
     last_reports: tuple[TrimReport, ...]
 
 
@@ -75,7 +78,8 @@ class MemoryGuard:
     order until both are kept.
 
     The first round drops half of each cache, one that follows it after the cool-down everything. A round that gives
-    back less than a megabyte doubles the cool-down (up to ten minutes): the memory is somebody else's.
+    back less than a megabyte, or drops everything in vain, doubles the cool-down (up to ten minutes): the memory is
+    somebody else's, or the program's own, and what readers fill again would be dropped again for nothing.
 
     With room enough nothing is dropped, but whenever the process has grown by two megabytes since the last time it
     is tidied: libraries read much at the start, and a rare page much once, of which nothing is wanted again. The
@@ -110,6 +114,7 @@ class MemoryGuard:
         self._not_before_s = self._clock.monotonic()
         self._fraction = 0.5
         self._rounds = 0
+        self._in_vain = False
         self._last_reading: MemoryReading | None = None
         self._last_reports: tuple[TrimReport, ...] = ()
         self._checking = Repeating(self.check, name="memory-guard", period_s=period_s)
@@ -120,7 +125,7 @@ class MemoryGuard:
         now_s = self._clock.monotonic()
         if not self._short(reading):
             if now_s >= self._not_before_s:
-                self._fraction, self._cool_down_s = 0.5, self._shortest_cool_down_s
+                self._fraction, self._cool_down_s, self._in_vain = 0.5, self._shortest_cool_down_s, False
             self._tidy_if_grown(now_s, reading)
             return ()
         if now_s < self._not_before_s:
@@ -128,7 +133,7 @@ class MemoryGuard:
         reports = self._trim(reading)
         self._rounds += 1
         self._last_reports = reports
-        self._rest(now_s, reading, reports)
+        self._rest(now_s, reading)
         return reports
 
     def stats(self) -> MemoryGuardStats:
@@ -140,6 +145,7 @@ class MemoryGuard:
             rss_bytes=reading.rss_bytes if reading else None,
             rounds=self._rounds,
             cool_down_s=self._cool_down_s,
+            in_vain=self._in_vain,
             last_reports=self._last_reports,
         )
 
@@ -188,9 +194,10 @@ class MemoryGuard:
         self._release()
         after = self._read()
         log.warning(
-            "trimmed %s by %d: process %.1f → %.1f MB, machine %.1f → %.1f %%",
+            "trimmed %s by %s %s: process from %.1f to %.1f MB, machine from %.1f to %.1f %%",
             step.name,
-            dropped,
+            f"{dropped:,}",
+            step.unit,
             before.rss_bytes / 1e6,
             after.rss_bytes / 1e6,
             before.used_percent,
@@ -198,9 +205,22 @@ class MemoryGuard:
         )
         return TrimReport(step.name, dropped, before.rss_bytes, after.rss_bytes, after.used_percent)
 
-    def _rest(self, now_s: float, before: MemoryReading, reports: tuple[TrimReport, ...]) -> None:
-        given_back = before.rss_bytes - reports[-1].rss_after_bytes if reports else 0
+    def _rest(self, now_s: float, before: MemoryReading) -> None:
+        after = self._last_reading or before
+        given_back = before.rss_bytes - after.rss_bytes
+        in_vain = self._fraction == 1.0 and self._short(after)
         self._not_before_s = now_s + self._cool_down_s
         self._fraction = 1.0
-        if given_back < _WORTH_WHILE_BYTES:
+        if given_back < _WORTH_WHILE_BYTES or in_vain:
             self._cool_down_s = min(self._cool_down_s * 2, _LONGEST_COOL_DOWN_S)
+        if in_vain and not self._in_vain:
+            self._tell_in_vain(after)
+        self._in_vain = in_vain
+
+    def _tell_in_vain(self, after: MemoryReading) -> None:
+        if 0 < self._max_rss_bytes < after.rss_bytes:
+            told = "MAX_RSS_MB is %.0f, but with nothing kept this process holds %.0f MB: give it more than that"
+            log.warning(told, self._max_rss_bytes / 1e6, after.rss_bytes / 1e6)
+        else:
+            told = "with nothing kept here the machine has %.1f %% in use: others hold it, or the limit is too low"
+            log.warning(told, after.used_percent)

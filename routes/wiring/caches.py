@@ -99,8 +99,8 @@ def guard_memory(settings: Settings, pages: ResponseCache, market: MarketData) -
     steps = (
         TrimStep("pages", pages.trim),
         TrimStep("indicators", partial(data_cache.trim, region="indicators")),
-        TrimStep("candles of idle markets", market.trim_idle),
-        TrimStep("models", _trim_models),
+        TrimStep("candles of idle markets", market.trim_idle, "series"),
+        TrimStep("models", _trim_models, "sessions"),
     )
     return MemoryGuard(
         max_percent=settings.max_memory_usage_percent, max_rss_bytes=settings.max_rss_mb * MB, steps=steps

@@ -264,6 +264,15 @@ def test_the_foot_of_a_page_tells_what_it_was_made_with(replay: Replay, client: 
     assert again[:60] == foot[:60], "a stored page tells of its own making"
 
 
+def test_a_limit_that_cannot_be_kept_is_worth_a_look() -> None:
+    guard = {"in_vain": True, "max_rss_bytes": 95_000_000}
+    metrics = {**WELL, "sources": {**WELL["sources"], "memory_guard": guard}}
+    seen = health(minute({130: 100}), (), metrics, memory_limit_percent=80)
+    (memory,) = [one for one in seen.checks if one.name == "Memory"]
+    assert memory.state == "late"
+    assert "above MAX_RSS_MB 95 even with nothing kept" in memory.text
+
+
 def test_its_size_does_not_grow_with_what_happened(client: FlaskClient) -> None:
     client.get("/performance")
     before = len(client.get("/performance/live").text)
@@ -276,7 +285,7 @@ def test_its_size_does_not_grow_with_what_happened(client: FlaskClient) -> None:
 def test_the_guard_tells_what_each_step_gave_back() -> None:
     report = {"name": "pages", "dropped": 40, "rss_before_bytes": 200 << 20, "rss_after_bytes": 150 << 20}
     guard = {"max_percent": 80, "max_rss_bytes": 300 << 20, "used_percent": 41.0, "rss_bytes": 150 << 20, "rounds": 1,
-             "cool_down_s": 30.0, "last_reports": [report]}  # fmt: skip
+             "cool_down_s": 30.0, "in_vain": False, "last_reports": [report]}  # fmt: skip
     (panel,) = guard_panel(guard)
     assert Fact("Last time: pages", "200.0 MiB → 150.0 MiB") in panel.facts
     assert Fact("This process is at", "150.0 MiB", 50.0) in panel.facts

@@ -94,7 +94,7 @@ def test_steps_go_in_order_and_stop_as_soon_as_it_is_enough(caplog: pytest.LogCa
     assert machine.trimmed == [("pages", 0.5), ("indicators", 0.5), ("candles", 0.5), ("models", 0.5)][: len(reports)]
     assert [report.name for report in reports] == ["pages", "indicators", "candles", "models"]
     assert [(r.rss_before_bytes // MB, r.rss_after_bytes // MB) for r in reports][:2] == [(290, 270), (270, 220)]
-    assert "trimmed pages by 20: process 290.0 → 270.0 MB" in caplog.text
+    assert "trimmed pages by 20 bytes: process from 290.0 to 270.0 MB" in caplog.text
 
     machine = Machine(700, pages=200, models=50)
     assert [report.name for report in guard(machine, ManualClock()).check()] == ["pages", "models"]
@@ -135,6 +135,26 @@ def test_memory_that_is_somebody_elses_is_asked_for_ever_more_rarely() -> None:
         watching.check()
     assert 5 <= len(machine.trimmed) <= 12, "not once a second, and not once in 30 s either"
     assert watching.stats().cool_down_s == 600
+
+
+def test_a_limit_below_what_the_program_needs_is_told_and_does_not_empty_full_caches_all_the_time(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    clock, machine = ManualClock(), Machine(100, program=0, pages=20)
+    watching = guard(machine, clock, [machine.step("pages")], max_rss_mb=90)
+    machine.caches_mb["program"] = 100
+    with caplog.at_level(logging.WARNING):
+        for _ in range(3600):
+            clock.tick(1)
+            machine.caches_mb["pages"] = 20  # readers fill it again at once
+            watching.check()
+    assert len(machine.trimmed) <= 12, "not every 30 s"
+    assert watching.stats().in_vain
+    assert caplog.text.count("MAX_RSS_MB is 90, but with nothing kept this process holds 100 MB") == 1
+    machine.caches_mb["program"] = 50
+    clock.tick(600)
+    watching.check()
+    assert (watching.stats().in_vain, watching.stats().cool_down_s) == (False, 30)
 
 
 def test_after_a_quiet_time_it_starts_gently_again() -> None:
