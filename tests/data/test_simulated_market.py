@@ -120,6 +120,14 @@ def test_many_markets_drawn_at_once_are_those_drawn_singly() -> None:
         )
 
 
+def test_a_market_that_was_asked_for_before_the_others_hinders_nobody() -> None:
+    names, later = ["BTCUSDT", "ETHUSDT"], NOW_MS + 60_000
+    together, alone = Market(SyntheticSource()), Market(SyntheticSource())
+    together.running(names[0], NOW_MS)  # draws the minutes of this hour, of one of them
+    together.prepare(names, later)
+    assert [together.running(name, later) for name in names] == [alone.running(name, later) for name in names]
+
+
 def test_the_seed_and_the_name_decide_alone() -> None:
     end = Interval.H1.open_ms(NOW_MS)
     few, many, other = (
