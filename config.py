@@ -107,16 +107,16 @@ class Settings:
     max_memory_usage_percent: int = setting(
         "80", whole(1, 100), "System memory in use above which the caches are trimmed.", group="Performance"
     )
-    enable_compression_dictionaries: bool = setting(
-        "True",
-        switch(),
-        "Send a browser that kept an earlier answer only what differs from it (Chromium; needs https or this machine).",
-        group="Performance",
-    )
     max_rss_mb: int = setting(
         "0",
         whole(0, 1_048_576),
         "Memory of this process (MB of 10⁶ bytes) above which the caches are trimmed too; 0: no limit of its own.",
+        group="Performance",
+    )
+    enable_compression_dictionaries: bool = setting(
+        "True",
+        switch(),
+        "Send a browser that kept an earlier answer only what differs from it (Chromium; needs https or this machine).",
         group="Performance",
     )
     enable_performance_logging: bool = setting(
@@ -247,7 +247,7 @@ class Settings:
     asset_base_url: str = setting(
         "",
         asset_base(),
-        "Where styles and scripts lie, if not here: a CDN in front of this dashboard's /assets, or what was exported.",
+        "Where styles and scripts lie, if not here: a CDN in front of this dashboard's /assets.",
         group="Web",
     )
     rate_limit_per_second: int = setting(
@@ -373,7 +373,7 @@ def markdown() -> str:
     lines = [
         "# Configuration",
         "",
-        "Defaults, overridden by `.env` beside `app.py`, overridden by the environment.",
+        "Defaults, overridden by `.env` in the folder from which it is started, overridden by the environment.",
         "`python config.py` shows what is in force.",
         "This page is generated: `python config.py --markdown > docs/configuration.md`.",
     ]
