@@ -126,7 +126,7 @@ class AlertReadings:
         stale = sum(
             market.freshness(symbol, interval).state == "stale"
             for interval in market.intervals
-            for symbol in market.symbols
+            for symbol in set(market.symbols).difference(market.unknown)
         )
         return {"feed_age_s": {"": feed_age_s(self._services, running_s)}, "stale_series": {"": float(stale)}}
 

@@ -56,7 +56,10 @@ def waiting_for(parts: Services) -> list[str]:
 
 
 def warnings_of(parts: Services) -> list[str]:
-    """Which followed markets the exchange has no answer for, and why; the unknown ones in one sentence."""
+    """Which followed markets the exchange has no answer for, and why; the unknown ones in one sentence.
+
+    Before the first filling is done only those are final: by a clock that is not the exchange's, histories seem to be
+    missing."""
     market = parts.market
     unknown = market.unknown
     others = [
@@ -64,7 +67,7 @@ def warnings_of(parts: Services) -> list[str]:
         for symbol in market.symbols
         if symbol not in unknown
         for interval in market.intervals
-        if (problem := market.problem(symbol, interval))
+        if parts.connection.ready and (problem := market.problem(symbol, interval))
     ]
     if len(others) > _SHOWN_WARNINGS:
         others = [*others[:_SHOWN_WARNINGS], f"and {len(others) - _SHOWN_WARNINGS} more of that kind"]

@@ -58,6 +58,8 @@ class SymbolPage:
     models: tuple[Opinion, ...]
     chart: CandleChart | None
     silence: Silence | None
+    left: str
+    """That the exchange no longer knows the market, whose history is shown all the same; empty where it does."""
     at_ms: int
 
 
@@ -92,6 +94,7 @@ def symbol_page(services: Services, symbol: Symbol, interval: Interval, model_id
         models=opinions(services, gathered),
         chart=settled.chart,
         silence=services.known.silence,
+        left=services.market.problem(symbol, interval) if symbol in services.market.unknown else "",
         at_ms=now_ms,
     )
 

@@ -22,7 +22,7 @@ def warm_up(app: Flask) -> None:
     parts: Parts = app.extensions[PARTS]
     settings, market = parts.services.settings, parts.market
     for interval in market.intervals:
-        for symbol in market.symbols:
+        for symbol in market.known:
             parts.scorekeeper.notice(symbol, interval)
     if not settings.enable_model_preloading:
         return

@@ -71,6 +71,20 @@ def test_the_overview_and_the_health_say_so(client: FlaskClient) -> None:
     assert "and 1 more of 3" in health
 
 
+def test_a_market_that_was_delisted_keeps_its_history_and_says_so(replay: Replay, client: FlaskClient) -> None:
+    known = Symbol("BTCUSDT")
+    assert "This is history" not in client.get(f"/symbol/{known}").text
+    gone = Rejected("the exchange refused klines", code=-1121, msg="Invalid symbol.")
+    replay.market.on_refused(known, H1, gone)
+    try:
+        page = client.get(f"/symbol/{known}")
+        assert page.status_code == 200
+        assert f"This is history:</b> the exchange does not know {known}" in page.text
+        assert replay.app.extensions["services"].market.problem(known, H1)
+    finally:
+        replay.market._followed(known, H1).answer()
+
+
 def test_where_it_is_the_only_market_nothing_is_ready(
     client: FlaskClient, monkeypatch: pytest.MonkeyPatch, replay: Replay
 ) -> None:
