@@ -45,9 +45,13 @@ def _held_bytes(value: object, seen: set[int]) -> int:
 
 
 def _place(value: object) -> int:
-    """Where its bytes lie: two arrays over the same memory are one."""
-    interface: Any = getattr(value, "__array_interface__", None)
-    return int(interface["data"][0]) if interface else id(value)
+    """Where its bytes lie: two arrays over the same memory are one.
+
+    Not by `__array_interface__`: each call makes names of its own for Python's table of names, which doubles (two
+    megabytes) once so many have passed through it.
+    """
+    pointer: Any = getattr(getattr(value, "ctypes", None), "data", None)
+    return id(value) if pointer is None else int(pointer)
 
 
 def _items_bytes(sample: Iterable[object], count: int, seen: set[int]) -> int:
