@@ -14,19 +14,25 @@ log = logging.getLogger(__name__)
 
 _MALLOPT = {"M_ARENA_MAX": (-8, 1), "M_MMAP_THRESHOLD": (-3, 128 * 1024), "M_TRIM_THRESHOLD": (-1, 256 * 1024)}
 """glibc's numbers for them (malloc.h), and what serves a long-lived process with short-lived large buffers."""
+_JEMALLOC = (b"_RJEM_MALLOC_CONF", b"narenas:1,dirty_decay_ms:200,muzzy_decay_ms:0")
+"""granian brings an allocator of its own, which asks the C library for this variable when it is loaded. By default it
+has four arenas for each core and keeps what is freed for ten seconds: with answers of 200 KB that is five megabytes."""
 _DONTNEED = 4
 """MADV_DONTNEED of Linux: of a file's pages that were never written to, only the place in this process is given up."""
 _SMAPS = Path("/proc/self/smaps")
 
 
 def hold_less() -> None:
-    """Asks glibc to keep less of what is freed; elsewhere nothing happens.
+    """Asks glibc, and the web server's allocator before it is loaded, to keep less of what is freed; elsewhere nothing
+    happens.
 
     By default each thread gets an arena of its own and every large buffer that is freed raises the size from which
     buffers are returned to the machine at once: both leave a web server with memory that nothing uses. One arena has
     holes in one place alone, and Python's threads hardly ever ask for memory at the same moment.
     """
-    mallopt = _libc("mallopt") if sys.platform == "linux" else None
+    mallopt, setenv = (_libc(name) if sys.platform == "linux" else None for name in ("mallopt", "setenv"))
+    if setenv is not None:
+        setenv(*_JEMALLOC, 0)  # 0: what a user has set stays
     if mallopt is not None:
         for name, value in _MALLOPT.values():
             mallopt(name, value)

@@ -42,6 +42,27 @@ def test_library_files_leave_the_resident_set_and_work_on() -> None:
     assert (done.returncode, done.stdout) == (0, "worked on\n"), done.stderr
 
 
+ALLOCATING = """
+import ctypes, os
+import app  # must not have loaded the web server, which reads this once
+from utils.memory_return import hold_less
+
+hold_less()
+libc = ctypes.CDLL(None)
+libc.getenv.restype = ctypes.c_char_p
+os.environ["_RJEM_MALLOC_CONF"] = libc.getenv(b"_RJEM_MALLOC_CONF").decode() + ",stats_print:true"
+import utils.web_server
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="granian brings this allocator on Linux alone")
+def test_the_web_servers_allocator_is_told_before_it_is_loaded() -> None:
+    done = subprocess.run([sys.executable, "-c", ALLOCATING], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    told = {line.strip() for line in done.stderr.splitlines()}
+    assert done.returncode == 0, done.stderr
+    assert {"opt.narenas: 1", "opt.muzzy_decay_ms: 0 (arenas.muzzy_decay_ms: 0)"} <= told
+
+
 STAYING = """
 import gc, weakref
 from utils.memory_return import give_back
