@@ -8,8 +8,8 @@ from typing import Any
 
 from routes import wording
 from routes.performance_parts import count, heading, seconds_text
+from utils.part_metrics import is_cache
 
-_CACHE_KEYS = frozenset({"hits", "misses"})
 _DICTIONARIES = "dictionaries"
 """Answers that browsers hold: a read is a browser that names one; each was made for a reader: no load has a time."""
 _SHARED = "redis"
@@ -43,10 +43,6 @@ def cache_rows(sources: Mapping[str, Any], clearable: Collection[str]) -> tuple[
     rows = [_cache(name, source, clearable) for name, source in read if is_cache(source)]
     known = {row.key for row in rows}
     return (*rows, *(_unread(name) for name in clearable if name not in known))
-
-
-def is_cache(source: Any) -> bool:
-    return isinstance(source, Mapping) and source.keys() >= _CACHE_KEYS
 
 
 def _cache(name: str, source: Mapping[str, Any], clearable: Collection[str]) -> CacheRow:

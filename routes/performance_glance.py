@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from routes import wording
-from routes.performance_caches import is_cache
 from routes.performance_history import Comparison, Course
 from routes.performance_panels import StatementRow
 from routes.performance_parts import count
 from routes.performance_routes import SlowRow
+from utils.part_metrics import is_cache
 
 
 def routes_glance(routes: int, broken: int) -> str:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from routes import wording
-from routes.performance_caches import is_cache
 from routes.performance_parts import Fact, Panel, count, facts_of, found_text, heading, percent, seconds_text
 from utils.dictionaries import DCZ
+from utils.part_metrics import is_cache
 
 _OWN_PANELS = frozenset(
     {

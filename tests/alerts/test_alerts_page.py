@@ -301,11 +301,7 @@ def test_a_rule_of_what_there_is_not_is_refused_and_what_there_is_is_proposed(de
         ("p95_ms", "qqq", "there is no route 'qqq'; the performance page lists those there are. Leave it empty for"),
         ("p95_ms", "/symbol/<x>", "do you mean /symbol/<symbol>? Leave it empty"),
         ("cache_hit_percent", "page_cache", "there is no cache 'page_cache'; do you mean page?"),
-        (
-            "cache_hit_percent",
-            "zzz",
-            "there is no cache 'zzz'; use data, model, page, forecasts, dictionaries, or leave it empty",
-        ),
+        ("cache_hit_percent", "zzz", "there is no cache 'zzz'; use data, model, page, forecasts, or leave it empty"),
         ("model_skill_percent", "zzz", f"there is no model 'zzz'; use {model}, or leave it empty"),
     ):
         answer = desk.post("/alerts/rules", **FORM | {"reading": reading, "subject": subject})
