@@ -11,7 +11,7 @@ from typing import Any
 from data.interval import Interval
 from models.ensemble import EVERY_CANDLES, FLOOR, MOST_CANDLES, Ensemble
 from models.spec import parse_id
-from utils.errors import InvalidInput, ModelNotFound, StoreError
+from utils.errors import FileError, InvalidInput, ModelNotFound
 from utils.file_lock import held
 from utils.json_file import read_json, write_json
 
@@ -60,7 +60,7 @@ def changing(root: Path) -> Iterator[dict[str, Ensemble]]:
             if tuple(ensembles.values()) != before:
                 write_ensembles(root, list(ensembles.values()))
     except OSError as error:
-        raise StoreError(f"the ensemble could not be written ({error.strerror}); look at the models' folder") from error
+        raise FileError(f"the ensemble could not be written ({error.strerror}); look at the models' folder") from error
 
 
 def found_in(ensembles: Mapping[str, Ensemble], name: str) -> Ensemble:

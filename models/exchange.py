@@ -22,7 +22,7 @@ from models.registry import FILES, GRAPH, MANIFEST, Registry, RegistryEntry, Sta
 from models.spec import ModelSpec
 from models.training_request import check_name
 from utils.clock import SystemClock
-from utils.errors import DashboardError, InvalidInput, StoreError
+from utils.errors import DashboardError, FileError, InvalidInput
 from utils.model_utils import session_of
 
 MAX_ZIP_BYTES = 32 * 1024 * 1024
@@ -81,7 +81,7 @@ def bring_in(content: bytes, promotion: Promotion) -> RegistryEntry:
             promotion.pin(spec.interval)
             aside.rename(target)
     except OSError as error:
-        raise StoreError(f"the model could not be put in place ({error.strerror}); look at the folder") from error
+        raise FileError(f"the model could not be put in place ({error.strerror}); look at the folder") from error
     return read_entry(target)
 
 

@@ -20,7 +20,7 @@ from models.own_choice import Choices, chosen_for, given_back, passed_on, read_o
 from models.registry import Registry, RegistryEntry, read_entry
 from models.spec import parse_id
 from utils.clock import Clock
-from utils.errors import InvalidInput, ModelNotFound, StoreError
+from utils.errors import FileError, InvalidInput, ModelNotFound
 
 ARCHIVE = ".archive"
 """Inside the models' folder, where the registry does not look: laid aside, never deleted."""
@@ -214,7 +214,7 @@ class Promotion:
     def _archive(self) -> Path:
         folder = self._registry.path / ARCHIVE
         if folder.is_symlink():
-            raise StoreError(f"{folder.name} in the models' folder is a link; make it a folder")
+            raise FileError(f"{folder.name} in the models' folder is a link; make it a folder")
         return folder
 
     def _pin(self, interval: Interval) -> None:
@@ -237,7 +237,7 @@ def _told_where_it_failed() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise StoreError(f"the choice could not be written ({error.strerror}); look at the models' folder") from error
+        raise FileError(f"the choice could not be written ({error.strerror}); look at the models' folder") from error
 
 
 def _move(path: Path, to: Path) -> None:
@@ -246,4 +246,4 @@ def _move(path: Path, to: Path) -> None:
     try:
         path.rename(to)
     except OSError as error:
-        raise StoreError(f"{path.name} could not be moved ({error.strerror}); look at the models' folder") from error
+        raise FileError(f"{path.name} could not be moved ({error.strerror}); look at the models' folder") from error

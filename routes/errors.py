@@ -12,7 +12,7 @@ from werkzeug.exceptions import NotFound as WerkzeugNotFound
 
 from routes.services import services
 from routes.strict_json import JSON, dumps
-from utils.errors import STATUS, Banned, DashboardError, InvalidInput, NotFound, StoreError
+from utils.errors import STATUS, Banned, DashboardError, FileError, InvalidInput, NotFound, StoreError
 from utils.performance_monitor import current_trace
 from utils.request_trace import traced
 
@@ -32,6 +32,7 @@ _TITLES = {
 }
 _NO_MARKET = "There is no such market here"
 _DATABASE = "The database cannot be used"
+_FILE = "A file cannot be used"
 _UNEXPECTED = "An error that nobody foresaw. It has been written to the log, under the request's number below."
 _LONGEST_PATH = 80
 _JSON_PATHS = ("/api/", "/health", "/ready")
@@ -132,7 +133,7 @@ def _page(status: int, message: str, retry_after_s: int | None, request_id: str,
 
 def _title(status: int, error: DashboardError | None, *, about_market: bool) -> str:
     if isinstance(error, StoreError):
-        return _DATABASE
+        return _FILE if isinstance(error, FileError) else _DATABASE
     if about_market and isinstance(error, NotFound):
         return _NO_MARKET
     return _TITLES.get(status, "That did not work")

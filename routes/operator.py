@@ -9,16 +9,20 @@ from routes.login import asks_for_password
 from routes.security import host_name
 from utils.loopback import is_loopback
 
+_HANDED_ON = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via")
 _FOREIGN = frozenset({"cross-site", "same-site"})
 
 
 def is_operator() -> bool:
     """With a password, whoever has come past the login; without one, a reader at this machine, under its own name.
 
-    The name is looked at too, since behind a reverse proxy on this machine everybody comes from it.
+    The name is looked at too, and whether something says that it hands the request on: behind a reverse proxy on this
+    machine everybody comes from it, and some give it as the name as well.
     """
     if asks_for_password(current_app):
         return True
+    if any(name in request.headers for name in _HANDED_ON):
+        return False
     name = host_name(request.host)
     return is_loopback(request.remote_addr or "") and name is not None and is_loopback(name)
 

@@ -17,7 +17,7 @@ from routes.operator import require_operator
 from routes.rate_limits import dear
 from utils.errors import InvalidInput
 from utils.profile import Profile, folded, hottest
-from utils.profile_recorder import LONGEST_S, SHORTEST_S, Lasting, ProfileRecorder
+from utils.profile_recorder import LONGEST_S, SHORTEST_S, Lasting, ProfileRecorder, Recording
 from utils.profile_store import MOST_PROFILES, StoredProfile
 from utils.request_trace import traced
 from utils.response_cache import ADDRESS, rendering_anew
@@ -94,8 +94,9 @@ def _operator_only() -> None:
 @bp.get("")
 @budget(p95_ms=150, size_bytes=30_000)
 def page() -> Response:
-    """What can be recorded, and what was."""
-    return _page("profiles.html", _list)
+    """What can be recorded, and what was; while something is being recorded, the page that waits for it."""
+    now = _recorder().now
+    return _page("profiles.html", _list) if now is None else _go(_waiting(now))
 
 
 @bp.post("")
@@ -111,8 +112,7 @@ def record() -> Response:
     except ValueError:
         raise InvalidInput(f"seconds {seconds[:20]!r} is no number; use {SHORTEST_S:g} to {LONGEST_S:g}") from None
     recording = _recorder().record(cast(Lasting, kind), wanted_s)
-    begun_ms = recording.until_ms - round(wanted_s * 1000)
-    return _go(url_for("profiling.wait", after=begun_ms, until=recording.until_ms))
+    return _go(_waiting(recording))
 
 
 @bp.get("/wait")
@@ -197,6 +197,10 @@ def _told(profile: Profile) -> str:
         return f"{amount(profile, profile.total)} from {len(profile.stacks):,} places"
     waiting = f"; {wording.percent(profile.idle, 0)} of what was seen were threads that wait" if profile.idle else ""
     return f"{profile.samples:,} samples in {wording.milliseconds(profile.seconds * 1000)}{waiting}"
+
+
+def _waiting(recording: Recording) -> str:
+    return url_for("profiling.wait", after=recording.at_ms, until=recording.until_ms)
 
 
 def _list() -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import orjson
 
-from utils.errors import StoreError
+from utils.errors import FileError
 
 ProfileKind = Literal["process", "request", "memory"]
 Stack = tuple[str, ...]
@@ -126,7 +126,7 @@ def from_bytes(content: bytes) -> Profile:
     try:
         read = orjson.loads(gzip.decompress(content))
         if read["form"] != FORM:
-            raise StoreError(f"the profile is of form {read['form']}, and this version reads {FORM}; record another")
+            raise FileError(f"the profile is of form {read['form']}, and this version reads {FORM}; record another")
         names = read["names"]
         return Profile(
             kind=read["kind"],
@@ -139,7 +139,7 @@ def from_bytes(content: bytes) -> Profile:
             sites=tuple(Site(*one) for one in read["sites"]),
         )
     except (OSError, EOFError, ValueError, KeyError, TypeError, IndexError) as error:
-        raise StoreError("the profile's file is damaged; delete it and record another") from error
+        raise FileError("the profile's file is damaged; delete it and record another") from error
 
 
 def frame_name(function: str, file: str) -> str:

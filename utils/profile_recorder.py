@@ -27,9 +27,10 @@ _RECORD = {"process": sample_process, "memory": snapshot_memory}
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """What is being recorded, and until when (UTC ms)."""
+    """What is being recorded, from when until when (UTC ms)."""
 
     kind: Lasting
+    at_ms: int
     until_ms: int
 
 
@@ -63,7 +64,7 @@ class ProfileRecorder:
             raise InvalidInput(f"seconds {seconds:g} does not fit; a recording lasts {SHORTEST_S:g} to {LONGEST_S:g} s")
         self._take()
         at_ms = self.clock.now_ms()
-        self._now = recording = Recording(kind, at_ms + round(seconds * 1000))
+        self._now = recording = Recording(kind, at_ms, at_ms + round(seconds * 1000))
         self._stop.clear()
         thread = threading.Thread(target=self._run, args=(kind, seconds, at_ms), name="profile-recorder", daemon=True)
         self._thread = thread

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import threading
 import tracemalloc
@@ -19,7 +20,7 @@ from tests.support.pages import client, replay
 from tests.support.whole_app import whole_app
 from utils import profile_store
 from utils.clock import ManualClock
-from utils.errors import InvalidInput, NotFound, StoreError
+from utils.errors import FileError, InvalidInput, NotFound, StoreError
 from utils.memory_snapshot import snapshot_memory
 from utils.profile import MOST_STACKS, OTHERS, Profile, Site, StackSum, folded, from_bytes, hottest, to_bytes
 from utils.profile_recorder import ProfileRecorder
@@ -246,11 +247,43 @@ def test_a_recording_that_cannot_be_kept_says_so(tmp_path: Path) -> None:
     assert recorder.now is None
 
 
+def test_a_full_disk_is_told_as_one_and_nothing_is_left_of_what_did_not_fit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: Path, target: Path) -> Path:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    store = ProfileStore(tmp_path)
+    name = store.keep(made(at_ms=1_767_225_600_000))
+    with monkeypatch.context() as disk:
+        disk.setattr(Path, "replace", full)
+        with pytest.raises(FileError, match="No space left on device"):
+            store.keep(made(at_ms=1_767_225_700_000))
+    assert [path.name for path in tmp_path.iterdir()] == [f"{name}.json.gz"]
+
+
+def test_a_profile_that_the_disk_does_not_let_go_of_is_no_unforeseen_error(
+    replay: Replay, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def kept(self: Path, missing_ok: bool = False) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    name = replay.app.extensions["profiling"].store.keep(made(at_ms=1_767_225_600_000))
+    with monkeypatch.context() as disk:
+        disk.setattr(Path, "unlink", kept)
+        refused = client.post(f"/performance/profiles/{name}/delete", headers=OURS)
+    assert refused.status_code == 503
+    assert "A file cannot be used" in refused.text
+    assert "could not be deleted (Read-only file system)" in refused.text
+    assert client.post(f"/performance/profiles/{name}/delete", headers=OURS).status_code == 303
+
+
 def test_the_operator_records_the_process_and_is_led_to_its_graph(replay: Replay, client: FlaskClient) -> None:
     answer = client.post("/performance/profiles", data={"kind": "process", "seconds": "20"}, headers=OURS)
     assert answer.status_code == 303
     waiting = client.get(answer.headers["Location"])
     assert waiting.headers["Refresh"] == "1"
+    assert client.get("/performance/profiles").headers["Location"] == answer.headers["Location"]
     assert "Recording process" in re.sub(r"<[^>]+>", "", waiting.text)
     again = client.post("/performance/profiles", data={"kind": "memory"}, headers=OURS)
     assert again.status_code == 400
@@ -297,8 +330,9 @@ def test_a_page_asked_with_profile_1_is_made_anew_and_not_kept(replay: Replay, c
         {"environ_base": {"REMOTE_ADDR": "192.168.1.7"}},
         {"headers": {"Host": "dashboard.example"}},
         {"headers": {"Sec-Fetch-Site": "cross-site"}},
+        {"headers": {"X-Forwarded-For": "203.0.113.7"}},
     ],
-    ids=["another machine", "behind a proxy", "another site"],
+    ids=["another machine", "behind a proxy", "another site", "handed on"],
 )
 def test_nobody_else_looks_inside(strange: Flask, stranger: dict[str, Any]) -> None:
     client = strange.test_client()
