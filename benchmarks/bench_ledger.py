@@ -5,15 +5,28 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from benchmarks.measure import Row, at_least, at_most, interleaved, print_rows, reading, result, seconds_per_call
+from benchmarks.measure import (
+    Row,
+    at_least,
+    at_most,
+    faster,
+    interleaved,
+    print_rows,
+    reading,
+    readings,
+    result,
+    seconds_per_call,
+)
 from data.candles import Candles
 from data.database import connect
 from data.interval import Interval
 from data.symbol import Symbol
+from data.venue import BINANCE
 from models.forecaster import Forecast
 from models.ledger import Ledger
 from models.ledger_sums import SHOWN_HORIZONS
@@ -23,6 +36,7 @@ _MARKETS = tuple(Symbol(f"M{number:02d}USDT") for number in range(20))
 _QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 _HORIZONS = tuple(range(1, 25))
 _NAIVE = np.outer(np.sqrt(_HORIZONS), [-1.6, -0.6, 0.0, 0.6, 1.6])
+_PAGE_MS = 500.0
 _START_MS = 1_704_067_200_000
 
 
@@ -35,7 +49,7 @@ def run(*, short: bool = False) -> dict[str, Any]:
             ledger = Ledger(database, SystemClock())
             filled_s = _fill(ledger, hours)
             counts = ledger.counts()
-            rows = _rows(ledger, counts, rounds)
+            rows = [*_rows(ledger, counts, rounds), *_page_rows(folder, counts, min(rounds, 5))]
             size_bytes = database.file_size_bytes
         finally:
             database.close()
@@ -84,6 +98,47 @@ def _rows(ledger: Ledger, counts: dict[str, int], rounds: int) -> list[Row]:
         at_most("100 newest rows of a market", seen["recent"], 25),
         at_most("20,000 rows of the chain walked", seen["check"], 1_000),
         at_most("whole chain walked, per forecast", reading([1e6 * walked], "µs"), 50),
+    ]
+
+
+def _page_rows(folder: str, counts: dict[str, int], rounds: int) -> list[Row]:
+    """What readers ask of it, of the real application without a market: the page and the file of all forecasts, made
+    anew as they are after each score, and the page from its stored bytes."""
+    from app import create_app
+    from config import load_settings
+
+    symbols, address = ",".join(_MARKETS), f"sqlite:///{folder}/bench.db"
+    settings = load_settings({}, None, instance_path=folder, database_url=address, symbols=symbols, intervals="1h")
+    app = create_app(settings)
+    services, client = app.extensions["services"], app.test_client()
+    try:
+        services.ledger.use(BINANCE)
+
+        def asked(path: str, *, anew: bool) -> float:
+            if anew:
+                services.pages.clear()
+                services.data_cache.clear()
+            began_s = time.perf_counter()
+            answer = client.get(path)
+            took_s = time.perf_counter() - began_s
+            assert answer.status_code == 200, answer.text[:300]
+            assert str(_MARKETS[-1]) in answer.text
+            return 1e3 * took_s
+
+        asked("/forecasts", anew=True)
+        works = {
+            "page": partial(asked, "/forecasts", anew=True),
+            "stored": partial(asked, "/forecasts", anew=False),
+            "file": partial(asked, "/forecasts.csv", anew=True),
+        }
+        seen = readings(works, rounds, "ms")
+    finally:
+        app.extensions["parts"].database.close()
+    scored = f"{counts['scored']:,} scores"
+    return [
+        at_most(f"/forecasts made anew after a score ({scored})", seen["page"], _PAGE_MS),
+        at_most(f"/forecasts.csv made anew after a score ({scored})", seen["file"], _PAGE_MS),
+        faster("/forecasts from stored bytes, against made anew", seen["stored"], seen["page"], 10),
     ]
 
 
