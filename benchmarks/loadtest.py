@@ -171,6 +171,23 @@ def _plots(
     return plots
 
 
+def table(requests: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A line for each kind of request below what the columns are."""
+    head = f"  {'':<22}{'requests':>10}{'errors':>8}{'a second':>10}{'p50 ms':>9}{'p95 ms':>9}{'p99 ms':>9}"
+    return [head] + [
+        f"  {one['name']:<22}{one['count']:>10}{one['errors']:>8}{one['per_second']:>10.1f}"
+        f"{one['p50_ms']:>9g}{one['p95_ms']:>9g}{one['p99_ms']:>9g}"
+        for one in requests
+    ]
+
+
+def busy_words(load: float, cores: int) -> str:
+    """That others use this machine already, so that times will say little; nothing where it is idle enough."""
+    if load < cores:
+        return ""
+    return f"This machine is busy with something else (load {load:.1f} on {cores} cores): times will say little of us."
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """0 when no answer was an error and the limits are kept."""
     parser = argparse.ArgumentParser(description="Readers against the application, for a bounded time.")
@@ -179,19 +196,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--soak", type=float, metavar="MINUTES", help="this long instead, and memory must not grow")
     parser.add_argument("--into", type=Path, default=report.RESULTS, help="folder of the result")
     options = parser.parse_args(arguments)
+    if busy := busy_words(psutil.getloadavg()[0], psutil.cpu_count() or 1):
+        print(busy, file=sys.stderr)
     seconds = round(60 * options.soak) if options.soak else options.seconds
     if not (1 <= options.users <= 2000 and 5 <= seconds <= 7 * 86_400):
         parser.error("from 1 to 2000 users, from 5 seconds to a week")
     found = run(users=options.users, seconds=seconds, soak=bool(options.soak))
     options.into.mkdir(parents=True, exist_ok=True)
     keep(options.into / f"{found['name']}.json", found)
-    for one in found["requests"]:
-        print(
-            f"  {one['name']:<22}{one['count']:>8}{one['errors']:>6} errors{one['per_second']:>8.1f}/s"
-            f"{one['p50_ms']:>8g}{one['p95_ms']:>8g}{one['p99_ms']:>8g} ms"
-        )
+    print("\n".join(table(found["requests"])))
+    print(f"kept in {options.into / found['name']}.json")
     if options.into == report.RESULTS:
         report.write(report.read())
+        print("docs/performance.md tells of it")
     return 0 if all(row["met"] is not False for row in found["rows"]) else 1
 
 

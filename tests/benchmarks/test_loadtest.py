@@ -25,6 +25,19 @@ def test_percentiles_of_a_histogram_and_the_sum_over_all_requests() -> None:
     assert (errors.met, p99.met) == (False, True)
 
 
+def test_every_column_of_the_table_is_named() -> None:
+    one = {"name": "overview, news", "count": 959, "errors": 0, "per_second": 16.0, "mean_bytes": 412.3}
+    head, line = loadtest.table([{**one, "p50_ms": 97.0, "p95_ms": 1000.0, "p99_ms": 1500.0}])
+    assert head.split() == ["requests", "errors", "a", "second", "p50", "ms", "p95", "ms", "p99", "ms"]
+    assert line.split() == ["overview,", "news", "959", "0", "16.0", "97", "1000", "1500"]
+    assert len(head) == len(line), "figures stand below their names"
+
+
+def test_a_machine_that_others_use_is_told_before_it_is_measured() -> None:
+    assert loadtest.busy_words(0.4, 2) == ""
+    assert "load 13.9 on 2 cores" in loadtest.busy_words(13.9, 2)
+
+
 def test_growth_is_judged_from_after_the_start() -> None:
     def memory(values: list[float]) -> bool | None:
         samples = [{"at_s": float(i), "rss_mb": value, "cpu_percent": 0.0} for i, value in enumerate(values)]
