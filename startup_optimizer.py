@@ -30,6 +30,7 @@ from utils.errors import ModelError, NotFound, NotReady
 from utils.logs import start_logging
 from utils.model_cache import model_cache
 from utils.model_utils import predict_batches
+from utils.phrases import some
 from utils.start_checks import (
     SharedCache,
     check_address,
@@ -43,6 +44,8 @@ from utils.start_steps import Outcome, Result, Step, report, table, timed
 ASSETS = Path(__file__).resolve().parent / "static" / "vendor"
 CONNECT_TIMEOUT_S = 60.0
 OK, NOT_READY = 200, 503
+_NAMED = 3
+"""Of what is missing, so many are told by name."""
 
 Render = Callable[[str], tuple[int, int]]
 """From an address to (status, bytes sent)."""
@@ -131,7 +134,7 @@ def read_candles(market: Market, held: list[Candles]) -> Outcome:
             missing.append(f"{symbol} {interval}")
     rows = sum(map(len, held))
     told = f"{rows} candles of {len(held)} of {len(wanted)} series"
-    return (Result.WARNING, f"{told}; none yet of {_some(missing)}") if missing else (Result.OK, told)
+    return (Result.WARNING, f"{told}; none yet of {some(missing, _NAMED)}") if missing else (Result.OK, told)
 
 
 def shown_first(held: Sequence[Candles]) -> list[Candles]:
@@ -162,7 +165,7 @@ def render_pages(render: Render, market: Market) -> Outcome:
     told = f"{len(answers) - len(missing)} pages, {size_bytes / 1024:.0f} KB compressed"
     if not missing:
         return Result.OK, told
-    return (Result.FAILED if broken else Result.WARNING), f"{told}; {_some(missing)}"
+    return (Result.FAILED if broken else Result.WARNING), f"{told}; {some(missing, _NAMED)}"
 
 
 def page_paths(market: Market) -> Iterator[str]:
@@ -196,11 +199,6 @@ def _problem(entry: RegistryEntry) -> str:
     if answer.shape != wanted or not np.isfinite(answer).all():
         return f"a prediction has shape {answer.shape} or is not finite; the spec promises {wanted}"
     return ""
-
-
-def _some(names: Sequence[str], most: int = 3) -> str:
-    shown = ", ".join(names[:most])
-    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
 
 
 Build = Callable[[Settings], AbstractContextManager[tuple[Parts, Connection]]]

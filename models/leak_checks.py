@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from data.candles import Candles
 from models.altered_candles import REPLACEMENTS, with_other_candle, with_other_future
-from models.leak_findings import Check, Finding, counted, verdict
+from models.leak_findings import Check, Finding, verdict
 from models.pipeline import Pipeline
 from models.samples import Ints, Samples
 from models.scaling import fit_scaler
+from utils.phrases import counted
 
 Floats = NDArray[np.float64]
 

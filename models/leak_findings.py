@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from utils.phrases import some
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -30,11 +32,5 @@ def verdict(name: str, tried: str, good: str, findings: Sequence[Finding]) -> Ch
     """The check, its words being what was `tried` and either what is `good` or the first few findings."""
     if not findings:
         return Check(name, True, f"{tried}: {good}")
-    named = ", ".join(f"{finding.feature} ({finding.file})" for finding in findings[:3])
-    more = f" and {len(findings) - 3} more" if len(findings) > 3 else ""
-    return Check(name, False, f"{tried}: {named}{more}; {findings[0].problem}", tuple(findings))
-
-
-def counted(number: int, noun: str) -> str:
-    """`1 market`, `3 markets`."""
-    return f"{number} {noun}" + ("" if number == 1 else "s")
+    named = some([f"{finding.feature} ({finding.file})" for finding in findings], 3)
+    return Check(name, False, f"{tried}: {named}; {findings[0].problem}", tuple(findings))

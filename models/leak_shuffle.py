@@ -9,13 +9,14 @@ from functools import partial
 import numpy as np
 
 from models.baseline import scaled_quantiles
-from models.leak_findings import Check, Finding, counted
+from models.leak_findings import Check, Finding
 from models.pipeline import Pipeline
 from models.probe import fit_probe
 from models.samples import Ints, Samples
 from models.scoring import BLOCK_CANDLES, pinball_loss, skill
 from models.significance import Bounds, skill_bounds
 from models.split import Split
+from utils.phrases import counted
 
 SHUFFLED_SKILL = 0.005
 """What shuffled targets may seem to earn: half a percent, and the bounds must hold zero or less."""

@@ -32,6 +32,7 @@ from models.spec import HORIZONS, QUANTILES
 from models.synthetic_candles import synthetic_candles
 from utils.clock import SystemClock
 from utils.errors import DashboardError
+from utils.phrases import counted
 
 JUDGED = (1, 6, 24)
 _WINDOW = 16
@@ -80,7 +81,7 @@ class LeakReport:
         """One line per check, then what was found and how to mend it."""
         subject = f"model {self.model_id} and its pipeline" if self.model_id else "the pipeline"
         failed = sum(not check.ok for check in self.checks)
-        verdict = "no leak found" if self.ok else f"{failed} check{'' if failed == 1 else 's'} failed"
+        verdict = "no leak found" if self.ok else f"{counted(failed, 'check')} failed"
         lines = [f"{subject}, on {self.data}: {verdict} ({len(self.checks)} checks, {self.took_s:.1f} s)"]
         lines += [f"{'ok    ' if check.ok else 'FAILED'} {check.name}: {check.words}" for check in self.checks]
         lines += [f"  {one.file}: {one.feature}: {one.problem}; fix: {one.fix}" for one in self.findings]

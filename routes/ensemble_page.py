@@ -15,7 +15,7 @@ from routes import wording
 from routes.ensemble_rows import EnsembleRow, Evidence, ensemble_row, members_of
 from routes.mix_wording import Making, making_of
 from routes.model_card import Fact
-from routes.model_rows import SHOWN_HORIZONS, some
+from routes.model_rows import SHOWN_HORIZONS, some_markets
 from routes.services import Services, SkillFace
 
 _VERSIONS = 12
@@ -190,5 +190,5 @@ def _versions(parts: Services, ensemble: Ensemble) -> tuple[Version, ...]:
 def _told(entry: RegistryEntry) -> str:
     if entry.spec is None:
         return ""
-    alone = f", {some(entry.spec.symbols)} alone" if entry.spec.symbols else ""
+    alone = f", {some_markets(entry.spec.symbols)} alone" if entry.spec.symbols else ""
     return f"{entry.spec.kind}, {entry.spec.interval}{alone}"

@@ -9,7 +9,7 @@ from models.ensemble import Ensemble
 from models.ensemble_entry import EnsembleEntry
 from models.ensembles import Ensembles
 from routes import wording
-from routes.model_rows import some, users_of
+from routes.model_rows import some_markets, users_of
 from routes.models_records import Records
 from routes.services import Services
 
@@ -99,8 +99,8 @@ def _state(parts: Services, entry: EnsembleEntry, owned: Sequence[str]) -> tuple
     if users:
         return "in-use", f"champion of {', '.join(users)}"
     if owned:
-        return "in-use", f"serves {some(owned)} alone"
-    return "usable", f"for {some(entry.symbols)} alone" if entry.symbols else f"challenger for {entry.interval}"
+        return "in-use", f"serves {some_markets(owned)} alone"
+    return "usable", f"for {some_markets(entry.symbols)} alone" if entry.symbols else f"challenger for {entry.interval}"
 
 
 def members_of(parts: Services, ensemble: Ensemble, evidence: Mapping[str, Evidence]) -> tuple[Member, ...]:

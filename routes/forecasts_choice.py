@@ -8,9 +8,10 @@ from data.interval import Interval
 from routes import wording
 from routes.forecast_score import shown_horizons
 from routes.forecast_table import ModelTable
-from routes.forms import listing
+from routes.forms import MOST_LISTED
 from routes.services import Services
 from utils.errors import InvalidInput, NotFound
+from utils.phrases import some
 
 
 def chosen_table(
@@ -21,7 +22,7 @@ def chosen_table(
     if named is None and model_id:
         known = dict.fromkeys([*(table.model.id for table in found), *_serving(services, interval)])
         if model_id not in known:
-            told = listing(list(known)) or "none yet"
+            told = some(list(known), MOST_LISTED) or "none yet"
             raise NotFound(f"no model {model_id!r} forecasts {interval} candles; those that do: {told}")
     return named or (found[0] if found else None)
 

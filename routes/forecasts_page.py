@@ -23,6 +23,7 @@ from routes.score_charts import Chart
 from routes.services import Services
 from routes.wording import MIN_SCORED, SHAPES, Trend, Verdict
 from utils.last_known import Silence
+from utils.phrases import counted
 
 MOST_ROWS = 100
 """Markets and models on one page; the search narrows them down, the files hold all."""
@@ -223,7 +224,7 @@ def _groups(rows: Sequence[Row], tables: Sequence[ModelTable], horizon: int, *, 
                     title=table.model.id,
                     rows=own,
                     shown=table is tables[0],
-                    count=f"{len(own)} {'market' if len(own) == 1 else 'markets'}",
+                    count=counted(len(own), "market"),
                     skill=wording.skill_cell(skill)[0] if skill else wording.NOTHING,
                     verdict=wording.verdict_on(skill) if skill else "unknown",
                 )

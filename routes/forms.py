@@ -11,6 +11,7 @@ from data.interval import Interval
 from data.symbol import Symbol
 from routes.services import MarketFace
 from utils.errors import InvalidInput, NotFound
+from utils.phrases import some
 
 Theme = Literal["auto", "light", "dark"]
 Zone = Literal["utc", "local"]
@@ -19,6 +20,8 @@ THEMES: tuple[Theme, ...] = ("auto", "light", "dark")
 THEME_COOKIE = "theme"
 NOTHING = "none"
 """Stands in an address for a choice of nothing, which an empty form field cannot tell from no choice."""
+MOST_LISTED = 30
+"""Names that an error lists of those that fit."""
 _LONGEST_SEARCH = 40
 _LONGEST_MODEL = 80
 
@@ -27,7 +30,7 @@ def parse_symbol(text: str, market: MarketFace) -> Symbol:
     """A followed market, or NotFound with the markets that are."""
     symbol = Symbol.parse(text)
     if symbol not in market.symbols:
-        raise NotFound(f"market {symbol} is not followed here; followed are {listing(market.symbols)}")
+        raise NotFound(f"market {symbol} is not followed here; followed are {some(market.symbols, MOST_LISTED)}")
     return symbol
 
 
@@ -105,9 +108,3 @@ def local_path(text: str | None) -> str:
     path = text or "/"
     plain = path.isprintable() and "\\" not in path and not path.startswith("//")
     return path if plain and path.startswith("/") else "/"
-
-
-def listing(names: Sequence[str], most: int = 30) -> str:
-    """Names with commas, cut short when there are very many."""
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more

@@ -19,9 +19,10 @@ from routes.mix_wording import making_of, seen_sentence
 from routes.model_life import ChallengeView, ScheduleView, challenges_of, schedule_of
 from routes.model_record import has_twin, never_saw, original_of
 from routes.model_results import Result, results_of
-from routes.model_rows import SHOWN_HORIZONS, ModelRow, listed, model_row, number, users_of
+from routes.model_rows import SHOWN_HORIZONS, ModelRow, listed, mapping, model_row, number, users_of
 from routes.services import Services
 from utils.errors import ModelNotFound
+from utils.phrases import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ def model_card(parts: Services, model_id: str) -> ModelCard:
     live = wording.skill_cell(skill) if skill is not None else ("", "")
     row = model_row(parts, entry, users_of(parts.promotion.in_use()), live, archived=archived)
     scores = listed(report.get("test"))
-    curve = _object(report.get("curve"))
+    curve = mapping(report.get("curve"))
     losses = list(zip(listed(curve.get("train_loss")), listed(curve.get("validation_loss")), strict=False))
     return ModelCard(
         row=row,
@@ -92,7 +93,7 @@ def model_card(parts: Services, model_id: str) -> ModelCard:
         seen=seen_sentence(making_of(entry), parts.clock.now_ms()),
         data=_data_facts(entry, report),
         split=_split_facts(report),
-        recipe=_recipe(_object(report.get("recipe"))),
+        recipe=_recipe(mapping(report.get("recipe"))),
         checks=_check_facts(entry, report, row),
         versions=_facts(dict(entry.spec.versions) if entry.spec else {}),
         features=entry.spec.features if entry.spec else (),
@@ -201,27 +202,24 @@ def _recipe(given: Mapping[str, Any]) -> tuple[Fact, ...]:
 
 
 def _data_facts(entry: RegistryEntry, report: Mapping[str, Any]) -> tuple[Fact, ...]:
-    spec, data = entry.spec, _object(report.get("data"))
+    spec, data = entry.spec, mapping(report.get("data"))
     if spec is None:
         return ()
-    candles = sum(count for count in _object(data.get("markets")).values() if isinstance(count, int))
+    candles = sum(count for count in mapping(data.get("markets")).values() if isinstance(count, int))
     facts = [
         Fact(
-            "Candles", f"{spec.interval}, of {_markets(len(spec.trained_on))}" + (f", {candles:,}" if candles else "")
+            "Candles",
+            f"{spec.interval}, of {counted(len(spec.trained_on), 'market')}" + (f", {candles:,}" if candles else ""),
         ),
         Fact("Fitted on", f"{wording.utc(spec.train_from_ms)[:10]} … {wording.utc(spec.train_until_ms - 1)[:10]}"),
         Fact("From", venue_text(str(data.get("venue", "")))),
         Fact("Data hash", spec.data_hash),
-        Fact("Window", f"{spec.window} {'candle' if spec.window == 1 else 'candles'}, after {spec.warm_up} to warm up"),
+        Fact("Window", f"{counted(spec.window, 'candle')}, after {spec.warm_up} to warm up"),
         Fact("Horizons", f"{spec.horizons[0]} to {spec.horizons[-1]} candles ahead"),
         Fact("Quantiles", ", ".join(f"{level:g}" for level in spec.quantiles)),
         Fact("Scaler", spec.scaler),
     ]
     return tuple(facts)
-
-
-def _markets(count: int) -> str:
-    return f"{count} {'market' if count == 1 else 'markets'}"
 
 
 def _other(parts: Services, entry: RegistryEntry) -> str:
@@ -233,13 +231,13 @@ def _other(parts: Services, entry: RegistryEntry) -> str:
 
 
 def _split_facts(report: Mapping[str, Any]) -> tuple[Fact, ...]:
-    data = _object(report.get("data"))
+    data = mapping(report.get("data"))
     test = "Test of its twin, which never saw it" if has_twin(report) else "Test, never seen"
     names = (("train", "Training"), ("validation", "Validation"), ("test", test))
     facts = [Fact(title, str(data[name])) for name, title in names if name in data]
     if of := original_of(report):
         facts.append(Fact("Scores shown", f"those of {of} in single precision; what int8 changed: Quantized"))
-    elif isinstance(told := _object(report.get("notes")).get("scores"), str):
+    elif isinstance(told := mapping(report.get("notes")).get("scores"), str):
         facts.append(Fact("Scores shown", told))
     for name, title in (("train_windows", "Training windows"), ("validation_windows", "Validation windows")):
         if isinstance(data.get(name), int):
@@ -250,7 +248,7 @@ def _split_facts(report: Mapping[str, Any]) -> tuple[Fact, ...]:
 
 
 def _check_facts(entry: RegistryEntry, report: Mapping[str, Any], row: ModelRow) -> tuple[Fact, ...]:
-    parity = _object(report.get("parity"))
+    parity = mapping(report.get("parity"))
     speed = f"{row.speed} windows, on this machine" if " for " in row.speed else row.speed
     facts = [Fact("Speed", speed), Fact("Size", row.size)]
     if (difference := number(parity, "largest_difference")) is not None:
@@ -258,7 +256,7 @@ def _check_facts(entry: RegistryEntry, report: Mapping[str, Any], row: ModelRow)
         facts.insert(
             0, Fact("Parity", f"differs from the trained network by {difference:.1e} at most ({windows} windows)")
         )
-    if isinstance(told := _object(report.get("quantized")).get("told"), str):
+    if isinstance(told := mapping(report.get("quantized")).get("told"), str):
         facts.append(Fact("Quantized", told))
     if isinstance(report.get("parameters"), int):
         facts.append(Fact("Parameters", f"{report['parameters']:,}"))
@@ -272,7 +270,3 @@ def _facts(values: Mapping[str, Any]) -> tuple[Fact, ...]:
         Fact(name.replace("_", " "), f"{value:g}" if isinstance(value, float) else str(value))
         for name, value in values.items()
     )
-
-
-def _object(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}

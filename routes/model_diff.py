@@ -12,7 +12,7 @@ from models.registry import RegistryEntry
 from models.spec import ModelSpec
 from routes import wording
 from routes.model_card import found
-from routes.model_rows import listed, model_row, number, users_of
+from routes.model_rows import listed, mapping, model_row, number, users_of
 from routes.services import Services
 from utils.errors import InvalidInput
 
@@ -72,14 +72,14 @@ def model_diff(parts: Services, first_id: str, second_id: str) -> ModelDiff:
     pair = [_whole(parts, one) for one in (first_id, second_id)]
     (first, one), (second, other) = pair
     reports = [entry.report or {} for entry, _ in pair]
-    data = [_object(report.get("data")) for report in reports]
+    data = [mapping(report.get("data")) for report in reports]
     return ModelDiff(
         first=first.id,
         second=second.id,
         known=tuple(entry.id for entry in (*parts.registry.usable(), *parts.promotion.archived())),
         spec=tuple(Line(_shown(name), _text(one, name), _text(other, name)) for name in _spec_names()),
         data=_lines(data[0], data[1], skip=("markets", "twin")),
-        recipe=_lines(_object(reports[0].get("recipe")), _object(reports[1].get("recipe"))),
+        recipe=_lines(mapping(reports[0].get("recipe")), mapping(reports[1].get("recipe"))),
         costs=_costs(parts, first, second),
         names=(
             _names("Features", one.features, other.features),
@@ -169,10 +169,6 @@ def _scores(spec: ModelSpec, reports: Sequence[Mapping[str, Any]]) -> tuple[Scor
 
 def _tested(report: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [one for one in listed(report.get("test")) if isinstance(one, dict)]
-
-
-def _object(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
 
 
 def _shown(name: str) -> str:

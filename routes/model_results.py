@@ -13,6 +13,7 @@ from models.result_store import StoredResult
 from routes import wording
 from routes.services import Services
 from routes.walk_result import Figure, Table, TableRow, skill_text, walk_result
+from utils.phrases import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +95,7 @@ def _leaks(result: Mapping[str, Any], _: Interval) -> dict[str, Any]:
     failed = sum(not one.ok for one in checks)
     planted = sum(one.name.startswith("planted") and one.ok for one in checks)
     words = (
-        f"No leak found: {len(checks) - planted} checks passed"
-        if not failed
-        else f"{failed} check{'' if failed == 1 else 's'} failed"
+        f"No leak found: {len(checks) - planted} checks passed" if not failed else f"{counted(failed, 'check')} failed"
     )
     words += f", {planted} planted leaks caught, on {result['data']}."
     fixes = [f"{one['file']}: {one['feature']}: {one['problem']}; fix: {one['fix']}" for one in _findings(result)]
@@ -142,7 +141,7 @@ def _importance(result: Mapping[str, Any], _: Interval) -> dict[str, Any]:
     words = str(result["words"])
     period = f"{wording.utc(result['from_ms'])[:10]} … {wording.utc(result['until_ms'] - 1)[:10]}"
     count, rounds = len(result["markets"]), result["rounds"]
-    markets = f"{count} {'market' if count == 1 else 'markets'}"
+    markets = counted(count, "market")
     notes = [f"Of {markets}, {period}. Each input is dealt out {rounds} times; ± is the spread of one deal."]
     if (more := len(result["inputs"]) - len(shown)) > 0:
         notes.append(f"{more} more inputs lose less than these.")

@@ -14,6 +14,7 @@ from models.speeds import WINDOWS
 from routes import wording
 from routes.model_record import has_twin, original_of
 from routes.services import Services
+from utils.phrases import some
 
 SHOWN_HORIZONS = (1, 6, 24)
 _NAMED = 6
@@ -48,10 +49,9 @@ class ModelRow:
     """It was chosen for some markets."""
 
 
-def some(markets: Sequence[str]) -> str:
-    """A few by name, many by their number."""
-    names = sorted(map(str, markets))
-    return ", ".join(names) if len(names) <= _NAMED else f"{', '.join(names[:_NAMED])} and {len(names) - _NAMED} more"
+def some_markets(markets: Sequence[str]) -> str:
+    """A few by name, in their order, many by their number."""
+    return some(sorted(map(str, markets)), _NAMED)
 
 
 def speed_text(parts: Services, entry: RegistryEntry) -> str:
@@ -123,9 +123,9 @@ def _state(
     if entry.id in users:
         return "in-use", f"champion of {', '.join(users[entry.id])}"
     if entry.spec is not None and entry.spec.symbols:
-        return (
-            ("in-use", f"serves {some(owned)} alone") if owned else ("usable", f"for {some(entry.spec.symbols)} alone")
-        )
+        if owned:
+            return "in-use", f"serves {some_markets(owned)} alone"
+        return "usable", f"for {some_markets(entry.spec.symbols)} alone"
     contested = entry.spec is not None and any(entry.spec.interval in held for held in users.values())
     return "usable", f"challenger for {entry.spec.interval}" if entry.spec and contested else "usable"
 
@@ -155,6 +155,11 @@ def _tested(report: Mapping[str, Any]) -> str:
 def number(values: Mapping[str, Any], name: str) -> float | None:
     value = values.get(name)
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def mapping(value: Any) -> dict[str, Any]:
+    """The value of a report where it is a mapping, else an empty one."""
+    return value if isinstance(value, dict) else {}
 
 
 def listed(value: Any) -> list[Any]:

@@ -17,7 +17,7 @@ from models.search_request import SEARCHABLE, TRIED
 from models.spec import Kind
 from models.traits import TRAITS
 from routes import wording
-from routes.model_rows import ModelRow, model_row, some, users_of
+from routes.model_rows import ModelRow, model_row, some_markets, users_of
 from routes.models_records import Records, records_version
 from routes.services import Services
 from utils.last_known import Silence
@@ -119,7 +119,7 @@ def models_page(parts: Services, records: Records) -> ModelsPage:
 def _own(parts: Services) -> tuple[OwnServing, ...]:
     entries = {entry.id: entry for entry in parts.promotion.champions.all()}
     return tuple(
-        OwnServing(str(interval_of(entries[model])), model, some(markets))
+        OwnServing(str(interval_of(entries[model])), model, some_markets(markets))
         for model, markets in sorted(parts.promotion.owned().items())
     )
 

@@ -14,8 +14,10 @@ from routes.loss_curve import LossCurve, loss_curves
 from routes.model_card import Fact, venue_text
 from routes.services import Services
 from routes.training_form import NUMBERS, about
+from utils.phrases import some
 
 SHOWN = 30
+_MARKETS_NAMED = 6
 TASK_WORDS = {
     Task.LEAKTEST: "Leak test",
     Task.PLACEBO: "Placebo twin",
@@ -202,12 +204,9 @@ def _facts(job: Job) -> tuple[Fact, ...]:
 def _training_facts(job: Job, request: TrainingRequest) -> tuple[Fact, ...]:
     recipe = request.recipe
     span = f"{request.from_date or 'the first stored'} … {request.until_date or 'the last stored'}"
-    markets = ", ".join(request.symbols[:6]) + (
-        f" and {len(request.symbols) - 6} more" if len(request.symbols) > 6 else ""
-    )
     return (
         Fact("Kind", str(recipe.kind)),
-        Fact("Markets", f"{markets}, {request.interval} candles"),
+        Fact("Markets", f"{some(request.symbols, _MARKETS_NAMED)}, {request.interval} candles"),
         Fact("Serves", "these markets alone" if request.own else "any market"),
         *([Fact("Recipe", f"best of {request.trials} trials of {request.study}")] if request.study else []),
         Fact("Span", span),

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from data.interval import Interval
 from models.ledger_scores import interval_95
 from routes.services import SkillFace
+from utils.phrases import counted
 
 Floats = NDArray[np.float64]
 Trend = Literal["rise", "fall", "flat"]
@@ -142,7 +143,7 @@ def candles_ahead(interval: Interval, count: int) -> str:
     for length, name in ((1_440, "day"), (60, "hour"), (1, "minute")):
         amount = minutes / length
         if amount >= 1 and (amount == int(amount)) and not (name == "day" and amount < 2):
-            return f"{int(amount)} {name}" + ("" if amount == 1 else "s")
+            return counted(int(amount), name)
     return f"{int(minutes * 60)} seconds"
 
 
