@@ -13,12 +13,13 @@ from flask.testing import FlaskClient
 from routes import wording
 from routes.budgets import Breach
 from routes.performance_caches import cache_rows
+from routes.performance_glance import caches_glance, routes_glance, slowest_glance
 from routes.performance_health import health
 from routes.performance_history import area, compare, courses
 from routes.performance_memory import guard_panel, holders
 from routes.performance_page import _headlines
 from routes.performance_panels import exchange_panel
-from routes.performance_parts import Fact
+from routes.performance_parts import Fact, Panel
 from routes.performance_redis import redis_panel
 from routes.performance_routes import route_rows, slices, split_text
 from tests.support.browser import Replay
@@ -48,6 +49,26 @@ def words(html: str) -> str:
 
 def minute(buckets: dict[int, int], errors: int = 0) -> Minute:
     return Minute(0, 60.0, {"/": RouteMinute(buckets=buckets, errors=errors)}, {})
+
+
+def test_what_a_folded_section_says_at_a_glance() -> None:
+    assert routes_glance(0, 0) == "nothing asked yet"
+    assert routes_glance(12, 0) == "12, none over budget"
+    assert routes_glance(12, 2) == "2 of 12 over budget"
+    caches = {"data": {"hits": 9, "misses": 1}, "page": {"hits": 60, "misses": 30}, "feed": {"state": "live"}}
+    assert caches_glance(caches) == "69.0 % of 100 reads hit"
+    assert caches_glance({"data": {"hits": 0, "misses": 0}}) == "not read yet"
+    assert slowest_glance(()) == "none"
+    assert (Panel("A (b)", (Fact("State", "well"),)).figure, Panel("A (b)", ()).key) == ("State well", "part-a--b-")
+
+
+def test_every_fold_has_an_id_of_its_own_and_says_something(client: FlaskClient) -> None:
+    client.get("/")
+    html = client.get("/performance").text
+    folds = re.findall(r'<details class="card fold" id="([^"]+)"><summary id="\1-fold"><h2>([^<]+)</h2>', html)
+    assert len(folds) == html.count('class="card fold"') == len({key for key, _ in folds}) > 10
+    figures = dict(re.findall(r'<summary id="([^"]+)-fold"><h2>[^<]+</h2> <span class="figure">([^<]*)</span>', html))
+    assert [key for key, _ in folds if not figures[key]] in ([], ["history"]), "before the first minute is over"
 
 
 def test_all_is_well() -> None:
