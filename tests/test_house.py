@@ -6,6 +6,7 @@ import ast
 import json
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -81,6 +82,12 @@ def files() -> dict[str, ast.Module]:
 def test_the_program_keeps_the_rule(check: Check, files: dict[str, ast.Module]) -> None:
     assert len(files) > 15
     assert check(files) == []
+
+
+def test_every_file_of_tests_has_a_name_of_its_own() -> None:
+    """Pytest takes two of the same name in two folders for one, and ends when it collects both."""
+    count = Counter(path.name for path in (ROOT / "tests").rglob("test_*.py"))
+    assert [name for name, times in count.items() if times > 1] == []
 
 
 def test_the_templates_hold_no_script_and_no_style() -> None:
