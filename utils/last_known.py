@@ -22,6 +22,10 @@ PAUSE_S = 1.0
 
 PATIENCE_S = 0.5
 """How long a reader waits where there is something to show instead."""
+_OF_LAST = 3.0
+_MOST_S = 3.0
+"""Or so many times as long as the same question took last, within bounds: one that takes its time is no silence,
+but one that was asked in a silence took as long as that."""
 _LATE = "the database server does not answer; look whether it runs and can be reached"
 
 MOST_KEPT = 200
@@ -71,6 +75,7 @@ class LastKnown:
         self._late = 0
         self._lock = threading.Lock()
         self._kept: dict[Hashable, tuple[Any, int]] = {}
+        self._took_s: dict[Hashable, float] = {}
         self._failed: tuple[float, str] | None = None
         self._since_ms: int | None = None
         self._noticed: Silence | None = None
@@ -109,7 +114,7 @@ class LastKnown:
         failed = self._failed
         if failed is not None and self._clock.monotonic() - failed[0] < PAUSE_S:
             return self._instead(name, failed[1])
-        if self._late and self._is_silent():
+        if self._late and self._is_silent(self._patience_s or 0.0):
             return self._instead(name, _LATE)
         if self._patience_s is None or (name not in self._kept and failed is None):
             return self._ask(name, load)
@@ -117,8 +122,9 @@ class LastKnown:
 
     def _ask_aside(self, name: Hashable, load: Callable[[], T], patience_s: float) -> Known[T]:
         began_ms = self._clock.now_ms()
+        patience_s = max(patience_s, min(_OF_LAST * self._took_s.get(name, 0.0), _MOST_S))
         asked = Aside(partial(self._ask, name, load), ended=self._came_back)
-        over = asked.within(patience_s, goes_on=lambda: not self._is_silent())
+        over = asked.within(patience_s, goes_on=lambda: not self._is_silent(patience_s))
         with self._lock:
             if not (over or asked.over):
                 asked.left = True
@@ -128,6 +134,7 @@ class LastKnown:
         return self._instead(name, _LATE) if asked.left else asked.result()
 
     def _ask(self, name: Hashable, load: Callable[[], T]) -> Known[T]:
+        began_s = self._clock.monotonic()
         try:
             value = load()
         except StoreError as error:
@@ -140,8 +147,10 @@ class LastKnown:
         with self._lock:
             self._kept.pop(name, None)
             self._kept[name] = (value, self._clock.now_ms())
+            self._took_s[name] = self._clock.monotonic() - began_s
             if len(self._kept) > MOST_KEPT:
-                del self._kept[next(iter(self._kept))]
+                oldest = next(iter(self._kept))
+                del self._kept[oldest], self._took_s[oldest]
             self._failed = self._since_ms = None
         return Known(value)
 
@@ -151,10 +160,10 @@ class LastKnown:
         if asked.left and asked.error is not None:
             log.error("a question to the database that nobody waited for any more failed", exc_info=asked.error)
 
-    def _is_silent(self) -> bool:
-        """Whether it has answered nobody for as long as anybody waits: one slow statement is no silence."""
+    def _is_silent(self, patience_s: float) -> bool:
+        """Whether it has answered nobody for as long as one waits: a slow statement among others is no silence."""
         answered_s = self._answered_s()
-        return answered_s is None or answered_s >= (self._patience_s or 0.0)
+        return answered_s is None or answered_s >= patience_s
 
     def _instead(self, name: Hashable, reason: str) -> Known[T]:
         value, read_ms = self._kept.get(name, (None, None))

@@ -133,6 +133,20 @@ def test_one_slow_statement_is_no_silence(server: Server) -> None:
     assert known.read("a", server.load) == Known(2), "the server answers others: this one is waited for"
 
 
+def test_a_question_that_takes_its_time_is_given_it(server: Server) -> None:
+    clock = ManualClock()
+    known = LastKnown(clock, patience_s=0.05)
+
+    def slow() -> int:
+        clock.tick(30)
+        return server.load()
+
+    assert known.read("a", slow) == Known(1)
+    server.speaking.clear()
+    threading.Timer(0.3, server.speaking.set).start()
+    assert known.read("a", slow) == Known(2), "it took thirty seconds the last time as well"
+
+
 def test_what_nobody_knows_is_waited_for_and_while_it_fails_one_asks_for_all(server: Server) -> None:
     clock = ManualClock()
     known = LastKnown(clock, patience_s=0.05)
