@@ -213,6 +213,8 @@ class LedgerFace(Protocol):
     def check(self, most: int = ...) -> Verification: ...
     def verify(self) -> Verification: ...
     @property
+    def venue(self) -> str: ...
+    @property
     def version(self) -> str: ...
 
 
@@ -226,7 +228,12 @@ class MonitorFace(Protocol):
 
 class DataCacheFace(Protocol):
     def get_or_load(
-        self, key: Any, load: Callable[[], T], *, ttl_s: float | None = None, lane: tuple[Any, int] | None = None
+        self,
+        key: Any,
+        load: Callable[[], T],
+        *,
+        ttl_s: float | Callable[[T], float] | None = None,
+        lane: tuple[Any, int] | None = None,
     ) -> T: ...
 
 

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
+from models.ledger_chain import Verification
+from routes.forecast_table import chain
 from routes.ledger_answers import of_ledger
 from utils.clock import ManualClock
 from utils.data_cache import DataCache
@@ -35,3 +37,30 @@ def test_a_thousand_states_of_the_ledger_leave_the_answers_of_the_last() -> None
             assert told == f"{of} at {services.ledger.version}"
     assert len(asked) == 2000
     assert cache.sizes()["scores"][0] == 2
+
+
+def test_a_long_chain_is_walked_once_a_minute_and_a_short_one_for_each_state() -> None:
+    clock, cache = ManualClock(), DataCache("test")
+    cache.configure(timer=clock.monotonic)
+    walks: list[int] = []
+
+    def check() -> Verification:
+        walks.append(rows)
+        return Verification(rows, rows, 0, True, "ab", None)
+
+    services: Any = SimpleNamespace(
+        ledger=SimpleNamespace(version="venue 0", venue="venue", check=check),
+        clock=clock,
+        data_cache=cache,
+        known=LastKnown(clock),
+    )
+    for rows, wanted in ((1_999, 60), (2_000, 2)):
+        walks.clear()
+        cache.clear()
+        for second in range(120):
+            services.ledger.version = f"venue {second // 2}"  # a score is written every two seconds
+            assert chain(services).rows == rows
+            clock.tick(1)
+        assert len(walks) == wanted
+    services.ledger.venue, services.ledger.version, rows = "other", "other 1", 7
+    assert chain(services).rows == 7
