@@ -137,12 +137,12 @@ def _page_rows(folder: str, counts: dict[str, int], rounds: int) -> list[Row]:
         seen = readings(works, rounds, "ms")
     finally:
         app.extensions["parts"].database.close()
-    scored = f"{counts['scored']:,} scores"
+    scored, walked = f"{counts['scored']:,} scores", f"{min(20_000, counts['forecasts']):,} rows of the chain"
     return [
         at_most(f"/forecasts made anew after a score ({scored})", seen["page"], _PAGE_MS),
         at_most(f"/forecasts.csv made anew after a score ({scored})", seen["file"], _PAGE_MS),
         faster(
-            "/forecasts made anew, against following 20,000 rows of the chain with it",
+            f"/forecasts made anew, against following {walked} with it",
             seen["page"],
             seen["walked"],
             1.3,
