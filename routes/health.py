@@ -10,6 +10,7 @@ from routes.budgets import budget
 from routes.services import Services, services
 from routes.strict_json import JSON, dumps
 from utils.minutes import READY_ROUTE
+from utils.phrases import some
 
 bp = Blueprint("health", __name__)
 
@@ -76,10 +77,8 @@ def warnings_of(parts: Services) -> list[str]:
 
 def unknown_sentence(unknown: Sequence[str]) -> str:
     """What to do about markets that the exchange does not know."""
-    named = ", ".join(unknown[:_SHOWN_SERIES])
-    more = f" and {len(unknown) - _SHOWN_SERIES} more" if len(unknown) > _SHOWN_SERIES else ""
     return (
-        f"the exchange does not know {named}{more}: look for a typo in SYMBOLS, or whether the market was delisted; "
+        f"the exchange does not know {some(unknown, _SHOWN_SERIES)}: look for a typo in SYMBOLS, or whether the market was delisted; "
         "all others are followed"
     )
 
