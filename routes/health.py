@@ -78,8 +78,8 @@ def warnings_of(parts: Services) -> list[str]:
 def unknown_sentence(unknown: Sequence[str]) -> str:
     """What to do about markets that the exchange does not know."""
     return (
-        f"the exchange does not know {some(unknown, _SHOWN_SERIES)}: look for a typo in SYMBOLS, or whether the market was delisted; "
-        "all others are followed"
+        f"the exchange does not know {some(unknown, _SHOWN_SERIES)}: look for a typo in SYMBOLS, or whether the market "
+        "was delisted; all others are followed"
     )
 
 
