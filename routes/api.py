@@ -19,7 +19,7 @@ from routes.forecast_score import calibrated, shown_horizons
 from routes.forms import parse_interval, parse_limit, parse_model, parse_names, parse_symbol
 from routes.gathered import MOMENT_S, Gathered, chart_version, forming_bar, gather, symbol_version
 from routes.parameters import takes
-from routes.performance_page import performance_data, performance_version
+from routes.performance_page import performance_json, performance_version
 from routes.services import ForecastFace, Services, SkillFace, services
 from routes.strict_json import JSON, dumps
 from utils.errors import NotReady
@@ -85,7 +85,7 @@ def performance() -> Response:
         request,
         key=("api-performance",),
         version=lambda: performance_version(parts),
-        render=lambda: dumps(performance_data(parts)),
+        render=lambda: dumps(performance_json(parts)),
         mimetype=JSON,
     )
 

@@ -36,12 +36,12 @@ from routes.performance_panels import (
 )
 from routes.performance_parts import Headline, Panel, count, percent, seconds_text
 from routes.performance_redis import redis_panel
-from routes.performance_routes import RouteRow, SlowRow, breach_text, route_rows, slow_rows
+from routes.performance_routes import RouteRow, SlowRow, breach_text, recent_json, route_rows, slow_rows
 from routes.performance_workers import WorkerRow, exchange_of_all, process_of_all, worker_rows
 from routes.services import Services
 from routes.svg import Sparkline, sparkline
 from utils.minutes import Minute
-from utils.worker_reports import minute_of_all, rates_of_all, slowest_of_all
+from utils.worker_reports import WorkerReport, minute_of_all, rates_of_all, slowest_of_all
 
 _EACH_MS = 2_000
 _MOST_TIMINGS = 30
@@ -106,8 +106,19 @@ def performance_version(services: Services) -> str:
 
 
 def performance_data(services: Services) -> dict[str, Any]:
-    """What `/api/v1/performance` answers and the page shows."""
+    """What the parts tell, and the page shows."""
     return {"system": services.monitor.get_system_info(), "metrics": services.monitor.get_metrics()}
+
+
+def performance_json(services: Services) -> dict[str, Any]:
+    """What `/api/v1/performance` answers: the same, and `recent`, the last minutes of all processes together."""
+    return {**performance_data(services), "recent": recent_json(_now(services)[0])}
+
+
+def _now(services: Services) -> tuple[Minute, WorkerReport | None, tuple[WorkerReport, ...]]:
+    """The last minutes of every process together, this one's report and the others'."""
+    own, others = (services.workers.own(), services.workers.others()) if services.workers is not None else (None, ())
+    return minute_of_all(services.recorder.recent(), others), own, others
 
 
 def performance_page(services: Services, alerts: Sequence[str] = ()) -> PerformancePage:
@@ -115,12 +126,11 @@ def performance_page(services: Services, alerts: Sequence[str] = ()) -> Performa
     version = performance_version(services)
     data = performance_data(services)
     system, metrics = data["system"], data["metrics"]
-    own, others = (services.workers.own(), services.workers.others()) if services.workers is not None else (None, ())
+    now, own, others = _now(services)
     sources = metrics.get("sources", {})
     sources = {**sources, "exchange": exchange_of_all(sources.get("exchange", {}), others)}
     process = metrics.get("process") or system.get("process") or {}
     whole = process_of_all(process, others)
-    now = minute_of_all(services.recorder.recent(), others)
     over = breaches(services.budgets, now.routes)
     limit = float(services.settings.max_memory_usage_percent)
     routes = route_rows(now, metrics.get("routes", ()), services.budgets, over)

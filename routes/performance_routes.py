@@ -10,6 +10,7 @@ import numpy as np
 
 from routes import wording
 from routes.budgets import Breach, Budget
+from routes.digits import significant_or_none
 from routes.performance_parts import count, seconds_text
 from routes.svg import Sparkline, sparkline
 from utils.minutes import Minute, RouteMinute
@@ -156,11 +157,35 @@ def short_ms(seconds: float) -> str:
     return "0" if ms < _NOTHING_MS else f"{ms:.1f}" if ms < _WHOLE_FROM_MS else f"{ms:,.0f}"
 
 
+def recent_json(now: Minute) -> dict[str, Any]:
+    """The same as the table of routes for programs: null where there was no request, or no time to speak of a rate."""
+    return {
+        "seconds": now.seconds,
+        "routes": {
+            name: {
+                "count": seen.count,
+                "requests_per_minute": significant_or_none(_per_minute(seen.count, now.seconds)),
+                "errors": seen.errors,
+                **{f"p{percent}_ms": _ms(seen.percentile_s(percent / 100)) for percent in (50, 95, 99)},
+            }
+            for name, seen in now.routes.items()
+        },
+    }
+
+
+def _ms(seconds: float | None) -> float | None:
+    return None if seconds is None else significant_or_none(seconds * 1000)
+
+
+def _per_minute(requests: int, seconds: float) -> float | None:
+    return None if seconds < _RATED_FROM_S else requests * 60 / seconds
+
+
 def rate_text(requests: int, seconds: float) -> str:
     """`0.4`, `31.2`, `1,240` requests a minute."""
-    if seconds < _RATED_FROM_S:
+    rate = _per_minute(requests, seconds)
+    if rate is None:
         return wording.NOTHING
-    rate = requests * 60 / seconds
     return f"{rate:,.1f}" if rate < _WHOLE_FROM_RATE else f"{rate:,.0f}"
 
 

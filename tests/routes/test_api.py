@@ -78,7 +78,7 @@ def test_forecast(replay: Replay, client: FlaskClient) -> None:
 
 def test_performance_is_what_the_page_shows(client: FlaskClient) -> None:
     body = get(client, "/api/v1/performance")
-    assert {"system", "metrics"} == set(body)
+    assert {"system", "metrics", "recent"} == set(body)
     assert {"routes", "functions", "sources"} <= set(body["metrics"])
 
 

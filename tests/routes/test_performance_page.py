@@ -21,7 +21,7 @@ from routes.performance_page import _headlines
 from routes.performance_panels import exchange_panel
 from routes.performance_parts import Fact, Panel
 from routes.performance_redis import redis_panel
-from routes.performance_routes import route_rows, slices, split_text
+from routes.performance_routes import recent_json, route_rows, slices, split_text
 from tests.support.browser import Replay
 from tests.support.pages import client, replay
 from utils.minute_history import FIELDS, MINUTES
@@ -212,6 +212,14 @@ def test_a_route_tells_its_requests_a_minute_once_it_was_watched_for_a_while() -
         "/page": ("0.4", "2"),
         "/before": ("0.0", "0"),
     }
+    told = recent_json(Minute(0, 330.0, {"/live": RouteMinute(buckets={130: 1650}, errors=2)}, {}))
+    route = told["routes"]["/live"]
+    assert (told["seconds"], route["count"], route["requests_per_minute"], route["errors"]) == (330.0, 1650, 300.0, 2)
+    assert route["p50_ms"] == route["p99_ms"] > 0
+    assert (
+        recent_json(Minute(0, 9.0, {"/": RouteMinute(buckets={1: 1})}, {}))["routes"]["/"]["requests_per_minute"]
+        is None
+    )
     assert rates(20.0, live=200_000)["/live"] == ("600,000", "200,000")
     assert rates(9.0, live=3)["/live"] == (wording.NOTHING, "3"), "too short a time to speak of a minute"
 
