@@ -136,7 +136,9 @@ def test_a_server_that_drops_packets_holds_up_no_page_that_has_something_to_show
             began_s = time.monotonic()
             shown = [text_of(client, one) for one in addresses]
             scraped = client.get("/metrics").text
-            assert time.monotonic() - began_s < 4, "half a second, and what a busy machine needs"
+            assert time.monotonic() - began_s < 5, (
+                "half a second, and what a busy machine needs; one page that waits is 5"
+            )
             assert "not answered since" in shown[3]
             assert "not known" not in shown[0], "scores as they were"
             assert "dashboard_store_candles" in scraped
