@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from flask import Blueprint, Response
 
 from routes.budgets import budget
+from routes.login import has_entered
 from routes.services import Services, services
 from routes.strict_json import JSON, dumps
 from utils.minutes import READY_ROUTE
@@ -32,11 +33,13 @@ def health() -> Response:
 def ready() -> Response:
     """200 once every followed market has candles and every part is in place, else 503 with what is waited for.
 
-    A market that the exchange does not know, or has nothing of, is a warning: the others are not held up by it.
+    A market that the exchange does not know, or has nothing of, is a warning: the others are not held up by it. Who
+    has not logged in, where a password is asked for, hears whether it is ready and no more.
     """
     parts = services()
-    waiting, warnings = waiting_for(parts), warnings_of(parts)
-    response = _answer({"ready": not waiting, "waiting_for": waiting, "warnings": warnings}, 503 if waiting else 200)
+    waiting = waiting_for(parts)
+    told = {"waiting_for": waiting, "warnings": warnings_of(parts)} if has_entered() else {}
+    response = _answer({"ready": not waiting, **told}, 503 if waiting else 200)
     if waiting:
         response.headers["Retry-After"] = str(_RETRY_S)
     return response

@@ -1,4 +1,4 @@
-"""Login: one password, asked of every visitor when it is set, before any page but `/health` and the login itself."""
+"""Login: one password, asked of every visitor when it is set, before any page but probes and the login itself."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from routes.budgets import budget
 from routes.session_store import Sessions, SessionStore
 from utils.attempt_limit import AttemptLimit
 from utils.clock import Clock
+from utils.minutes import READY_ROUTE
 from utils.request_trace import traced
 
 IDLE_S = 12 * 3600
@@ -33,7 +34,8 @@ _SIGNATURE_GOOD_S = 60.0
 _REMEMBERED_COOKIES = 256
 _OPEN_ENDPOINTS = frozenset({"login.form", "login.enter", "theme.choose", "static", "metrics.scrape"})
 _OPEN_BLUEPRINTS = frozenset({"assets"})
-_OPEN_PATHS = frozenset({"/health"})
+_OPEN_PATHS = frozenset({"/health", READY_ROUTE})
+"""For whoever starts and watches the program. A redirect to the login would count as ready there."""
 
 bp = Blueprint("login", __name__)
 
@@ -72,7 +74,8 @@ class Login:
 def require_login(
     app: Flask, *, password: str, clock: Clock, sessions: Sessions | None = None, workers: int = 1
 ) -> None:
-    """From now on every page asks for the password, but `/health`, the login itself and its style."""
+    """From now on every page asks for the password, but `/health`, `/ready` (of which the bare answer is given), the
+    login itself and its style."""
     app.config.update(
         SESSION_COOKIE_NAME=COOKIE,
         SESSION_COOKIE_HTTPONLY=True,
@@ -161,6 +164,12 @@ def admission(app: Flask) -> Callable[[str], bool]:
 
     clock, sessions = login.clock, login.sessions
     return lambda cookie: COOKIE in cookie and sessions.touch(session_id(parse_cookie(cookie).get(COOKIE, "")))
+
+
+def has_entered() -> bool:
+    """Whether who asks has come past the login, where there is one."""
+    login: Login | None = current_app.extensions.get(_EXTENSION)
+    return login is None or login.sessions.touch(session.get("id"))
 
 
 def safe_target(target: str) -> str:

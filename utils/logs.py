@@ -43,17 +43,22 @@ def quoted(value: object) -> str:
 
 
 class LineFormatter(logging.Formatter):
-    """`at=… level=… logger=… event="…"`, then what the record's `extra` holds as keys, and a traceback as `trace`."""
+    """`at=… level=… logger=… event="…"`, then what the record's `extra` holds as keys, and a traceback as `trace`.
 
-    def __init__(self, redaction: Redaction) -> None:
+    `worker` names the process, where several write to one console.
+    """
+
+    def __init__(self, redaction: Redaction, worker: int | None = None) -> None:
         super().__init__()
         self._redaction = redaction
+        self._worker = worker
 
     def format(self, record: logging.LogRecord) -> str:
         at = utc(round(record.created * 1000))
         pairs: list[tuple[str, object]] = [
             ("at", at),
             ("level", record.levelname),
+            *([("worker", self._worker)] if self._worker is not None else []),
             ("logger", record.name),
             ("event", self._redaction(record.getMessage())),
         ]
@@ -93,14 +98,16 @@ class _PrivateFile(RotatingFileHandler):
 class Logs:
     """Running: root logger → queue → thread → file and console. `close()` writes what is queued and undoes it all."""
 
-    def __init__(self, level: str, redaction: Redaction, folder: Path | None, console: TextIO | None) -> None:
+    def __init__(
+        self, level: str, redaction: Redaction, folder: Path | None, console: TextIO | None, worker: int | None = None
+    ) -> None:
         handlers: list[logging.Handler] = []
         if folder is not None:
             handlers.append(rotated(folder, LOG_FILE))
         if console is not None:
             handlers.append(logging.StreamHandler(console))
         for handler in handlers:
-            handler.setFormatter(LineFormatter(redaction))
+            handler.setFormatter(LineFormatter(redaction, worker))
         self._handlers = handlers
         self._closed = False
         self._door = _Door(queue.SimpleQueue())
@@ -129,10 +136,15 @@ class Logs:
 
 
 def start_logging(
-    *, level: str, secrets: Iterable[str] = (), folder: Path | None = None, console: TextIO | None = sys.stderr
+    *,
+    level: str,
+    secrets: Iterable[str] = (),
+    folder: Path | None = None,
+    console: TextIO | None = sys.stderr,
+    worker: int | None = None,
 ) -> Logs:
     """Sends the root logger's records of `level` and above to `folder`/dashboard.log and to the console."""
-    return Logs(level, Redaction(secrets), folder, console)
+    return Logs(level, Redaction(secrets), folder, console, worker)
 
 
 def _key(key: str) -> str:

@@ -34,7 +34,10 @@ def serve(settings: Settings, listener: socket.socket, make: Callable[[], Flask]
     """Serves what `make` builds until the process is asked to end, then ends every part, the latest first."""
     with ExitStack() as running:
         logs = start_logging(
-            level=settings.log_level, secrets=secrets_of(settings), folder=log_folder(settings, worker)
+            level=settings.log_level,
+            secrets=secrets_of(settings),
+            folder=log_folder(settings, worker),
+            worker=worker.number if worker else None,
         )
         running.callback(logs.close)
         app = make()

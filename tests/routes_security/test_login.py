@@ -48,6 +48,9 @@ def test_nothing_but_login_health_theme_and_files_is_open(app: Flask) -> None:
         answer = client.open(address, method=method, headers={"Sec-Fetch-Site": "same-origin"})
         if address.startswith("/assets/") or address in ("/login", "/health", "/theme"):
             assert answer.status_code not in (303, 401) or address == "/login", address
+        elif address == "/ready":
+            assert answer.status_code == (200 if method == "OPTIONS" else 503)
+            assert method != "GET" or answer.json == {"ready": False}, "and nothing of what is followed here"
         elif address == "/metrics":  # has a token of its own, for a program that cannot log in
             assert answer.status_code == (200 if method == "OPTIONS" else 401), address
         elif address.startswith("/api/"):

@@ -52,6 +52,13 @@ def test_a_line_says_when_what_and_who(logs: Logs, tmp_path: Path, console: io.S
     assert console.getvalue().splitlines() == [line]
 
 
+def test_of_several_processes_on_one_console_each_names_itself(tmp_path: Path, console: io.StringIO) -> None:
+    running = start_logging(level="INFO", folder=tmp_path / "logs", console=console, worker=2)
+    log.info("this process leads")
+    (line,) = lines(running, tmp_path)
+    assert " level=INFO worker=2 logger=" in line
+
+
 @pytest.mark.parametrize("canary", ["a\nlevel=ERROR forged", "a\r\nforged", "\x1b[2Jforged", "a\u2028forged", "a\x00b"])
 def test_line_breaks_and_control_characters_stay_inside_their_line(logs: Logs, tmp_path: Path, canary: str) -> None:
     log.info("symbol %s is unknown", canary, extra={"asked": canary})
