@@ -116,9 +116,7 @@ class Scorekeeper:
             done = self.keep(interval, symbols)
         except DashboardError as error:
             log.error("forecasts of %s could not be kept: %s", interval, error)  # noqa: TRY400 - the tree's texts suffice
-        except (
-            Exception
-        ):  # the next candle is another chance: without this thread no forecast would ever be written again
+        except Exception:  # without this thread no forecast would ever be written again; the next candle may do better
             log.exception("forecasts of %s could not be kept: an unforeseen error", interval)
         else:
             log.info("kept score of %s: %d forecasts written, %d scored", interval, done.forecasts, done.scored)
