@@ -8,7 +8,7 @@ BENCH_FLAGS ?=
 LOAD_FLAGS ?=
 SOAK ?=
 SOAK_FLAGS ?=
-# one worker per core, a file's tests together: they share what is dear to set up; tests/conftest.py says which come first
+# a file's tests together: they share what is dear to set up; tests/conftest.py says how many workers there are and what comes first
 PARALLEL := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .PHONY: run test check bench load soak default-model screenshots clean

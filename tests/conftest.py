@@ -16,13 +16,20 @@ _ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def pytest_configure() -> None:
-    """One thread for each worker's sums, before NumPy is imported: there is a worker per core already.
+    """One thread for each worker's sums, before NumPy is imported: there are as many workers as cores already.
 
     Threads of BLAS wait for each other in loops that use their core up: a check of a model took 24 s of processor time
     beside other work with two of them, and 9 s with one.
     """
     for name in _ONE_THREAD:
         os.environ.setdefault(name, "1")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One worker more than there are cores. All tests together take some 570 s of processor time, where two workers on
+    two cores had taken 1100: the rest is waiting for browsers, servers and other processes."""
+    return (os.cpu_count() or 1) + 1
 
 
 def pytest_collection_finish() -> None:
