@@ -21,7 +21,7 @@ NEVER_NAMES = {
 MAY_NAME = {("utils/response_cache.py", "flask")}
 
 HEAVY = {"tensorflow", "keras", "sklearn", "scipy", "pandas", "polars", "pyarrow", "ta"}
-BINANCE_DOORS = re.compile(r"data/(binance_\w+|gateway_\w+|market_feed|feed_\w+)\.py")
+BINANCE_DOOR = "data/binance_library.py"
 SQL_DOORS = {
     "data/alert_store.py",
     "data/candle_holes.py",
@@ -106,8 +106,8 @@ def forbidden_names(files: dict[str, ast.Module]) -> list[str]:
 
 def _closed_door(top: str, path: str) -> str:
     """Where a library belongs that may not be imported in `path`; empty where it may."""
-    if top == "binance" and not BINANCE_DOORS.fullmatch(path):
-        return "the exchange client belongs into the gateway and the feed"
+    if top == "binance" and path != BINANCE_DOOR:
+        return f"the exchange client belongs into {BINANCE_DOOR}"
     if top == "onnxruntime" and path != "utils/onnx_library.py":
         return "ONNX Runtime belongs into utils/onnx_library.py"
     if top in ("sqlalchemy", "sqlite3") and path not in SQL_DOORS:
