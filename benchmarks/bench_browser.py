@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.browsing import (
+    EMPTY,
     FIRST_VISIT_BYTES,
+    NEW_TAB,
     PAGES,
     READY,
     RESTED_MS,
@@ -31,6 +34,8 @@ if TYPE_CHECKING:
 _DELAY_S = 0.05
 """On the way there, and again on the way back."""
 _NEAR, _FAR = "assets near", "assets far"
+_FROM = {"from a new tab": NEW_TAB, "from an empty window": EMPTY}
+"""Where the visits of that comparison come from. The first is what a reader does, and is judged."""
 _UNBUNDLED = (
     ("bootstrap", "5.3.9", ("dist/css/bootstrap.min.css", "dist/js/bootstrap.bundle.min.js")),
     ("jquery", "4.0.0", ("dist/jquery.min.js",)),
@@ -58,11 +63,13 @@ def run(*, short: bool = False) -> dict[str, Any]:
         works = {name: partial(_paint, browser, address, name) for name in PAGES}
         paints = interleaved(works, rounds)
         places = {
-            name: partial(_paint, browser, host, wait_ms=RESTED_MS) for name, host in ((_NEAR, address), (_FAR, other))
+            f"{name}, {start}": partial(_paint, browser, host, wait_ms=RESTED_MS, before=before)
+            for start, before in _FROM.items()
+            for name, host in ((_NEAR, address), (_FAR, other))
         }
-        paints |= interleaved(places, place_rounds)
+        apart = interleaved(places, place_rounds)
         browser.close()
-    rows = [*_bytes_rows(twice), *_paint_rows({name: paints[name] for name in PAGES}), _place_row(paints)]
+    rows = [*_bytes_rows(twice), *_paint_rows(paints), *_place_rows(apart)]
     print_rows(f"Chromium, {market_words(played)}", rows)
     notes = [
         f"{rounds} visits of each page and {place_rounds} in turns with assets near and far, where the ratio is what "
@@ -82,10 +89,12 @@ def _twice(browser: Browser, address: str, name: str) -> tuple[Visit, Visit]:
         return visit(context, address, ready), visit(context, address, ready)
 
 
-def _paint(browser: Browser, host: str, name: str = "symbol", *, wait_ms: int = SETTLED_MS) -> float:
+def _paint(
+    browser: Browser, host: str, name: str = "symbol", *, wait_ms: int = SETTLED_MS, before: str = EMPTY
+) -> float:
     """Milliseconds to the largest contentful paint of a first visit."""
     with fresh_profile(browser) as context:
-        return largest_paint_ms(context, host + PAGES[name], READY.get(name, ""), wait_ms=wait_ms)
+        return largest_paint_ms(context, host + PAGES[name], READY.get(name, ""), wait_ms=wait_ms, before=before)
 
 
 def _bytes_rows(twice: Mapping[str, tuple[Visit, Visit]]) -> list[Row]:
@@ -138,10 +147,12 @@ def _paint_rows(paints: Mapping[str, list[float]]) -> list[Row]:
     ]
 
 
-def _place_row(paints: Mapping[str, list[float]]) -> Row:
-    near, far = reading(paints[_NEAR], "ms"), reading(paints[_FAR], "ms")
+def _place_rows(apart: Mapping[str, list[float]]) -> list[Row]:
     away = f"{_DELAY_S * 1e3:.0f} ms away each way, name and handshakes included"
-    return saves(f"page load with its own assets, against assets of a host {away} (LCP)", near, far, 0.6)
+    what = f"page load with its own assets, against assets of a host {away} (LCP)"
+    near, far = ({start: reading(apart[f"{name}, {start}"], "ms") for start in _FROM} for name in (_NEAR, _FAR))
+    judged, *others = (saves(f"{what}, {start}", near[start], far[start], 0.6) for start in _FROM)
+    return [judged, *(replace(row, target="", met=None) for row in others)]
 
 
 def _plot(twice: Mapping[str, tuple[Visit, Visit]]) -> dict[str, Any]:

@@ -28,6 +28,8 @@ _QUIET_MS = 400
 """After a page is complete: shorter than the pause before the first question for news."""
 _ALL_ASKED_FOR = "html[data-painted]"
 """There once what a page fetches after its first picture is asked for."""
+EMPTY, NEW_TAB = "about:blank", "chrome://newtab/"
+"""What a program's window shows at first, and a reader's who then types an address."""
 SETTLED_MS, RESTED_MS = 200, 1500
 """A new window is a browser's work, not a page's: it has this long to be there before the address is opened. Only after
 the longer time has it started all that a reader's open browser has long started, on the cores that make the page."""
@@ -114,10 +116,15 @@ def visit(context: BrowserContext, address: str, ready: str = "") -> Visit:
         page.close()
 
 
-def largest_paint_ms(context: BrowserContext, address: str, ready: str = "", *, wait_ms: int = SETTLED_MS) -> float:
-    """The same of a visit that nothing else is asked about, so that nothing but the page is at work."""
+def largest_paint_ms(
+    context: BrowserContext, address: str, ready: str = "", *, wait_ms: int = SETTLED_MS, before: str = EMPTY
+) -> float:
+    """The same of a visit that nothing else is asked about, so that nothing but the page is at work. `before` is what
+    the window shows until then."""
     page = context.new_page()
     try:
+        if before != EMPTY:
+            page.goto(before)
         page.wait_for_timeout(wait_ms)
         answer = page.goto(address, wait_until="load")
         if ready:
