@@ -27,7 +27,8 @@ from utils.clock import OffsetClock, SystemClock
 
 pytestmark = pytest.mark.slow  # three trainings and three judgements, each in a process of its own
 
-HOUR_MS = Interval.H1.ms
+HOUR_MS, DAY_MS = Interval.H1.ms, Interval.D1.ms
+HALF_PAST_NOON_MS = 25 * HOUR_MS // 2
 DAYS = 150
 PATIENCE_S = 240.0
 BTC = Symbol("BTCUSDT")
@@ -83,7 +84,8 @@ def history(symbol: str, count: int, until_ms: int, seed: int) -> Candles:
 def dashboard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Dashboard]:
     monkeypatch.setattr(training_runner, "TICK_S", 0.2)
     monkeypatch.setattr(training_runner, "LOOK_S", 0.1)
-    clock = OffsetClock(SystemClock(), -2 * HOUR_MS)
+    # yesterday at half past noon, whenever this runs: which days a training asks for depends on the hour
+    clock = OffsetClock(SystemClock(), HALF_PAST_NOON_MS - DAY_MS - SystemClock().now_ms() % DAY_MS)
     with bench(tmp_path, MARKETS, 24 * DAYS, clock=clock, made_by=history) as built:
         write_noisy(built)
         yield Dashboard(built, clock)
