@@ -41,6 +41,9 @@ _IN_MEMORY_BYTES = 512 * 1024
 _CHUNK_BYTES = 64 * 1024
 _WHOLE_BYTES = 8 * 1024 * 1024
 _GRACE_S = 5.0
+_LOOK_UP_S = 1.0
+"""A wait without an end can miss a signal that comes just before it or wakes another thread: Python's handler runs in
+this thread alone, when it looks up."""
 _EMPTY = ("", "0")
 
 log = logging.getLogger("web")
@@ -93,7 +96,8 @@ class WebServer:
         try:
             calls: Any = _new_cbscheduler(loop, self.answer, impl_asyncio=True)  # type: ignore[no-untyped-call]  # theirs
             _worker(self._listener).serve_mtr(calls, loop, over)
-            self._over.wait()
+            while not self._over.wait(_LOOK_UP_S):
+                pass
         finally:
             over.set()
             self._end()
