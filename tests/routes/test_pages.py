@@ -6,6 +6,7 @@ import re
 from dataclasses import fields
 from html.parser import HTMLParser
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from flask import render_template
@@ -318,19 +319,25 @@ def test_many_markets_fill_pages_and_one_page_costs_what_is_on_it(
     assert not asked, "what concerns all markets is gathered once a second for everybody"
 
 
-def test_between_two_closes_a_price_makes_only_what_it_is_in(
-    client: FlaskClient, replay: Replay, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Readings, menus and links are rendered once for all pages until the candle closes."""
+def rendered_by(view: ModuleType, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The templates that the view renders from now on, as it does."""
     rendered: list[str] = []
 
     def counted(template: str, **values: object) -> str:
         rendered.append(template)
         return str(render_template(template, **values))
 
+    monkeypatch.setattr(view, "render_template", counted)
+    return rendered
+
+
+def test_between_two_closes_a_price_makes_only_what_it_is_in(
+    client: FlaskClient, replay: Replay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Readings, menus and links are rendered once for all pages until the candle closes."""
     address = "/symbol/ETHUSDT?interval=1h&show=atr"
     before = client.get(address).text
-    monkeypatch.setattr(symbol_view, "render_template", counted)
+    rendered = rendered_by(symbol_view, monkeypatch)
     replay.tell_forming(0.31)
     replay.app.extensions["services"].pages.clear()
     after = client.get(address).text
@@ -362,17 +369,12 @@ def test_a_price_makes_of_the_overview_only_what_it_is_in(
     client: FlaskClient, replay: Replay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Course, forecast and score of a market are rendered once, until its candle closes."""
-    rendered: list[str] = []
-
-    def counted(template: str, **values: object) -> str:
-        rendered.append(template)
-        return str(render_template(template, **values))
 
     def settled_cells(html: str) -> list[str]:
         return re.findall(r'<td class="num c-trend">.*?(?=<td class="num c-age")', html, flags=re.DOTALL)
 
     before = client.get("/").text
-    monkeypatch.setattr(overview_view, "render_template", counted)
+    rendered = rendered_by(overview_view, monkeypatch)
     replay.tell_forming(0.37)
     replay.app.extensions["services"].pages.clear()
     after = client.get("/").text
