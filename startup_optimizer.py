@@ -55,6 +55,8 @@ class Market(Protocol):
     @property
     def symbols(self) -> tuple[Symbol, ...]: ...
     @property
+    def known(self) -> tuple[Symbol, ...]: ...
+    @property
     def intervals(self) -> tuple[Interval, ...]: ...
     def candles(self, symbol: Symbol, interval: Interval, limit: int | None = None) -> Candles: ...
 
@@ -171,7 +173,7 @@ def render_pages(render: Render, market: Market) -> Outcome:
 def page_paths(market: Market) -> Iterator[str]:
     yield "/"
     yield "/performance"
-    for symbol in market.symbols:
+    for symbol in market.known:
         yield f"/symbol/{symbol}"
 
 
