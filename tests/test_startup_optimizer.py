@@ -36,7 +36,7 @@ ROOT = Path(__file__).resolve().parents[1]
 class MadeMarket:
     """Two markets of one interval, with candles only where the test has put some."""
 
-    symbols = (Symbol("BTCUSDT"), Symbol("ETHUSDT"))
+    symbols = known = (Symbol("BTCUSDT"), Symbol("ETHUSDT"))
     intervals = (Interval.H1,)
 
     def __init__(self, *held: str) -> None:
