@@ -11,7 +11,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from tests.support.browser import Replay, launch, replayed_app, served
+from tests.support.browser import Replay, laid_out, launch, replayed_app, served
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -56,6 +56,7 @@ def opened(site: Site, path: str, *, width: int = 1440, **options: Any) -> Itera
     page.on("pageerror", lambda error: complaints.append(str(error)))
     try:
         page.goto(site.address + path)
+        laid_out(page)
         yield page
         assert complaints == []
     finally:

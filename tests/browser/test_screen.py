@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from tests.support.browser import Replay, launch, replayed_app, served
+from tests.support.browser import Replay, laid_out, launch, replayed_app, served
 
 pytestmark = pytest.mark.browser
 
@@ -65,6 +65,7 @@ def opened(
         )
     try:
         page.goto(site.address + path)
+        laid_out(page)
         yield watched
         if options.get("java_script_enabled", True):
             assert page.evaluate("window.__violations") == []

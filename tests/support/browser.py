@@ -27,7 +27,7 @@ from tests.support.whole_app import whole_app
 from utils.clock import ManualClock
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Playwright
+    from playwright.sync_api import Browser, Page, Playwright
 
 SYMBOLS = (
     "BTCUSDT",
@@ -172,3 +172,12 @@ def chromium_path() -> str:
 def launch(playwright: Playwright) -> Browser:
     """A headless Chromium that asks nobody but the pages it is sent to."""
     return playwright.chromium.launch(executable_path=chromium_path(), headless=True, args=list(CHROMIUM_FLAGS))
+
+
+def laid_out(page: Page) -> None:
+    """Returns when what the stylesheets leave for after the first picture is there as well: who measures it before
+    makes the browser lay out what is hidden, which it complains about in its console."""
+    page.evaluate(
+        "() => Promise.allSettled(document.getAnimations().filter((one) => one.animationName === 'later')"
+        ".map((one) => one.finished)).then(() => null)"
+    )
