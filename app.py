@@ -11,14 +11,11 @@ if __name__ == "__main__":
     gc.disable()  # what is imported stays: looking through it again and again is a tenth of the start; `main` ends it
 
 import argparse
-import signal
 import socket
 import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from types import FrameType
-from typing import NoReturn
 
 from flask import Flask
 from flask_compress import Compress
@@ -38,11 +35,16 @@ from routes.wiring.serving import AT_ONCE, serve, supervise
 from routes.wiring.warming import warm_up
 from routes.wiring.workers import shared_sessions
 from utils.clock import Clock, SystemClock
+from utils.end_signals import EndSignals
 from utils.errors import ConfigError, DashboardError
 from utils.listener import listen
 from utils.memory_return import collect_later_objects, hold_less
 from utils.performance_monitor import performance_monitor
 from utils.worker_processes import end_with_parent
+
+_LONGEST_END_S = 20.0
+_SUPERVISOR_END_S = 60.0
+"""It waits for its workers, whose end may take the former."""
 
 
 def create_app(settings: Settings | None = None, *, clock: Clock | None = None, worker: Worker | None = None) -> Flask:
@@ -107,7 +109,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ConfigError as error:
         print(error, file=sys.stderr)
         return 2
-    signal.signal(signal.SIGTERM, _end)
+    supervises = settings.workers > 1 and options.worker is None
+    EndSignals(within_s=_SUPERVISOR_END_S if supervises else _LONGEST_END_S).listen()
     hold_less()
     collect_later_objects()
     with listener:
@@ -116,7 +119,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 end_with_parent(options.lifeline)
                 worker = Worker(options.worker, options.channel)
                 serve(settings, listener, partial(create_app, settings, worker=worker), worker)
-            elif settings.workers > 1:
+            elif supervises:
                 supervise(settings, listener, program=Path(__file__).resolve())
             else:
                 serve(settings, listener, partial(create_app, settings))
@@ -133,10 +136,6 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     for name, kind in (("--socket", int), ("--worker", int), ("--lifeline", int), ("--channel", Path)):
         parser.add_argument(name, type=kind, help=argparse.SUPPRESS)  # said by ourselves, to a worker
     return parser.parse_args(arguments)
-
-
-def _end(_signal: int, _frame: FrameType | None) -> NoReturn:
-    raise SystemExit(0)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import socket
 import sqlite3
 import subprocess
@@ -71,6 +72,15 @@ def test_it_becomes_ready_serves_its_pages_and_ends_when_asked(tmp_path: Path) -
         assert b"SIMULATED" in app.get("/")[1].upper()
         app.process.terminate()
         assert app.process.wait(timeout=90) == 0
+
+
+def test_ctrl_c_ends_it_without_a_traceback(tmp_path: Path) -> None:
+    with running_app(tmp_path, SYMBOLS="BTCUSDT", INTERVALS="1h") as app:
+        app.wait_for_address()
+        app.process.send_signal(signal.SIGINT)
+        app.process.send_signal(signal.SIGTERM)  # as a supervisor's worker gets both
+        assert app.process.wait(timeout=90) == 0
+    assert "Traceback" not in "".join(app.output)
 
 
 @pytest.mark.slow

@@ -13,7 +13,8 @@ _LOOK_S = 0.25
 _STEADY_S = 10.0
 """A process that lasted longer is replaced at once, an earlier end waits twice as long each time."""
 _LONGEST_PAUSE_S = 30.0
-_PATIENCE_S = 15.0
+_PATIENCE_S = 25.0
+"""Longer than a worker takes to say why it does not end (`utils/end_signals.py`)."""
 
 
 class WorkerProcesses:
