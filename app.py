@@ -35,7 +35,7 @@ from routes.wiring.serving import AT_ONCE, serve, supervise
 from routes.wiring.warming import warm_up
 from routes.wiring.workers import shared_sessions
 from utils.clock import Clock, SystemClock
-from utils.end_signals import EndSignals
+from utils.end_signals import EndSignals, leave_after
 from utils.errors import ConfigError, DashboardError
 from utils.listener import listen
 from utils.memory_return import collect_later_objects, hold_less
@@ -139,4 +139,4 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave_after(main)

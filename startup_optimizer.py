@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -26,6 +26,7 @@ from data.interval import Interval
 from data.symbol import Symbol
 from models.registry import Registry, RegistryEntry, Status
 from utils.asset_host import AssetHost
+from utils.end_signals import leave_after
 from utils.errors import ModelError, NotFound, NotReady
 from utils.logs import start_logging
 from utils.model_cache import model_cache
@@ -305,4 +306,4 @@ if __name__ == "__main__":
     from routes.security import check_bind
     from routes.warm_pages import page_renderer
 
-    sys.exit(main(None, of_application(create_app, page_renderer), check_bind))
+    leave_after(partial(main, None, of_application(create_app, page_renderer), check_bind))

@@ -33,12 +33,15 @@ class ModelSpeeds:
         self._known: OrderedDict[str, float | None] = OrderedDict()
         self._waiting: dict[str, RegistryEntry] = {}
         self._thread: threading.Thread | None = None
+        self._closed = False
 
     def known(self, entry: RegistryEntry) -> bool:
-        """Whether it was measured; if not, it is going to be."""
+        """Whether it was measured; if not, it is going to be, but for after `close`."""
         with self._lock:
             if entry.digest in self._known:
                 return True
+            if self._closed:
+                return False
             self._waiting[entry.digest] = entry
             if self._thread is None:
                 self._thread = threading.Thread(target=self._measure_waiting, name="model-speeds", daemon=True)
@@ -50,8 +53,10 @@ class ModelSpeeds:
         return self._known.get(entry.digest)
 
     def close(self) -> None:
-        """Waits for the model that is being measured."""
+        """Waits for the model that is being measured: the runtime's threads must not outlive what they work for, or
+        the end of the process becomes a crash."""
         with self._lock:
+            self._closed = True
             self._waiting.clear()
             thread = self._thread
         if thread is not None:

@@ -76,7 +76,7 @@ def test_it_becomes_ready_serves_its_pages_and_ends_when_asked(tmp_path: Path) -
 
 def test_ctrl_c_ends_it_without_a_traceback(tmp_path: Path) -> None:
     with running_app(tmp_path, SYMBOLS="BTCUSDT", INTERVALS="1h") as app:
-        app.wait_for_address()
+        app.wait_until_ready()  # the speed of its model is being measured now, in a thread inside a C++ library
         app.process.send_signal(signal.SIGINT)
         app.process.send_signal(signal.SIGTERM)  # as a supervisor's worker gets both
         assert app.process.wait(timeout=90) == 0

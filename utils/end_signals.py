@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import faulthandler
+import os
 import signal
+import sys
+from collections.abc import Callable
 from types import FrameType
+from typing import NoReturn
 
 
 class EndSignals:
@@ -30,3 +34,18 @@ class EndSignals:
         self._asked = True
         faulthandler.dump_traceback_later(self._within_s, exit=True)  # a thread of C: it needs nothing of ours to go on
         raise SystemExit(0)
+
+
+def leave_after(main: Callable[[], int]) -> NoReturn:
+    """Calls `main`, which closes what it opened, and ends the process with the exit code that it answers or raises.
+
+    Python's own end is left out: it waits without limit for threads of pools that are still at work, such as at an
+    exchange that does not answer, and takes the interpreter away from those inside a C++ library, which then abort.
+    """
+    try:
+        code = main()
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(code)

@@ -43,6 +43,8 @@ def serve(settings: Settings, listener: socket.socket, make: Callable[[], Flask]
         app = make()
         parts: Parts = app.extensions[PARTS]
         running.callback(parts.database.close)
+        if parts.services.speeds is not None:
+            running.callback(parts.services.speeds.close)
         if worker is None:
             say_where(listener)
         for part in [*background(settings, parts), *_role(app, settings, worker)]:

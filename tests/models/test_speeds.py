@@ -57,6 +57,14 @@ def test_nobody_waits_and_each_is_measured_once() -> None:
     assert "model-speeds" not in [thread.name for thread in threading.enumerate()]
 
 
+def test_nothing_is_measured_any_more_once_it_is_closed() -> None:
+    speeds, entry = ModelSpeeds(SystemClock()), Entry("a")
+    speeds.close()
+    assert not asked(speeds, entry)
+    assert "model-speeds" not in [thread.name for thread in threading.enumerate()]
+    assert entry.opened == 0
+
+
 def test_a_real_model_is_timed(tmp_path: Path) -> None:
     write_model(tmp_path, spec("good"), graph(spec("good")), {})
     entry: RegistryEntry = Registry(tmp_path).all()[0]

@@ -8,6 +8,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
+
 PROGRAM = """
 import sys, threading
 from utils.end_signals import EndSignals
@@ -59,3 +61,23 @@ def test_a_second_signal_does_not_break_off_the_closing_that_the_first_began() -
         process.send_signal(signal.SIGTERM)
         said, complaint = process.communicate("go on\n", timeout=90)
         assert (said, complaint, process.returncode) == ("closed\n", "", 0)
+
+
+@pytest.mark.parametrize(("ends", "code"), [("return 3", 3), ("sys.exit(2)", 2), ("sys.exit()", 0)])
+def test_a_thread_that_never_ends_keeps_no_process_that_closed_all_it_opened(ends: str, code: int) -> None:
+    program = f"""
+import sys, threading
+from concurrent.futures import ThreadPoolExecutor
+from utils.end_signals import leave_after
+
+def main():
+    begun = threading.Event()
+    ThreadPoolExecutor(1).submit(lambda: (begun.set(), threading.Event().wait()))
+    begun.wait()
+    print("all of it is written")
+    {ends}
+
+leave_after(main)
+"""
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=90)
+    assert (run.returncode, run.stdout, run.stderr) == (code, "all of it is written\n", "")
