@@ -199,7 +199,8 @@ class RedisLevel:
             return None
         if len(answer) == 3:
             return _Ticket(token, bool(answer[0]), answer[1], answer[2])
-        return self._found(text, answer)
+        found = self._found(text, answer)
+        return self._begin(key, text) if found is None else found  # what could not be read is forgotten by now
 
     def _load(
         self,
