@@ -21,8 +21,9 @@ from flask import Flask
 from flask_compress import Compress
 
 from config import Settings, install_secret, load_settings
-from routes import alerts, metrics, profiling, rate_limits, register
+from routes import alerts, metrics, profiling, rate_limits
 from routes.addresses import App
+from routes.blueprints import register
 from routes.budgets import budgets_of
 from routes.observed import observe_requests
 from routes.security import check_bind, secure

@@ -24,6 +24,7 @@ from config import Settings, load_settings
 from data.candles import Candles
 from data.interval import Interval
 from data.symbol import Symbol
+from models.forecast import Forecast, NoForecast
 from models.registry import Registry, RegistryEntry, Status
 from utils.asset_host import AssetHost
 from utils.end_signals import leave_after
@@ -63,7 +64,8 @@ class Market(Protocol):
 
 
 class Forecasts(Protocol):
-    def forecast_all(self, candles: Sequence[Candles]) -> Any: ...
+    def models(self, interval: Interval) -> Sequence[Any]: ...
+    def answers(self, candles: Sequence[Candles]) -> Sequence[Forecast | NoForecast]: ...
 
 
 class Connection(Protocol):
@@ -151,12 +153,20 @@ def compute_indicators(indicators: Callable[[Candles], Any], held: Sequence[Cand
 
 
 def forecast(forecaster: Forecasts, held: Sequence[Candles]) -> Outcome:
-    """One batch per interval."""
-    told = []
+    """One batch per interval. An interval that nobody has trained a model for is told, and is no failure; a market that
+    a model could not forecast is a warning with its reason."""
+    told, result = [], Result.OK
     for interval in dict.fromkeys(candles.interval for candles in held):
-        series = [candles for candles in held if candles.interval is interval]
-        told.append(f"{interval} {len(forecaster.forecast_all(series))} of {len(series)} markets")
-    return Result.OK, ", ".join(told) or "nothing to forecast yet"
+        if not forecaster.models(interval):
+            told.append(f"{interval} has no usable model")
+            continue
+        answers = forecaster.answers([candles for candles in held if candles.interval is interval])
+        without = [one for one in answers if isinstance(one, NoForecast)]
+        told.append(f"{interval} {len(answers) - len(without)} of {len(answers)} markets")
+        if without:
+            result = Result.WARNING
+            told[-1] += f" ({without[0].symbol}: {without[0].reason})"
+    return result, ", ".join(told) or "nothing to forecast yet"
 
 
 def render_pages(render: Render, market: Market) -> Outcome:

@@ -1,5 +1,1 @@
 """The web: views of about ten lines, the page values they gather, forms, errors, and how everything looks."""
-
-from routes.blueprints import register
-
-__all__ = ["register"]

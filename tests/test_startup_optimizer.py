@@ -37,15 +37,16 @@ class MadeMarket:
     """Two markets of one interval, with candles only where the test has put some."""
 
     symbols = known = (Symbol("BTCUSDT"), Symbol("ETHUSDT"))
-    intervals = (Interval.H1,)
 
-    def __init__(self, *held: str) -> None:
+    def __init__(self, *held: str, rows: int = 400, intervals: tuple[Interval, ...] = (Interval.H1,)) -> None:
         self.held = held
+        self.rows = rows
+        self.intervals = intervals
 
     def candles(self, symbol: Symbol, interval: Interval, limit: int | None = None) -> Candles:
         if symbol not in self.held:
             raise NotReady(f"no candle of {symbol} {interval} is known yet")
-        return candles(400, symbol=symbol, interval=interval)
+        return candles(self.rows, symbol=symbol, interval=interval)
 
 
 @pytest.fixture(autouse=True)
@@ -104,6 +105,20 @@ def test_a_page_that_fails_is_a_failure(registry: Registry) -> None:
     assert steps[-1].result is Result.FAILED
     assert "/ answered 500" in steps[-1].detail
     assert report(steps)["ok"] is False
+
+
+def test_an_interval_without_a_model_is_said_to_have_none(registry: Registry) -> None:
+    """"0 of 2 markets" would read like a failure."""
+    market = MadeMarket("BTCUSDT", "ETHUSDT", intervals=(Interval.H1, Interval.M15))
+    step = {step.name: step for step in optimize(parts(registry, market))}["forecasts"]
+    assert (step.result, step.detail) == (Result.OK, "1h 2 of 2 markets, 15m has no usable model")
+
+
+def test_a_market_that_the_model_cannot_forecast_is_a_warning_with_its_reason(registry: Registry) -> None:
+    step = {step.name: step for step in optimize(parts(registry, MadeMarket("BTCUSDT", rows=20)))}["forecasts"]
+    assert step.result is Result.WARNING
+    assert step.detail.startswith("1h 0 of 1 markets (BTCUSDT: ")
+    assert "candles" in step.detail
 
 
 def test_no_model_is_a_warning(tmp_path: Path) -> None:

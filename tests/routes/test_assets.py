@@ -6,6 +6,8 @@ import gzip
 import hashlib
 import json
 import re
+import subprocess
+import sys
 from base64 import b64encode
 from pathlib import Path
 
@@ -172,3 +174,14 @@ def test_pages_name_their_own_files_while_the_host_of_the_assets_is_down(tmp_pat
         assert [host.look(), host.look()] == ["", ""]
         assert f'href="{far}/own/' in client.get("/").text
         assert f"{far} gives them" in client.get("/performance").text
+
+
+def test_the_export_runs_as_a_command_without_a_warning(tmp_path: Path) -> None:
+    """runpy warns of a module that its own package has imported already."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-m", "routes.assets", str(tmp_path)],
+        cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.endswith("files and their compressed copies written\n")
+    assert list(tmp_path.glob("own/*/css/page.css.br"))
