@@ -108,7 +108,7 @@ def test_a_page_that_fails_is_a_failure(registry: Registry) -> None:
 
 
 def test_an_interval_without_a_model_is_said_to_have_none(registry: Registry) -> None:
-    """"0 of 2 markets" would read like a failure."""
+    """That none of its markets has a forecast would read like a failure."""
     market = MadeMarket("BTCUSDT", "ETHUSDT", intervals=(Interval.H1, Interval.M15))
     step = {step.name: step for step in optimize(parts(registry, market))}["forecasts"]
     assert (step.result, step.detail) == (Result.OK, "1h 2 of 2 markets, 15m has no usable model")
