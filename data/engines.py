@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
+import time
 from pathlib import Path
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError
@@ -26,12 +27,12 @@ _POSTGRES_OPTIONS = {
 _POSTGRES_WRITE = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock(4726012001)"
 """One writer at a time over all processes, as in SQLite. The number is ours, and means nothing."""
 _PRAGMAS = (
-    "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=NORMAL",
     "PRAGMA foreign_keys=ON",
     "PRAGMA cache_size=-256",
     "PRAGMA temp_store=MEMORY",
 )
+_LOOK_AGAIN_S = 0.01
 
 
 def engine_for(url: sa.URL, path: Path | None, patience_s: float) -> sa.Engine:
@@ -53,7 +54,7 @@ def engine_for(url: sa.URL, path: Path | None, patience_s: float) -> sa.Engine:
             pool_use_lifo=True,  # the connection used last: each that is used keeps pages and statements of its own
             connect_args=arguments,
         )
-    sa.event.listen(engine, "connect", _set_up_sqlite)
+    sa.event.listen(engine, "connect", lambda connection, _record: _set_up_sqlite(connection, patience_s))
     sa.event.listen(engine, "begin", _begin_sqlite)
     return engine
 
@@ -89,10 +90,29 @@ def _begin_postgres(connection: sa.Connection) -> None:
         connection.exec_driver_sql(_POSTGRES_WRITE)
 
 
-def _set_up_sqlite(connection: Any, _: object) -> None:
+def _set_up_sqlite(connection: sqlite3.Connection, patience_s: float) -> None:
     connection.isolation_level = None  # the driver would begin transactions late and of the wrong kind
+    _write_ahead(connection, patience_s)
     for pragma in _PRAGMAS:
         connection.execute(pragma).close()
+
+
+def _write_ahead(connection: sqlite3.Connection, patience_s: float) -> None:
+    """Keeps the log that lets readers and a writer work at the same time.
+
+    A new file changes to it when it is opened for the first time. Where another process does that, or writes, at the
+    same moment, SQLite fails at once instead of waiting as it does elsewhere: several workers begin like that.
+    """
+    until_s = time.monotonic() + patience_s
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL").close()
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= until_s:
+                raise
+            time.sleep(_LOOK_AGAIN_S)
+        else:
+            return
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import gc
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -55,6 +57,21 @@ def test_the_folder_is_made_and_the_file_is_in_wal_mode(database: Database, tmp_
     patient.close()
     assert database.path == tmp_path / "folder" / "notes.db"
     assert database.file_size_bytes > 0
+
+
+def test_a_new_file_that_another_process_writes_to_is_waited_for(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "new.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        began_s = time.monotonic()
+        with pytest.raises(StoreError, match="locked by another program for too long"):
+            connect(f"sqlite:///{tmp_path}/new.db", patience_s=0.3)
+        assert time.monotonic() - began_s >= 0.3, "SQLite itself fails at once here"
+        with ThreadPoolExecutor(1) as pool:
+            opening = pool.submit(connect, f"sqlite:///{tmp_path}/new.db", patience_s=90.0)
+            with pytest.raises(TimeoutError):
+                opening.result(timeout=0.05)
+            other.execute("COMMIT")
+            opening.result(timeout=90.0).close()
 
 
 def test_a_write_is_kept_whole_or_not_at_all(database: Database) -> None:
