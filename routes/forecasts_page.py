@@ -99,6 +99,8 @@ class ForecastsPage:
     """The same rows, by model where there are several and no name is looked for."""
     left_out: int
     total: int
+    modelled: bool
+    """Whether any model can forecast this interval: without one, waiting for a candle to close is in vain."""
     search: str
     best: tuple[Ranked, ...]
     worst: tuple[Ranked, ...]
@@ -165,6 +167,7 @@ def forecasts_page(
         groups=_groups(rows[:MOST_ROWS], tables, ahead, whole=bool(search)),
         left_out=max(0, len(rows) - MOST_ROWS),
         total=sum(len({cell.symbol for cell in table.cells}) for table in found),
+        modelled=bool(services.forecaster.models(interval)),
         search=search,
         best=_ranked(cells, best=True),
         worst=_ranked(cells, best=False),
@@ -174,7 +177,7 @@ def forecasts_page(
         verdict=wording.verdict_on(skill) if skill else "unknown",
         coverage_text=wording.coverage_sentence(skill),
         cost_text=wording.percent(trade_cost(services)),
-        clearing=f"{sum(cell.clears_cost for cell in cells):,} of {len(cells):,}",
+        clearing=f"{sum(cell.clears_cost for cell in cells):,} of {len(cells):,}" if cells else wording.NOTHING,
         scored_text=f"{sum(one.count for table in found for one in table.pooled.values()):,}",
         chain=chain_view(chain(services)),
         coverage=score_charts.coverage_chart(chosen.pooled, MIN_SCORED) if chosen else None,

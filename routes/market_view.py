@@ -118,6 +118,12 @@ def forming(market: MarketFace, candles: Candles) -> Candle | None:
     return candle if candle is not None and candle.open_time_ms > candles.last_open_time_ms else None
 
 
+def known_markets(market: MarketFace) -> tuple[Symbol, ...]:
+    """The followed markets that the exchange has candles of: all but those it does not know."""
+    unknown = set(market.unknown)
+    return tuple(symbol for symbol in market.symbols if symbol not in unknown)
+
+
 def market_versions(market: MarketFace, symbols: Sequence[Symbol], interval: Interval) -> str:
     """Changes when anything that is known of these markets does."""
     return "|".join([market.version(symbol, interval) for symbol in symbols])

@@ -22,6 +22,7 @@ from routes.ensemble_rows import ensemble_rows
 from routes.forms import parse_whole, theme_of
 from routes.last_card import last_card
 from routes.loss_curve import CURVE_HEIGHT, CURVE_WIDTH
+from routes.market_view import known_markets
 from routes.model_card import found
 from routes.model_diff import model_diff
 from routes.model_life import HEIGHT, WIDTH
@@ -86,7 +87,7 @@ def export(model_id: str) -> Response:
 def search() -> Response:
     """Asks for a search for a recipe in the background, and shows how it goes."""
     parts, texts = _parts(), request.form
-    wanted = search_request(texts, parts.market.intervals, parts.market.symbols)
+    wanted = search_request(texts, parts.market.intervals, known_markets(parts.market))
     job = parts.training.ask(wanted)
     return Response(status=303, headers={"Location": url_for("training.job", job_id=job.id)})
 

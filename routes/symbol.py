@@ -19,6 +19,7 @@ from routes.chart_choices import DEFAULT_SHOWN, choice_ids, choices
 from routes.chart_data import chart_data, parse_span
 from routes.forms import NOTHING, Zone, parse_choices, parse_interval, parse_model, parse_symbol, parse_zone, theme_of
 from routes.gathered import MOMENT_S, chart_version, forming_bar, gather, symbol_version
+from routes.market_view import known_markets
 from routes.services import Services, services
 from routes.strict_json import JSON, dumps
 from routes.svg import CHART_HEIGHT, CHART_WIDTH
@@ -157,7 +158,8 @@ def symbol_context(parts: Services, asked: Asked) -> dict[str, Any]:
 def _frame(parts: Services, asked: Asked) -> dict[str, Any]:
     """What the whole page has beside its living part, and what follows from the address alone."""
     intervals, count = tuple(parts.market.intervals), len(parts.market.symbols)
-    around = _around(parts.market.symbols, asked.symbol)
+    known = set(known_markets(parts.market))
+    around = _around([one for one in parts.market.symbols if one in known or one == asked.symbol], asked.symbol)
     return {
         "bar": _kept(parts, "_symbol_bar.html", (asked, intervals), lambda: _bar(asked, intervals)),
         "beside": _kept(parts, "_symbol_beside.html", (asked, around, count), lambda: _beside(asked, around, count)),

@@ -24,6 +24,7 @@ from models.training_request import (
 )
 from models.traits import PRESET_NAMES, TRAITS
 from routes import wording
+from routes.market_view import known_markets
 from routes.services import Services
 from utils.errors import InvalidInput
 
@@ -107,7 +108,7 @@ def typed(parts: Services, texts: Mapping[str, str], symbols: Sequence[str]) -> 
         texts,
         symbols,
         intervals=parts.market.intervals,
-        markets=parts.market.symbols,
+        markets=known_markets(parts.market),
         new_id=parts.training.free_id,
     )
     found = search_named(parts, texts.get("study", ""))
@@ -141,7 +142,7 @@ def _is_best(request: TrainingRequest, found: StoredResult) -> bool:
 def first_texts(parts: Services, preset: str) -> dict[str, str]:
     """A form nobody has typed into yet: so far back that there is enough to learn from, whatever is stored yet."""
     interval = parts.market.intervals[0]
-    from_ms = newest_from(interval, len(parts.market.symbols), WALKED_CANDLES, parts.clock.now_ms())
+    from_ms = newest_from(interval, len(known_markets(parts.market)), WALKED_CANDLES, parts.clock.now_ms())
     there = {"kind": str(Kind.TCN), "interval": str(interval), "from": wording.utc(from_ms)[:10]}
     return there | preset_texts(preset)
 
@@ -163,10 +164,10 @@ def form(parts: Services, texts: Mapping[str, str], symbols: Sequence[str], erro
     return Form(
         kinds=tuple(Option(str(one), TRAITS[one].title, one == kind) for one in LEARNED),
         intervals=tuple(Option(str(one), str(one), one == interval) for one in parts.market.intervals),
-        markets=tuple(Option(str(one), str(one), one in symbols) for one in parts.market.symbols),
+        markets=tuple(Option(str(one), str(one), one in symbols) for one in known_markets(parts.market)),
         markets_note=_stored(found) if found else "",
         markets_problem=problems.get("symbols", ""),
-        scopes=_scopes(texts.get("own", ""), len(symbols) or len(parts.market.symbols)),
+        scopes=_scopes(texts.get("own", ""), len(symbols) or len(known_markets(parts.market))),
         search_note=_search_note(search_named(parts, texts.get("study", ""))),
         study=texts.get("study", ""),
         kind_note=f"{trait.title} ({trait.source})",

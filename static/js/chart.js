@@ -42,6 +42,13 @@ function timeTexts(zone) {
   };
 }
 
+function paneLegend() {
+  const legend = document.createElement("div");
+  legend.className = "legend pane-legend";
+  legend.setAttribute("aria-hidden", "true");
+  return legend;
+}
+
 export class MarketChart {
   constructor(library, element, zone) {
     this.library = library;
@@ -282,19 +289,17 @@ export class MarketChart {
   }
 
   placeLegends(panes) {
-    for (const legend of this.paneLegends) legend.remove();
-    this.paneLegends = panes.map(() => {
-      const legend = document.createElement("div");
-      legend.className = "legend pane-legend";
-      legend.setAttribute("aria-hidden", "true");
-      this.element.append(legend);
-      return legend;
-    });
+    for (const legend of this.paneLegends.slice(panes.length)) legend.remove();
+    this.paneLegends = panes.map((_, i) => this.paneLegends[i] ?? paneLegend());
+    // A legend comes into the page where it belongs: one that moved there afterwards would be a shift of the layout.
     const place = () => {
       const top = this.element.getBoundingClientRect().top;
       this.chart.panes().slice(1).forEach((pane, i) => {
         const row = pane.getHTMLElement();
-        if (row && this.paneLegends[i]) this.paneLegends[i].style.top = `${row.getBoundingClientRect().top - top + 4}px`;
+        const legend = this.paneLegends[i];
+        if (!row || !legend) return;
+        legend.style.top = `${row.getBoundingClientRect().top - top + 4}px`;
+        if (!legend.isConnected) this.element.append(legend);
       });
     };
     requestAnimationFrame(() => requestAnimationFrame(place));

@@ -189,6 +189,21 @@ def test_an_unreachable_server_is_said(site: Site) -> None:
         watched.complaints[:] = [one for one in watched.complaints if "ERR_INTERNET_DISCONNECTED" not in one]
 
 
+def test_the_legends_of_panes_appear_where_they_stay(site: Site) -> None:
+    with opened(site, "/symbol/BTCUSDT?show=rsi&show=macd") as watched:
+        page = watched.page
+        page.locator(".pane-legend b").nth(1).wait_for()
+        # an observer is told of what was before it, and of what the frames it waits for change
+        shifted = page.evaluate(
+            "() => new Promise((told) => { const seen = [];"
+            " new PerformanceObserver((list) => { for (const shift of list.getEntries())"
+            " for (const { node } of shift.sources) seen.push(node?.parentElement?.closest('.legend')?.className"
+            " ?? node?.className); }).observe({ type: 'layout-shift', buffered: true });"
+            " requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(() => told(seen), 0))); })"
+        )
+        assert shifted == []
+
+
 def test_curves_and_theme_change_without_a_new_page(site: Site) -> None:
     with opened(site, "/symbol/BTCUSDT?show=none", scheme="light") as watched:
         page = watched.page

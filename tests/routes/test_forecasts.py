@@ -200,6 +200,14 @@ def test_a_record_of_times_that_the_model_was_trained_on_is_called_no_evidence(
             assert ("no evidence" in forecasts_page(services(), Interval.H1).seen) is told
 
 
+def test_without_a_model_nobody_is_told_to_wait_for_a_candle(tmp_path: Path) -> None:
+    with replayed_app(tmp_path, THREE[:1], intervals="1h,15m") as made:
+        page = text_of(made.app.test_client().get("/forecasts?interval=15m").text)
+        assert "There is no model for 15m candles yet. Train one" in page
+        assert "Nothing was forecast" not in page
+        assert "0 of 0" not in page
+
+
 def test_the_page_keeps_its_size_however_long_the_ledger_is(tmp_path: Path) -> None:
     sizes = []
     with replayed_app(tmp_path, THREE[:2]) as made:

@@ -71,6 +71,16 @@ def test_the_overview_and_the_health_say_so(client: FlaskClient) -> None:
     assert "and 1 more of 3" in health
 
 
+def test_it_is_neither_led_to_nor_learned_from(client: FlaskClient) -> None:
+    beside = client.get("/symbol/BTCUSDT").text
+    assert 'href="/symbol/ODDUSDT?' in beside
+    assert f'href="/symbol/{TYPO}' not in beside
+    form = client.get("/models/train").text
+    assert 'name="symbols" value="ODDUSDT"' in form
+    assert f'value="{TYPO}"' not in form
+    assert "2 trainings one after the other" in form
+
+
 def test_a_market_that_was_delisted_keeps_its_history_and_says_so(replay: Replay, client: FlaskClient) -> None:
     known = Symbol("BTCUSDT")
     assert "This is history" not in client.get(f"/symbol/{known}").text
