@@ -266,8 +266,8 @@ def _number(name: str, kind: Kind, texts: Mapping[str, str], problems: Mapping[s
         told,
         texts.get(name, ""),
         problems.get(name, ""),
-        f"{low:.10g}" if name in trait.uses else "",
-        f"{high:.10g}" if name in trait.uses else "",
+        _plain(low) if name in trait.uses else "",
+        _plain(high) if name in trait.uses else "",
         "1" if whole else "any",
     )
 
@@ -294,3 +294,8 @@ def _typed_or_none(parts: Services, texts: Mapping[str, str], symbols: Sequence[
         return typed(parts, texts, symbols)
     except InvalidInput:
         return []
+
+
+def _plain(bound: float) -> str:
+    """As people write it, `0.000001` and not `1e-06`."""
+    return f"{bound:.10f}".rstrip("0").rstrip(".")

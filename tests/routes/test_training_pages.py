@@ -103,6 +103,13 @@ def test_a_preset_fills_in_numbers_and_keeps_the_rest(made: Bench, client: Flask
     assert made.runner.jobs.recent(1) == []
 
 
+def test_bounds_are_written_as_people_write_them(client: FlaskClient) -> None:
+    page = client.get("/models/train").text
+    assert "0.000001 to 0.1" in page
+    assert 'min="1e' not in page
+    assert "0 to 2147483647" in page
+
+
 def test_an_estimate_says_what_it_rests_on(made: Bench, client: FlaskClient) -> None:
     assert "an assumption from another machine" in text_of(client.get("/models/train"))
     job = running_job(made)
