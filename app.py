@@ -121,7 +121,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 worker = Worker(options.worker, options.channel)
                 serve(settings, listener, partial(create_app, settings, worker=worker), worker)
             elif supervises:
-                supervise(settings, listener, program=Path(__file__).resolve())
+                return supervise(settings, listener, program=Path(__file__).resolve())
             else:
                 serve(settings, listener, partial(create_app, settings))
         except DashboardError as error:

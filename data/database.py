@@ -19,7 +19,7 @@ from data.engines import engine_for, masked, with_driver
 from data.many_rows import put_all
 from data.query_counts import QueryCounts, QueryStats
 from data.sqlite_file import doubt, file_of, move_aside_if_corrupt
-from data.store_errors import BUSY_TIMEOUT_S, WRITER_WAIT_S, plain_text
+from data.store_errors import BUSY_TIMEOUT_S, WRITER_WAIT_S, plain_text, store_error
 from utils.clock import Clock, SystemClock
 from utils.errors import ConfigError, StoreError
 from utils.request_trace import DATABASE, traced
@@ -181,11 +181,11 @@ class Database:
         try:
             yield
         except self._failures as error:
-            reason = plain_text(error)
-            self._queries.failed(reason)
+            told = store_error(error)
+            self._queries.failed(str(told))
             if self.path is not None:
                 doubt(self.path, getattr(error, "orig", None) or error)
-            raise StoreError(reason) from error
+            raise told from error
 
 
 def connect(

@@ -7,6 +7,7 @@ DashboardError
 ├── TooManyRequests            the asker waits `retry_after_s`                     429
 ├── ConfigError                the operator changes a setting; the start stops     500
 ├── StoreError                 the operator looks at the disk or the database      503
+│   ├── StoreUnreachable       the operator starts its server; a start waits       503
 │   └── FileError              a file of ours, not the database: it says which     503
 ├── AssetError                 the operator runs download_assets.py again          500
 ├── ExchangeError              something between us and the exchange               502
@@ -60,6 +61,10 @@ class ConfigError(DashboardError):
 
 class StoreError(DashboardError):
     """The database cannot be read or written."""
+
+
+class StoreUnreachable(StoreError):
+    """The database's server is not there at the moment; the same question may be answered later."""
 
 
 class FileError(StoreError):
@@ -139,6 +144,7 @@ STATUS: dict[type[DashboardError], int] = {
     TooManyRequests: 429,
     ConfigError: 500,
     StoreError: 503,
+    StoreUnreachable: 503,
     FileError: 503,
     AssetError: 500,
     ExchangeError: 502,

@@ -47,3 +47,17 @@ def taken(path: Path) -> IO[bytes] | None:
         file.close()
         return None
     return file
+
+
+def is_held(path: Path) -> bool:
+    """Whether somebody holds the lock of that file now; those who ask at the same time do not see each other."""
+    if not AVAILABLE or not path.exists():
+        return False
+    import fcntl
+
+    with path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return True
+    return False

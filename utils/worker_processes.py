@@ -38,15 +38,20 @@ class WorkerProcesses:
         self._workers = [_Worker(number) for number in range(1, count + 1)]
         self._stop = threading.Event()
 
-    def run(self) -> None:
-        """Until this thread is interrupted, or `stop` is called; then all have ended."""
+    def run(self) -> int:
+        """Until this thread is interrupted, or `stop` is called (0), or none of them can start, for a reason of its own
+        (its exit code): another try would end the same, and whoever asks would wait for nobody. Then all have ended."""
         try:
             while not self._stop.is_set():
                 for worker in self._workers:
                     self._look_after(worker)
+                if all(worker.refused for worker in self._workers):
+                    self._say("no worker could start; what each said above is why")
+                    return max(worker.refused for worker in self._workers)
                 self._stop.wait(_LOOK_S)
         finally:
             self._end()
+        return 0
 
     def stop(self) -> None:
         self._stop.set()
@@ -56,8 +61,9 @@ class WorkerProcesses:
         if worker.process is not None:
             code = worker.process.poll()
             if code is None:
+                worker.lasts(now_s)
                 return
-            worker.ended(now_s)
+            worker.ended(now_s, code)
             self._say(f"worker {worker.number} ended ({_reason(code)}); another takes its place")
         if now_s >= worker.not_before_s:
             worker.process = subprocess.Popen(  # noqa: S603 - our own program, no shell
@@ -81,7 +87,7 @@ class WorkerProcesses:
 
 
 class _Worker:
-    __slots__ = ("not_before_s", "number", "pause_s", "process", "started_s")
+    __slots__ = ("not_before_s", "number", "pause_s", "process", "refused", "started_s")
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -89,9 +95,16 @@ class _Worker:
         self.started_s = 0.0
         self.not_before_s = float("-inf")
         self.pause_s = 0.0
+        self.refused = 0
+        """The exit code by which it last ended before it was steady; 0 where it was steady since, or was killed."""
 
-    def ended(self, now_s: float) -> None:
+    def lasts(self, now_s: float) -> None:
+        if now_s - self.started_s > _STEADY_S:
+            self.refused = 0
+
+    def ended(self, now_s: float, code: int) -> None:
         steady = now_s - self.started_s > _STEADY_S
+        self.refused = 0 if steady else max(0, code)
         self.pause_s = 0.0 if steady else min(max(0.5, 2 * self.pause_s), _LONGEST_PAUSE_S)
         self.process, self.not_before_s = None, now_s + self.pause_s
 

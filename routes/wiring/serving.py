@@ -15,6 +15,7 @@ from flask import Flask
 
 from config import Settings
 from routes.security import MAX_REQUEST_BYTES
+from routes.wiring.database_wait import wait_for_database
 from routes.wiring.parts import PARTS, Parts, Worker, background, leading
 from routes.wiring.private_logs import log_folder, secrets_of
 from routes.wiring.workers import lead_or_follow, shared_sessions, worker_processes
@@ -40,6 +41,7 @@ def serve(settings: Settings, listener: socket.socket, make: Callable[[], Flask]
             worker=worker.number if worker else None,
         )
         running.callback(logs.close)
+        wait_for_database(settings, listener, worker)
         app = make()
         parts: Parts = app.extensions[PARTS]
         running.callback(parts.database.close)
@@ -62,8 +64,9 @@ def _role(app: Flask, settings: Settings, worker: Worker | None) -> list[Part]:
     return [lead_or_follow(app, settings, worker), *files]
 
 
-def supervise(settings: Settings, listener: socket.socket, program: Path) -> None:
-    """Several workers on one socket, each running `program`, until this process is asked to end."""
+def supervise(settings: Settings, listener: socket.socket, program: Path) -> int:
+    """Several workers on one socket, each running `program`, until this process is asked to end; or their exit code
+    where none can start."""
     if os.name != "posix":
         raise ConfigError(f"WORKERS is {settings.workers}; more than one process needs a Unix: set WORKERS=1")
     sessions = shared_sessions(settings, SystemClock())
@@ -78,7 +81,7 @@ def supervise(settings: Settings, listener: socket.socket, program: Path) -> Non
             say=lambda words: print(words, file=sys.stderr, flush=True),
         )
         say_where(listener)
-        processes.run()
+        return processes.run()
 
 
 def run_server(settings: Settings, app: Flask, listener: socket.socket) -> None:

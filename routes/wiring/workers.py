@@ -49,6 +49,11 @@ def worker_reports(files: WorkerFiles | None, recorder: MinuteRecorder, clock: C
     return WorkerReports(files, performance_monitor, recorder, caches=_CACHES, clock=clock)
 
 
+def leader_lock(settings: Settings) -> Path:
+    """The file whose lock the worker holds that leads."""
+    return settings.instance_path / "leader.lock"
+
+
 def lead_or_follow(app: Flask, settings: Settings, worker: Worker) -> Leadership:
     """What this worker does beside answering: everything that is done once, or to hear of it from who does."""
     parts: Parts = app.extensions[PARTS]
@@ -65,8 +70,7 @@ def lead_or_follow(app: Flask, settings: Settings, worker: Worker) -> Leadership
         return response
 
     app.after_request(tell_leader)
-    lock = settings.instance_path / "leader.lock"
-    leadership = Leadership(lock, follow=follower, lead=[*leading(settings, parts), teller])
+    leadership = Leadership(leader_lock(settings), follow=follower, lead=[*leading(settings, parts), teller])
     if parts.services.workers is not None:
         parts.services.workers.leads = lambda: leadership.leads
     return leadership

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from utils import file_lock
 from utils.errors import ConfigError
 from utils.leadership import Leadership
 
@@ -35,6 +36,7 @@ def test_the_first_leads_the_second_follows_until_the_first_is_gone(tmp_path: Pa
     first.start()
     second.start()
     assert (first.leads, second.leads) == (True, False)
+    assert file_lock.is_held(tmp_path / "lock")
     assert notes == ["+lead 1", "+follow 2"]
     first.close()
     assert score.started.wait(90)
@@ -43,6 +45,8 @@ def test_the_first_leads_the_second_follows_until_the_first_is_gone(tmp_path: Pa
     assert notes[-2:] == ["-score 2", "-feed 2"]
     assert not first.leads
     assert not second.leads
+    assert not file_lock.is_held(tmp_path / "lock")
+    assert not file_lock.is_held(tmp_path / "of nobody")
 
 
 def test_a_follower_can_end_without_ever_leading(tmp_path: Path) -> None:
