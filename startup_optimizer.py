@@ -25,7 +25,8 @@ from data.candles import Candles
 from data.interval import Interval
 from data.symbol import Symbol
 from models.forecast import Forecast, NoForecast
-from models.registry import Registry, RegistryEntry, Status
+from models.registry import Registry
+from models.registry_entry import RegistryEntry, Status
 from utils.asset_host import AssetHost
 from utils.end_signals import leave_after
 from utils.errors import ModelError, NotFound, NotReady

@@ -29,7 +29,9 @@ from models.forecaster import Forecaster
 from models.inputs import INPUTS
 from models.keras_library import keras
 from models.ledger import Ledger
-from models.registry import Registry, RegistryEntry, write_model
+from models.model_writing import write_model
+from models.registry import Registry
+from models.registry_entry import RegistryEntry
 from models.spec import HORIZONS, Kind
 from utils.clock import SystemClock
 from utils.model_cache import ModelCache

@@ -21,8 +21,8 @@ from models.evaluation import evaluate
 from models.input_source import InputSource, training_source
 from models.kinds import PARITY_WINDOWS, OnEpoch, Task, Trained, fit, steps
 from models.kline_files import between, markets
+from models.model_writing import write_model
 from models.recipe import Recipe
-from models.registry import write_model
 from models.samples import data_hash, decided, gather
 from models.spec import HORIZONS, QUANTILES, SIGMA_HALF_LIFE, ModelSpec
 from models.split import Period, Split, newest, split

@@ -17,7 +17,8 @@ from models.commands import ended, folder_of, unseen, unseen_parser
 from models.conformal import calibrate
 from models.evaluation import outcomes
 from models.input_source import inputs_for
-from models.registry import GRAPH, write_model
+from models.model_writing import write_model
+from models.registry_entry import GRAPH
 from models.spec import ModelSpec
 from utils.errors import InvalidInput
 from utils.model_utils import Session

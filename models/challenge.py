@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from data.candles import Candles
 from models.evaluation import Outcomes, outcomes
 from models.input_source import inputs_for
-from models.registry import RegistryEntry
+from models.registry_entry import RegistryEntry
 from models.scoring import pinball_loss
 from models.significance import SURE_P, diebold_mariano, p_words, skill_bounds
 from models.spec import ModelSpec

@@ -12,7 +12,8 @@ from models.ensemble_file import FILE, read_ensembles
 from models.in_use import Choice
 from models.one_look import seen
 from models.own_choice import read_own
-from models.registry import Registry, RegistryEntry, file_signature, fits
+from models.registry import Registry, file_signature
+from models.registry_entry import RegistryEntry, fits
 from utils.errors import ModelNotFound
 
 Champion = RegistryEntry | EnsembleEntry

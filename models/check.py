@@ -25,7 +25,8 @@ from models.leaktest import DEPTHS, leak_test
 from models.learners import Learner, follow
 from models.parallel import Workers
 from models.placebo import placebo_test
-from models.registry import Registry, RegistryEntry
+from models.registry import Registry
+from models.registry_entry import RegistryEntry
 from models.result_store import ResultStore
 from models.retraining import recipe_of
 from models.spec import ModelSpec

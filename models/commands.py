@@ -11,7 +11,8 @@ from pathlib import Path
 from config import load_settings
 from data.candles import Candles
 from data.interval import Interval
-from models.registry import Registry, RegistryEntry
+from models.registry import Registry
+from models.registry_entry import RegistryEntry
 from models.spec import ModelSpec
 from models.split import parse_date
 from utils.errors import DashboardError, InvalidInput, ModelCorrupt, NotFound

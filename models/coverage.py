@@ -24,7 +24,7 @@ from models.evaluation import Outcomes, outcomes
 from models.following import beginning
 from models.input_source import inputs_for
 from models.panel import Panel, followed
-from models.registry import RegistryEntry
+from models.registry_entry import RegistryEntry
 from models.samples import Ints
 from models.scoring import block_labels, pinball_loss, skill
 from models.significance import Bounds, share_bounds

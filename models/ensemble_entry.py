@@ -9,7 +9,7 @@ from data.interval import Interval
 from data.symbol import Symbol
 from models.ensemble import Ensemble, combined
 from models.forecast import Forecast, NoForecast
-from models.registry import RegistryEntry
+from models.registry_entry import RegistryEntry
 from models.spec import ModelSpec
 
 

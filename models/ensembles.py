@@ -14,7 +14,8 @@ from models.ensemble import EVERY_CANDLES, FLOOR, Ensemble, recent_from_ms, weig
 from models.ensemble_entry import EnsembleEntry
 from models.ensemble_file import changing, check_every, found_in, read_ensembles
 from models.ledger_scores import Skill
-from models.registry import Registry, RegistryEntry
+from models.registry import Registry
+from models.registry_entry import RegistryEntry
 from models.spec import ModelSpec
 from models.training_request import check_name
 from utils.clock import Clock

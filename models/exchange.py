@@ -17,8 +17,10 @@ from pathlib import Path
 
 from models.commands import add_folder, folder_of
 from models.input_source import check_inputs
+from models.model_writing import written_aside
 from models.promotion import Promotion
-from models.registry import FILES, GRAPH, MANIFEST, Registry, RegistryEntry, Status, read_entry, written_aside
+from models.registry import Registry
+from models.registry_entry import FILES, GRAPH, MANIFEST, RegistryEntry, Status, read_entry
 from models.spec import ModelSpec
 from models.training_request import check_name
 from utils.clock import SystemClock

@@ -19,7 +19,8 @@ from models.forecast import NoForecast as NoForecast
 from models.joining import Joined
 from models.kept_answers import Answer, AnswerKey, KeptAnswers, KeptStats
 from models.model_batches import ModelBatches, Question
-from models.registry import Registry, RegistryEntry
+from models.registry import Registry
+from models.registry_entry import RegistryEntry
 from utils.clock import Clock
 from utils.errors import InvalidInput
 from utils.model_cache import ModelCache

@@ -21,7 +21,7 @@ from models.challenge import unseen_from_ms
 from models.commands import add_klines, add_model, ended, klines, usable
 from models.importance import MOST_WINDOWS, Importance, OnStep, nobody, permuted
 from models.input_source import check_inputs, inputs_for
-from models.registry import RegistryEntry
+from models.registry_entry import RegistryEntry
 from models.samples import Samples, decided, gather
 from models.spec import ModelSpec
 from utils.errors import InvalidInput

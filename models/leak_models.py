@@ -14,7 +14,7 @@ from models.inputs import input_matrix
 from models.leak_checks import check_scaler_numbers
 from models.leak_findings import Check, Finding
 from models.pipeline import Pipeline
-from models.registry import GRAPH, RegistryEntry
+from models.registry_entry import GRAPH, RegistryEntry
 from models.samples import Inputs, cut, data_hash, gather
 from models.spec import ModelSpec
 from models.split import parse_date

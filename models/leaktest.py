@@ -26,7 +26,8 @@ from models.leak_models import check_forecasts, check_gap, check_graph_scaler
 from models.leak_plants import Plant, plants
 from models.leak_shuffle import check_shuffled
 from models.pipeline import Pipeline, real_pipeline
-from models.registry import Registry, RegistryEntry
+from models.registry import Registry
+from models.registry_entry import RegistryEntry
 from models.samples import Samples
 from models.spec import HORIZONS, QUANTILES
 from models.synthetic_candles import synthetic_candles

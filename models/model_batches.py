@@ -19,7 +19,7 @@ from models.forecast import Forecast, NoForecast, Novelty, Stretch
 from models.input_source import check_inputs
 from models.kept_answers import Answer, AnswerKey
 from models.novelty import Known, known_by, novelties
-from models.registry import RegistryEntry
+from models.registry_entry import RegistryEntry
 from models.spec import ModelSpec
 from models.windows import Windows, newest_windows
 from utils.clock import Clock

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from models.forecast import Novelty
 from models.graph_constants import float_constants
-from models.registry import GRAPH, RegistryEntry
+from models.registry_entry import GRAPH, RegistryEntry
 from utils.errors import ModelCorrupt
 
 FAR = 8.0

@@ -17,7 +17,8 @@ from models.ensemble_entry import EnsembleEntry
 from models.ensemble_file import changing, ensemble_of, found_in, read_ensembles
 from models.in_use import Choice, write_choices
 from models.own_choice import Choices, chosen_for, given_back, passed_on, read_own, write_own
-from models.registry import Registry, RegistryEntry, read_entry
+from models.registry import Registry
+from models.registry_entry import RegistryEntry, read_entry
 from models.spec import parse_id
 from utils.clock import Clock
 from utils.errors import FileError, InvalidInput, ModelNotFound

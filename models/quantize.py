@@ -26,7 +26,8 @@ import numpy as np
 from data.candles import Candles
 from models.commands import ended, unseen, unseen_parser
 from models.evaluation import evaluate
-from models.registry import GRAPH, RegistryEntry, read_entry, write_model
+from models.model_writing import write_model
+from models.registry_entry import GRAPH, RegistryEntry, read_entry
 from models.spec import ModelSpec, parse_id
 from utils.errors import InvalidInput
 from utils.model_utils import Session, session_of

@@ -14,7 +14,8 @@ from models.ensembles import Ensembles
 from models.job_requests import CheckRequest, Task
 from models.jobs import Job, JobState
 from models.promotion import Promotion
-from models.registry import Registry, RegistryEntry, Status
+from models.registry import Registry
+from models.registry_entry import RegistryEntry, Status
 from models.result_store import ResultStore, StoredResult
 from models.retraining import retraining
 from models.schedules import Schedule, ScheduleStore

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from data.symbol import Symbol
 from models.recipe import Recipe
-from models.registry import RegistryEntry
+from models.registry_entry import RegistryEntry
 from models.spec import Kind
 from models.training_request import TrainingRequest, id_stem
 from utils.errors import InvalidInput

@@ -9,7 +9,7 @@ from collections import OrderedDict
 
 import numpy as np
 
-from models.registry import RegistryEntry
+from models.registry_entry import RegistryEntry
 from utils.clock import Clock
 from utils.memory_return import let_go_of_files
 

@@ -10,7 +10,7 @@ from models.ensemble import MIN_BLOCKS, MIN_SCORED, MOST_CANDLES, RECENT_CANDLES
 from models.ensemble_entry import EnsembleEntry
 from models.ensembles import SAME_WEIGHT, Ensembles
 from models.ledger_scores import interval_95
-from models.registry import RegistryEntry
+from models.registry_entry import RegistryEntry
 from routes import wording
 from routes.ensemble_rows import EnsembleRow, Evidence, ensemble_row, members_of
 from routes.mix_wording import Making, making_of

@@ -8,7 +8,7 @@ from typing import Any
 from models.challenge import unseen_from_ms
 from models.ensemble_entry import EnsembleEntry
 from models.forecast import Mix
-from models.registry import RegistryEntry
+from models.registry_entry import RegistryEntry
 from routes import wording
 from utils.errors import InvalidInput
 

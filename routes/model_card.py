@@ -9,7 +9,7 @@ from typing import Any
 
 from data.interval import Interval
 from data.venue import BINANCE, TESTNET
-from models.registry import RegistryEntry, Status
+from models.registry_entry import RegistryEntry, Status
 from models.retraining import search_of
 from models.spec import parse_id
 from models.traits import TRAITS

@@ -8,7 +8,7 @@ from typing import Any
 
 import xxhash
 
-from models.registry import RegistryEntry
+from models.registry_entry import RegistryEntry
 from models.spec import ModelSpec
 from routes import wording
 from routes.model_card import found

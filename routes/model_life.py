@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from models.job_requests import Task
-from models.registry import RegistryEntry
+from models.registry_entry import RegistryEntry
 from models.result_store import StoredResult
 from models.schedules import HOURS
 from routes import wording

@@ -8,7 +8,7 @@ from typing import Any
 
 from data.interval import Interval
 from models.job_requests import CHECKS, Task
-from models.registry import RegistryEntry
+from models.registry_entry import RegistryEntry
 from models.result_store import StoredResult
 from routes import wording
 from routes.services import Services

@@ -9,7 +9,7 @@ from typing import Any
 from data.interval import Interval
 from data.symbol import Symbol
 from models.champions import Champion
-from models.registry import RegistryEntry, Status
+from models.registry_entry import RegistryEntry, Status
 from models.speeds import WINDOWS
 from routes import wording
 from routes.model_record import has_twin, original_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from models.registry import Status
+from models.registry_entry import Status
 from models.result_store import StoredResult
 from routes import wording
 from routes.services import Services, SkillFace

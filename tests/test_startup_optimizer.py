@@ -21,7 +21,8 @@ from data.data_processor import indicators
 from data.interval import Interval
 from data.symbol import Symbol
 from models.forecaster import Forecaster
-from models.registry import Registry, write_model
+from models.model_writing import write_model
+from models.registry import Registry
 from routes.security import check_bind
 from startup_optimizer import Parts, check_models, connect, optimize
 from tests.support.tiny_model import candles, graph, spec

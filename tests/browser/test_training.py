@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from data.interval import Interval
 from models.jobs import JobState
-from models.registry import write_model
+from models.model_writing import write_model
 from tests.support import tiny_model
 from tests.support.browser import launch, served
 from tests.support.workbench import Bench, bench

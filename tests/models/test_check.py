@@ -16,7 +16,8 @@ from models.job_requests import CHECKS, CheckRequest, SearchRequest, Task, reque
 from models.jobs import Job, JobState
 from models.leaktest import Depth
 from models.learners import probe
-from models.registry import Registry, write_model
+from models.model_writing import write_model
+from models.registry import Registry
 from models.result_store import ResultStore
 from models.retraining import retraining
 from models.spec import Kind

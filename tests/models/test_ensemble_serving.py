@@ -23,8 +23,9 @@ from models.forecast import Forecast
 from models.forecaster import Forecaster
 from models.ledger import Ledger
 from models.ledger_scores import NOTHING_SCORED
+from models.model_writing import write_model
 from models.promotion import Promotion
-from models.registry import Registry, write_model
+from models.registry import Registry
 from models.scorekeeper import Scorekeeper
 from tests.support import tiny_model
 from tests.support.ledgers import forecast

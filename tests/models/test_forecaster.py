@@ -21,7 +21,8 @@ from models import windows as windows_module
 from models.conformal import Calibration
 from models.following import Following
 from models.forecaster import Beside, Forecast, Forecaster, NoForecast, nobody
-from models.registry import Registry, write_model
+from models.model_writing import write_model
+from models.registry import Registry
 from models.scale_inputs import KNOWN
 from models.scale_series import HISTORY
 from models.season import Season

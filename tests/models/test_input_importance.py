@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from models import input_importance
-from models.registry import Registry, write_model
+from models.model_writing import write_model
+from models.registry import Registry
 from tests.support import tiny_model
 from tests.support.kline_folder import write
 from utils.errors import InvalidInput

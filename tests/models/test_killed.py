@@ -16,7 +16,8 @@ from models.in_use import read_choices
 from models.ledger import Ledger
 from models.ledger_sums import EVERY_HORIZON
 from models.promotion import Promotion
-from models.registry import Registry, Status
+from models.registry import Registry
+from models.registry_entry import Status
 from tests.support import tiny_model
 from tests.support.ledgers import BTC, forecast
 from tests.support.victims import CANDLES, NAMES, SEEDS, WEIGHTS

@@ -22,8 +22,9 @@ from models.baseline import scaled_quantiles
 from models.input_source import InputSource, training_source
 from models.kinds import LEARNED, MAX_DIFFERENCE, Task, Trained, check_parity, fit, inputs_of, steps
 from models.leak_models import check_forecasts
+from models.model_writing import write_model
 from models.recipe import LIMITS, Recipe, limits, preset
-from models.registry import Registry, write_model
+from models.registry import Registry
 from models.samples import Samples, cut, decided, gather
 from models.scale_series import HISTORY
 from models.spec import HORIZONS, QUANTILES, SIGMA_HALF_LIFE, Kind, ModelSpec

@@ -11,8 +11,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from models.forecast import Novelty
 from models.graph_constants import float_constants
+from models.model_writing import write_model
 from models.novelty import FAR, Known, known_by, novelties
-from models.registry import Registry, write_model
+from models.registry import Registry
 from routes.forecast_score import novelty_sentence
 from tests.support import tiny_model
 from utils.errors import ModelCorrupt

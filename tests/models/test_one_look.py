@@ -9,7 +9,8 @@ import pytest
 
 from data.interval import Interval
 from models.one_look import one_look, seen
-from models.registry import Registry, RegistryEntry
+from models.registry import Registry
+from models.registry_entry import RegistryEntry
 from models.spec import Kind
 from tests.support import tiny_model
 

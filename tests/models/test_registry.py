@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 from data.interval import Interval
-from models import registry as registry_module
-from models.registry import Registry, Status, write_model
+from models import model_writing
+from models.model_writing import write_model
+from models.registry import Registry
+from models.registry_entry import Status
 from models.spec import ModelSpec
 from tests.support import tiny_model
 from utils.errors import ModelCorrupt, ModelNotFound
@@ -131,7 +133,7 @@ def test_writing_again_replaces_the_whole_model(root: Path) -> None:
 def test_a_write_that_fails_leaves_what_was_there(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = Registry(root).get("good").digest
     made: list[Path] = []
-    write = registry_module._write_synced
+    write = model_writing._write_synced
 
     def full_disk(path: Path, content: bytes) -> None:
         made.append(path)
@@ -139,7 +141,7 @@ def test_a_write_that_fails_leaves_what_was_there(root: Path, monkeypatch: pytes
             raise OSError(28, "No space left on device")
         write(path, content)
 
-    monkeypatch.setattr(registry_module, "_write_synced", full_disk)
+    monkeypatch.setattr(model_writing, "_write_synced", full_disk)
     spec = tiny_model.spec("good")
     with pytest.raises(OSError, match="No space left"):
         write_model(root, spec, b"graph", {})

@@ -16,7 +16,7 @@ from models.ensembles import Ensembles
 from models.job_requests import CheckRequest, Task
 from models.jobs import Job, JobState
 from models.ledger import Ledger
-from models.registry import write_model
+from models.model_writing import write_model
 from models.result_store import ResultStore
 from models.retrainer import Retrainer
 from models.schedules import ScheduleStore

@@ -17,7 +17,7 @@ from models import training_runner
 from models.forecast import Forecast
 from models.job_requests import Task
 from models.jobs import Job, JobState
-from models.registry import write_model
+from models.model_writing import write_model
 from models.schedules import Schedule, ScheduleStore
 from models.split import parse_date
 from tests.support import tiny_model

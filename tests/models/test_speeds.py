@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-from models.registry import Registry, RegistryEntry, write_model
+from models.model_writing import write_model
+from models.registry import Registry
+from models.registry_entry import RegistryEntry
 from models.speeds import ModelSpeeds, measured_s
 from tests.support.tiny_model import graph, spec
 from utils.clock import SystemClock

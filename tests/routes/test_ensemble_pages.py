@@ -7,7 +7,7 @@ import shutil
 from flask.testing import FlaskClient
 
 from data.symbol import Symbol
-from models.registry import write_model
+from models.model_writing import write_model
 from tests.support import tiny_model
 from tests.support.model_pages import FORM, client, made, post, serving, text_of
 from tests.support.workbench import Bench

@@ -17,7 +17,7 @@ from werkzeug.test import TestResponse
 
 from models.job_requests import Task
 from models.jobs import JobState
-from models.registry import write_model
+from models.model_writing import write_model
 from routes.security import MAX_REQUEST_BYTES
 from tests.support import tiny_model
 from tests.support.model_pages import FORM, OURS, client, made, post, running_job, serving, text_of, three_models

@@ -16,8 +16,9 @@ from models.forecast import Forecast
 from models.job_requests import Task
 from models.learners import probe
 from models.ledger import Ledger
+from models.model_writing import write_model
 from models.placebo import placebo
-from models.registry import Registry, write_model
+from models.registry import Registry
 from models.walk import Plan, walk
 from routes.mix_wording import making_of, seen_sentence
 from tests.support import tiny_model

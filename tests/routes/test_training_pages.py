@@ -11,8 +11,8 @@ from flask.testing import FlaskClient
 from data.interval import Interval
 from models.job_requests import CheckRequest, Task
 from models.jobs import JobState
+from models.model_writing import write_model
 from models.recipe import Recipe
-from models.registry import write_model
 from models.training_progress import steps_told
 from models.training_request import TrainingRequest, preset_texts
 from tests.support import tiny_model

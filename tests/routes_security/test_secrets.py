@@ -19,7 +19,8 @@ from flask import Flask
 
 from config import install_secret
 from data.binance_gateway import BinanceGateway
-from models.registry import Registry, Status
+from models.registry import Registry
+from models.registry_entry import Status
 from tests.support.whole_app import every_address, settings_in, whole_app
 from utils.access_log import AccessLog
 from utils.errors import ExchangeUnavailable, ModelNotFound

@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from data.candles import Candles
 from data.interval import Interval
 from data.symbol import Symbol
-from models.registry import write_model
+from models.model_writing import write_model
 from models.spec import HORIZONS, QUANTILES, Kind, ModelSpec
 
 START_MS = 1_704_067_200_000

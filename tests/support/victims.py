@@ -11,8 +11,9 @@ from data.interval import Interval
 from models.ensemble import Ensemble
 from models.ensemble_file import write_ensembles
 from models.ledger import Ledger
+from models.model_writing import write_model
 from models.promotion import Promotion
-from models.registry import Registry, write_model
+from models.registry import Registry
 from tests.support import tiny_model
 from tests.support.ledgers import forecast
 from utils.clock import ManualClock, SystemClock
