@@ -9,7 +9,6 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from flask import Flask
 
@@ -24,6 +23,7 @@ from utils.errors import ConfigError
 from utils.leadership import Part
 from utils.listener import address_of
 from utils.logs import start_logging
+from utils.run_folder import run_folder
 
 AT_ONCE = "at-once"
 """The key in `app.extensions` of the question whether a request can be answered from stored bytes."""
@@ -72,12 +72,12 @@ def supervise(settings: Settings, listener: socket.socket, program: Path) -> int
     sessions = shared_sessions(settings, SystemClock())
     if sessions is not None:
         sessions.clear()
-    with TemporaryDirectory(prefix="dashboard-") as folder:
+    with run_folder("dashboard-workers-") as folder:
         processes = worker_processes(
             settings,
             program=program,
-            socket_handle=listener.fileno(),
-            channel=Path(folder) / "feed",
+            handles=(listener.fileno(), folder.handle),
+            channel=folder.path / "feed",
             say=lambda words: print(words, file=sys.stderr, flush=True),
         )
         say_where(listener)

@@ -107,17 +107,18 @@ class Beside:
 
 
 def worker_processes(
-    settings: Settings, *, program: Path, socket_handle: int, channel: Path, say: Callable[[str], None]
+    settings: Settings, *, program: Path, handles: tuple[int, int], channel: Path, say: Callable[[str], None]
 ) -> WorkerProcesses:
-    """`program` started once per worker, each given the bound socket and a pipe that ends when this process does."""
-    here = ["--host", settings.host, "--port", str(settings.port), "--socket", str(socket_handle)]
+    """`program` started once per worker, each given the bound socket (the first of `handles`), the other handle, and a
+    pipe that ends when this process does."""
+    here = ["--host", settings.host, "--port", str(settings.port), "--socket", str(handles[0])]
     return WorkerProcesses(
         lambda number, lifeline: [
             *[sys.executable, str(program), *here, "--channel", str(channel)],
             *["--worker", str(number), "--lifeline", str(lifeline)],
         ],
         count=settings.workers,
-        handles=[socket_handle],
+        handles=handles,
         timer=SystemClock().monotonic,
         say=say,
     )
