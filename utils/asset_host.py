@@ -14,6 +14,8 @@ from utils.repeating import Repeating
 log = logging.getLogger(__name__)
 
 _PERIOD_S = 10.0
+_DOUBT_S = 1.0
+"""The pause after a look that says other than what is believed."""
 _DEADLINE_S = 3.0
 """A page is not drawn before its stylesheet is there: who waits longer than this sees nothing for too long."""
 _MOST_BYTES = 2_000_000
@@ -37,7 +39,9 @@ class AssetHostStats:
 
 
 class AssetHost:
-    """Looks for one file below `address` every ten seconds; `changed()` is called when `usable` has become another.
+    """Looks for one file below `address` every ten seconds, in doubt a second later.
+
+    `changed()` is called when `usable` has become another.
 
     Browsers draw nothing until the stylesheet has come or has failed: with a host that takes connections and says
     nothing that is minutes. While it is not usable, pages name their own server's files instead.
@@ -49,7 +53,6 @@ class AssetHost:
         *,
         changed: Callable[[], object],
         fetch: Fetch | None = None,
-        period_s: float = _PERIOD_S,
     ) -> None:
         self.address = address
         self.usable = True
@@ -58,7 +61,7 @@ class AssetHost:
         self._fetch = fetch or fetch_file
         self._path = self._integrity = ""
         self._looks = self._failures = self._agreeing = 0
-        self._looking = Repeating(self.look, name="asset-host", period_s=period_s, at_once=True)
+        self._looking = Repeating(self.look, name="asset-host", period_s=lambda: self.pause_s, at_once=True)
 
     def expect(self, path: str, integrity: str) -> None:
         """The file to look for, below the address, and its SHA-384 as browsers are told it."""
@@ -74,6 +77,11 @@ class AssetHost:
         if self._agreeing and (first or self._agreeing >= _AGREEING):
             self._turn(fine, problem)
         return problem
+
+    @property
+    def pause_s(self) -> float:
+        """Until the next look: a short one while the last has not been believed."""
+        return _DOUBT_S if self._agreeing else _PERIOD_S
 
     def stats(self) -> AssetHostStats:
         return AssetHostStats(self.address, self.usable, self._problem, self._looks, self._failures)

@@ -28,11 +28,19 @@ def tried(work: Callable[[], object], name: str) -> bool:
 class Repeating:
     """Calls `work` every `period_s` seconds, from `start` to `close`, whatever it raises (see `tried`)."""
 
-    def __init__(self, work: Callable[[], object], *, name: str, period_s: float, at_once: bool = False) -> None:
-        """`at_once`: the first time when it is started, not a period later. `name` is the thread's."""
+    def __init__(
+        self,
+        work: Callable[[], object],
+        *,
+        name: str,
+        period_s: float | Callable[[], float],
+        at_once: bool = False,
+    ) -> None:
+        """`at_once`: the first time when it is started, not a period later. `name` is the thread's.
+        A `period_s` that can be called is asked for each pause."""
         self._work = work
         self._name = name
-        self._period_s = period_s
+        self._period_s = period_s if callable(period_s) else lambda: period_s
         self._at_once = at_once
         self._ending = threading.Event()
         self._thread: threading.Thread | None = None
@@ -58,5 +66,5 @@ class Repeating:
     def _repeat(self) -> None:
         if self._at_once:
             tried(self._work, self._name)
-        while not self._ending.wait(self._period_s):
+        while not self._ending.wait(self._period_s()):
             tried(self._work, self._name)

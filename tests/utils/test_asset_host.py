@@ -108,14 +108,17 @@ def test_what_does_not_speak_http_is_told() -> None:
 def test_one_look_that_fails_is_no_outage_and_each_turn_is_told_once(server: Server) -> None:
     turns: list[bool] = []
     host = host_at(server.address, turns)
-    for status, usable in ((200, True), (503, True), (200, True), (503, True), (503, False), (503, False)):
+    looks = ((200, True, 10), (503, True, 1), (200, True, 10), (503, True, 1), (503, False, 10), (503, False, 10))
+    for status, usable, pause_s in looks:
         server.status = status
         host.look()
-        assert host.usable is usable
+        assert (host.usable, host.pause_s) == (usable, pause_s), "in doubt the next look comes soon"
     server.status = 200
     host.look()
     assert not host.stats().usable
+    assert host.pause_s == 1
     host.look()
     assert host.stats().usable
+    assert host.pause_s == 10
     assert turns == [False, True]
     assert (host.stats().looks, host.stats().failures) == (8, 4)

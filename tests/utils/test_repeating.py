@@ -62,3 +62,21 @@ def test_what_the_work_raises_is_logged_and_the_next_turn_comes(
     repeating.close()
     assert "of-a-test: " in caplog.text
     assert str(error) in caplog.text
+
+
+def test_a_period_that_is_called_is_asked_for_each_pause() -> None:
+    pauses, over = iter([0.0, 0.001]), threading.Event()
+    asked: list[float] = []
+
+    def period_s() -> float:
+        asked.append(next(pauses, 3600.0))
+        if asked[-1] == 3600.0:
+            over.set()
+        return asked[-1]
+
+    did: list[int] = []
+    repeating = Repeating(lambda: did.append(1), name="of-a-test", period_s=period_s)
+    repeating.start()
+    assert over.wait(60)
+    repeating.close()
+    assert (asked, len(did)) == ([0.0, 0.001, 3600.0], 2)
