@@ -20,8 +20,10 @@ from utils.content_encoding import ZSTD, choose_encoding
 from utils.dictionaries import Dictionaries, below_route
 from utils.entry_ages import entry_ages
 from utils.page_bytes import Form, HeaderList, Page
+from utils.page_shortcuts import PageShortcuts, Shortcut
 from utils.page_variants import PageVariants
 from utils.reader import Reader, reader_of
+from utils.recent_versions import RecentVersions
 from utils.request_trace import traced
 from utils.response_stats import ResponseCacheStats
 
@@ -31,19 +33,6 @@ Render = Callable[[], str | bytes]
 ADDRESS = "dashboard.address"
 """The key in a WSGI environment under which whoever may answer from `ResponseCache.stored` says for what it would."""
 _MAX_WAIT_S = 60.0
-_MAX_VERSIONS = 1_000
-_MAX_SHORTCUTS = 2_000
-
-
-class Shortcut(NamedTuple):
-    """How to answer an address that was answered before: which page, which version of it, in which form."""
-
-    key: Key
-    version: Callable[[], str]
-    version_age_s: float
-    stale_s: float
-    form: Form
-    rule: str
 
 
 _ANEW: ContextVar[bool] = ContextVar("rendering_anew", default=False)
@@ -97,8 +86,8 @@ class ResponseCache:
         self._pages: OrderedDict[Key, Page] = OrderedDict()
         self._flights: dict[tuple[Key, str], Future[Page]] = {}
         self._newest: dict[Key, str] = {}
-        self._versions: dict[Key, tuple[str, float]] = {}
-        self._shortcuts: dict[Hashable, Shortcut] = {}
+        self._versions = RecentVersions(timer)
+        self._shortcuts = PageShortcuts()
         self._size_bytes = 0
         self._hits = self._misses = self._not_modified = self._renders = self._render_errors = self._evictions = 0
         self._render_time_s = 0.0
@@ -191,9 +180,9 @@ class ResponseCache:
         with self._lock:
             self._pages.clear()
             self._newest.clear()
-            self._versions.clear()
-            self._shortcuts.clear()
             self._size_bytes = 0
+        self._versions.clear()
+        self._shortcuts.clear()
         if self.dictionaries is not None:
             self.dictionaries.clear()
 
@@ -223,30 +212,15 @@ class ResponseCache:
                 age_oldest_s=ages.oldest_s,
             )
 
-    def _learn(self, request: Request, shortcut: Shortcut) -> None:
-        """Only what came with an ADDRESS. There can be any number of them, so the oldest half goes at times."""
-        address = request.environ.get(ADDRESS)
-        if address is None or request.url_rule is None or address in self._shortcuts:
-            return
-        with self._lock:
-            if len(self._shortcuts) >= _MAX_SHORTCUTS:
-                for old in list(self._shortcuts)[: _MAX_SHORTCUTS // 2]:
-                    del self._shortcuts[old]
-            self._shortcuts[address] = shortcut._replace(rule=request.url_rule.rule)
-
     def version_of(self, key: Key, version: Callable[[], str], age_s: float) -> str:
         """What `version` answers, asked again only after `age_s` seconds, whatever the number of readers."""
-        if age_s <= 0:
-            return version()
-        known = self._versions.get(key)
-        now_s = self._timer()
-        if known is not None and now_s < known[1]:
-            return known[0]
-        made = version()
-        if len(self._versions) >= _MAX_VERSIONS:
-            self._versions.clear()
-        self._versions[key] = (made, now_s + age_s)
-        return made
+        return self._versions.of(key, version, age_s)
+
+    def _learn(self, request: Request, shortcut: Shortcut) -> None:
+        """Only what came with an ADDRESS."""
+        address, rule = request.environ.get(ADDRESS), request.url_rule
+        if address is not None and rule is not None and address not in self._shortcuts:
+            self._shortcuts.learn(address, shortcut._replace(rule=rule.rule))
 
     def _page(self, key: Key, version: str, render: Render, reader: Reader) -> Page:
         if not self.enabled or _ANEW.get():

@@ -206,7 +206,7 @@ def test_what_follows_an_action_and_what_has_no_page_before_is_not_given_at_once
     for path in ("/forecasts", "/models"):
         door.ask(path)
     pages: ResponseCache = door.app.extensions["services"].pages
-    assert {shortcut.stale_s for shortcut in pages._shortcuts.values()} == {0.0}
+    assert {shortcut.stale_s for shortcut in pages._shortcuts.all()} == {0.0}
 
 
 def test_themes_and_arguments_do_not_meet(door: Door) -> None:
