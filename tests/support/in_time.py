@@ -12,7 +12,8 @@ _TRIES = 5
 
 def in_time(call: Callable[[], T], within_s: float) -> T:
     """What the call gives, which takes at most `within_s` in one of five tries: what waits for too long by itself does
-    so every time, what a starved machine held up does not."""
+    so every time, what a starved machine held up does not. The waits are the kernel's, at sockets, so there is no clock
+    to inject; a call that is late only now and then is not found by this."""
     took = []
     for _ in range(_TRIES):
         began = time.monotonic()
