@@ -27,6 +27,7 @@ from routes import wording
 from routes.market_view import known_markets
 from routes.services import Services
 from utils.errors import InvalidInput
+from utils.phrases import counted
 
 DEFAULT_PRESET = "quick"
 _PRESET_WORDS = {
@@ -246,8 +247,8 @@ def basis(found: Estimate) -> str:
 
 def _stored(found: Estimate) -> str:
     return (
-        f"{found.candles:,} candles of {found.markets} markets lie in that span, stored or still to be fetched; "
-        f"about {found.train_windows:,} windows to learn from."
+        f"{found.candles:,} candles of {counted(found.markets, 'market')} lie in that span, "
+        f"stored or still to be fetched; about {found.train_windows:,} windows to learn from."
     )
 
 

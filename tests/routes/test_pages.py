@@ -389,3 +389,15 @@ def test_a_price_makes_of_the_overview_only_what_it_is_in(
     closed = client.get("/").text
     assert rendered.count("_overview_settled.html") == 3
     assert not set(settled_cells(closed)) & set(settled_cells(after))
+
+
+def test_without_a_script_the_charts_lines_have_their_prices(client: FlaskClient) -> None:
+    page = client.get("/symbol/BTCUSDT").text
+    prices = re.search(r'<svg class="fallback prices".*?</svg>', page)
+    assert prices
+    told = re.findall(r'<text x="0" y="([\d.]+)%" dy="-3">([\d,.]+)</text>', prices[0])
+    assert len(told) == page.count('<path class="level"') >= 2
+    heights = [float(height) for height, _ in told]
+    values = [float(text.replace(",", "")) for _, text in told]
+    assert sorted(values) == [value for _, value in sorted(zip(heights, values, strict=True), reverse=True)]
+    assert all(0 <= height <= 100 for height in heights)
