@@ -15,6 +15,7 @@ function filter() {
   const wanted = search.trim().toUpperCase();
   const $rows = $("#markets tbody tr");
   $rows.each((_, row) => { row.hidden = !row.dataset.symbol.includes(wanted); });
+  $("#shown [data-shown]").text($rows.get().filter((row) => !row.hidden).length);
 }
 
 function valueOf(row, key) {

@@ -177,6 +177,7 @@ def test_the_overview_renews_sorts_and_filters_in_place(site: Site) -> None:
         assert page.evaluate(order) == ["SOLUSDT", "ETHUSDT", "BTCUSDT"]
         page.fill("#q", "eth")
         assert page.evaluate(order) == ["ETHUSDT"]
+        assert page.inner_text("#shown").startswith("1 of 3 markets")
 
 
 def test_an_unreachable_server_is_said(site: Site) -> None:
