@@ -34,7 +34,8 @@ from models.stored_markets import long_enough, stored_markets
 from models.supervised import add_options, database_of, supervised, workers_of
 from models.synthetic_candles import synthetic_candles
 from models.training_progress import Tell, steps_told
-from models.walk import JUDGED, FoldResult, Plan, walk
+from models.walk import JUDGED, Plan, walk
+from models.walk_findings import FoldResult
 from utils.clock import SystemClock
 from utils.errors import InvalidInput, NotFound
 

@@ -36,7 +36,8 @@ from models.learners import PROBE, Learner, learner
 from models.parallel import ALONE, Workers
 from models.spec import SIGMA_HALF_LIFE
 from models.verdicts import Comparison
-from models.walk import JUDGED, FoldResult, Plan, walk
+from models.walk import JUDGED, Plan, walk
+from models.walk_findings import FoldResult
 from utils.errors import DashboardError, InvalidInput
 
 Floats = NDArray[np.float64]

@@ -38,7 +38,8 @@ from models.supervised import add_options, database_of, supervised, workers_of
 from models.training_progress import Tell
 from models.traits import TRAITS
 from models.verdicts import Verdict
-from models.walk import JUDGED, FoldResult, Plan, walk
+from models.walk import JUDGED, Plan, walk
+from models.walk_findings import FoldResult
 from utils.clock import SystemClock
 from utils.errors import InvalidInput
 

@@ -7,7 +7,7 @@ judged together too, by horizon, market, volatility regime and hour of day, agai
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from data.candles import Candles
 from data.filters import rolling_sum
 from data.interval import Interval
-from data.symbol import Symbol
 from models.folds import Fold, folds
 from models.importance import Importance, permuted
 from models.input_source import training_source
@@ -29,7 +28,8 @@ from models.parallel import ALONE, Workers, run_all
 from models.samples import Inputs, Ints, Samples, cut, decided, gather
 from models.scale_series import HISTORY
 from models.spec import QUANTILES, SIGMA_HALF_LIFE, Kind
-from models.verdicts import Comparison, Coverage, Rows, Verdict, compared, covered, verdict
+from models.verdicts import Rows, compared, covered, verdict
+from models.walk_findings import FoldResult, Group, WalkForward
 from utils.errors import InvalidInput
 
 Floats = NDArray[np.float64]
@@ -53,51 +53,6 @@ class Plan:
     folds: int = 5
     expanding: bool = True
     seed: int = 7
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """A part of the forecasts at one horizon, against no change."""
-
-    horizon: int
-    name: str
-    count: int
-    comparison: Comparison
-    coverage: tuple[Coverage, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class FoldResult:
-    """One fold: what it was fitted on and judged on, and its verdicts."""
-
-    fold: Fold
-    train_windows: int
-    validation_windows: int
-    test_windows: int
-    verdicts: tuple[Verdict, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class WalkForward:
-    """The whole walk. `symbols` are the markets that numbers in verdicts point to."""
-
-    kind: str
-    expanding: bool
-    symbols: tuple[Symbol, ...]
-    folds: tuple[FoldResult, ...]
-    pooled: tuple[Verdict, ...]
-    by_symbol: tuple[Group, ...]
-    by_regime: tuple[Group, ...]
-    by_hour: tuple[Group, ...]
-    importance: tuple[Importance, ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON; markets by name."""
-        value = asdict(self)
-        for one in [*value["pooled"], *(each for fold in value["folds"] for each in fold["verdicts"])]:
-            by_market = one["rank_ic_by_market"]
-            one["rank_ic_by_market"] = {str(self.symbols[place]): found for place, found in by_market.items()}
-        return value
 
 
 def walk(

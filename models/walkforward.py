@@ -15,7 +15,8 @@ from models.commands import add_klines, add_span, ended, klines_between
 from models.kinds import LEARNED
 from models.learners import PROBE, learner
 from models.parallel import chosen
-from models.walk import JUDGED, FoldResult, Plan, WalkForward, walk
+from models.walk import JUDGED, Plan, walk
+from models.walk_findings import FoldResult, WalkForward
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -20,7 +20,8 @@ from models.kinds import Task
 from models.learners import Predict
 from models.spec import QUANTILES
 from models.verdicts import Verdict
-from models.walk import Plan, WalkForward, walk
+from models.walk import Plan, walk
+from models.walk_findings import WalkForward
 from tests.support import tiny_model
 
 PLAN = Plan(folds=2, horizons=(1, 6))

@@ -21,7 +21,8 @@ from models import sweep, walkforward
 from models.kline_files import markets as read_markets
 from models.learners import probe
 from models.parallel import Workers, run_all
-from models.walk import FoldResult, Plan, walk
+from models.walk import Plan, walk
+from models.walk_findings import FoldResult
 from tests.support import tiny_model
 from tests.support.kline_folder import write
 from tests.support.pieces import killed_once, refuse, work

@@ -22,7 +22,8 @@ from models.naive_forecasts import DRIFT, NO_CHANGE, YESTERDAY, centres
 from models.placebo import placebo
 from models.samples import gather
 from models.spec import QUANTILES
-from models.walk import Plan, WalkForward, walk
+from models.walk import Plan, walk
+from models.walk_findings import WalkForward
 from tests.support import tiny_model
 from tests.support.kline_folder import write
 from utils.errors import InvalidInput
