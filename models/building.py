@@ -268,12 +268,12 @@ def _factors(learned: _Learned, session: Session, found: Sequence[Candles], peri
 
 
 def _told(path: Path, report: Mapping[str, Any]) -> str:
-    size = f"{report['graph_bytes'] / 1000:,.1f} kB"
+    size = f"{report['graph_bytes'] / 1024:,.1f} KiB"
     lines = [f"{path.name}: {report['parameters']:,} parameters, {size}, {report['training_s']} s of training"]
     for name in ("validation", "test"):
         skills = {score["horizon"]: score["skill_fraction"] for score in report[name]}
         known = {ahead: skills[ahead] for ahead in (1, 6, 24) if skills.get(ahead) is not None}
-        told = ", ".join(f"{100 * skill:+.2f} % at {ahead}" for ahead, skill in known.items())
+        told = ", ".join(f"{100 * skill:+.2f} % at {ahead}".replace("-", "−") for ahead, skill in known.items())
         period = report["data"].get("twin", report["data"])[name]
         lines.append(f"{name} {period}: skill {f'{told} candles ahead' if told else 'unknown: too few candles'}")
     return "\n".join(lines)

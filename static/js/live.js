@@ -20,7 +20,7 @@ export function watch(address, changed, every = EVERY_MS) {
 
   function next() {
     clearTimeout(timer);
-    if (document.hidden) show("paused", "paused");
+    if (document.hidden) show("paused", "page paused");
     else timer = setTimeout(ask, wait);
   }
 
@@ -37,10 +37,10 @@ export function watch(address, changed, every = EVERY_MS) {
         throw new Error(`status ${answer.status}`);
       }
       wait = every;
-      show("live", "live");
+      show("live", "page live");
     } catch {
       wait = Math.min(2 * wait, LONGEST_MS);
-      show("stale", "stale, server unreachable");
+      show("stale", "page stale, server unreachable");
     } finally {
       asking = false;
       next();
@@ -52,7 +52,7 @@ export function watch(address, changed, every = EVERY_MS) {
     else { wait = every; ask(); }
   });
   next();
-  show("live", "live");
+  show("live", "page live");
 }
 
 // Puts the new element in the place of the old one with the same id, unless it looks the same; focus is kept.
